@@ -1,0 +1,1 @@
+"""Encoders: run events to the bytes of one wire dialect each."""

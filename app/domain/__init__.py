@@ -1,0 +1,1 @@
+"""The domain: what Footnote is about, in plain Python."""

@@ -1,0 +1,87 @@
+"""Document: a source file and its parsed versions, cut into chunks."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a parsed document as written to the index: `text == document.text[char_start:char_end]`.
+
+    Offsets are code points; `token_count` counts cl100k_base tokens; `page` is 1-based where the format has pages.
+    """
+
+    ordinal: int
+    heading_path: tuple[str, ...]
+    char_start: int
+    char_end: int
+    page: int | None
+    token_count: int
+    text: str
+
+    @property
+    def embedding_text(self) -> str:
+        """What is embedded and indexed for words: the heading path as context, then the text."""
+        return " › ".join(self.heading_path) + "\n" + self.text if self.heading_path else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading in a parsed text: its level (1 is the highest), title, and where its own line starts (code points)."""
+
+    level: int
+    title: str
+    char_start: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedDocument:
+    """What a loader makes of a file: text with structure.
+
+    `headings` in reading order; `page_starts[i]` is the offset at which page i + 1 begins (empty: no pages);
+    `media_type` the type found by content.
+    """
+
+    text: str
+    title: str
+    media_type: str
+    headings: tuple[Heading, ...] = ()
+    page_starts: tuple[int, ...] = ()
+    metadata: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentSummary:
+    """A document as listed."""
+
+    id: UUID
+    collection: str
+    uri: str
+    title: str
+    media_type: str
+    chunks: int
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentText:
+    """One version of a document with its text; `current` tells whether it is the one retrieved today."""
+
+    id: UUID
+    version_id: UUID
+    collection: str
+    uri: str
+    title: str
+    media_type: str
+    text: str
+    current: bool
+    valid_from: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionSummary:
+    """A collection with its number of documents."""
+
+    name: str
+    documents: int

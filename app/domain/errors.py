@@ -1,0 +1,233 @@
+"""Domain errors: every fault a user or an operator can cause, as one tree.
+
+    FootnoteError
+    ├── InvalidInput            (PayloadTooLarge)
+    ├── NotFound                (CollectionNotFound, DocumentNotFound, ConversationNotFound, RunNotFound)
+    ├── Unauthenticated
+    ├── Conflict                (ConversationBusy)
+    ├── ConfigurationError      (UnknownModel, MissingKey, EmbedderMismatch, SchemaOutdated)
+    ├── Unavailable             (DatabaseUnavailable, RunLogUnavailable, ShuttingDown)
+    ├── ProviderError           (ProviderUnavailable, ProviderRejected, ProviderTimedOut)
+    ├── RunFenced
+    ├── EmbeddedError           (ServiceDidNotStart, FolderInUse, FolderNotWritable)
+    └── UnreadableFile          (EmptyFile, EncryptedFile, DamagedFile, UnsupportedFormat, FileTooLarge)
+
+A class's docstring is its default message; the message says what to do. `code` is stable and goes over the wire.
+Status codes live in `app.api.problems`, exit codes in `app.cli`.
+"""
+
+from typing import ClassVar
+
+
+class FootnoteError(Exception):
+    """Something went wrong."""
+
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str | None = None) -> None:
+        self.message = message or (type(self).__doc__ or "").strip()
+        super().__init__(self.message)
+
+
+class InvalidInput(FootnoteError):
+    """The request is not valid."""
+
+    code = "invalid_input"
+
+
+class PayloadTooLarge(InvalidInput):
+    """The request body is too large."""
+
+    code = "payload_too_large"
+
+
+class NotFound(FootnoteError):
+    """There is no such thing here."""
+
+    code = "not_found"
+
+
+class CollectionNotFound(NotFound):
+    """There is no collection of that name; `footnote ingest PATH --collection NAME` makes one."""
+
+    code = "collection_not_found"
+
+
+class DocumentNotFound(NotFound):
+    """There is no document with that id."""
+
+    code = "document_not_found"
+
+
+class ConversationNotFound(NotFound):
+    """There is no conversation with that id; leave `conversation_id` out to start a new one."""
+
+    code = "conversation_not_found"
+
+
+class RunNotFound(NotFound):
+    """There is no run with that id."""
+
+    code = "run_not_found"
+
+
+class Unauthenticated(FootnoteError):
+    """This server needs an API key: send `Authorization: Bearer KEY`."""
+
+    code = "unauthenticated"
+
+
+class Conflict(FootnoteError):
+    """That cannot be done in the present state."""
+
+    code = "conflict"
+
+
+class ConversationBusy(Conflict):
+    """An answer in this conversation is still being written; wait for it or stop it first."""
+
+    code = "conversation_busy"
+
+
+class ConfigurationError(FootnoteError):
+    """The configuration is not usable; `footnote doctor` tells more."""
+
+    code = "configuration_error"
+
+
+class UnknownModel(ConfigurationError):
+    """The model name is not known."""
+
+    code = "unknown_model"
+
+
+class MissingKey(ConfigurationError):
+    """The model's provider needs an API key in the environment."""
+
+    code = "missing_key"
+
+
+class EmbedderMismatch(ConfigurationError):
+    """The embedder of the settings is not the one the index was built with."""
+
+    code = "embedder_mismatch"
+
+
+class SchemaOutdated(ConfigurationError):
+    """The database schema is not at this version's revision; run `footnote migrate`."""
+
+    code = "schema_outdated"
+
+
+class Unavailable(FootnoteError):
+    """A service that this needs is not reachable; try again shortly."""
+
+    code = "unavailable"
+
+
+class DatabaseUnavailable(Unavailable):
+    """PostgreSQL is not reachable; nothing was lost, try again shortly."""
+
+    code = "database_unavailable"
+
+
+class RunLogUnavailable(Unavailable):
+    """Redis/Valkey is not reachable, so this answer's stream cannot be resumed; try again shortly."""
+
+    code = "run_log_unavailable"
+
+
+class ShuttingDown(Unavailable):
+    """This worker is shutting down; try again."""
+
+    code = "shutting_down"
+
+
+class ProviderError(FootnoteError):
+    """The model's provider failed."""
+
+    code = "provider_error"
+
+
+class ProviderUnavailable(ProviderError):
+    """The model's provider is not reachable."""
+
+    code = "provider_unavailable"
+
+
+class ProviderRejected(ProviderError):
+    """The model's provider refused the request; check the key, the model's name and the quota."""
+
+    code = "provider_rejected"
+
+
+class ProviderTimedOut(ProviderError):
+    """The model's provider did not answer in time."""
+
+    code = "provider_timed_out"
+
+
+class RunFenced(FootnoteError):
+    """Another worker has taken this run over; this attempt may not write."""
+
+    code = "run_fenced"
+
+
+class EmbeddedError(FootnoteError):
+    """The embedded services cannot be used."""
+
+    code = "embedded_error"
+
+
+class ServiceDidNotStart(EmbeddedError):
+    """An embedded service did not start."""
+
+    code = "service_did_not_start"
+
+
+class FolderInUse(EmbeddedError):
+    """Another process owns this data folder."""
+
+    code = "folder_in_use"
+
+
+class FolderNotWritable(EmbeddedError):
+    """The data folder cannot be written; choose another with --data-dir."""
+
+    code = "folder_not_writable"
+
+
+class UnreadableFile(FootnoteError):
+    """The file cannot be read."""
+
+    code = "unreadable_file"
+
+
+class EmptyFile(UnreadableFile):
+    """There is no text in the file."""
+
+    code = "empty_file"
+
+
+class EncryptedFile(UnreadableFile):
+    """The file is encrypted; remove its password and ingest it again."""
+
+    code = "encrypted_file"
+
+
+class DamagedFile(UnreadableFile):
+    """The file is damaged or truncated; get a whole copy and ingest it again."""
+
+    code = "damaged_file"
+
+
+class UnsupportedFormat(UnreadableFile):
+    """Files of this format are not supported."""
+
+    code = "unsupported_format"
+
+
+class FileTooLarge(UnreadableFile):
+    """The file is larger than the limit (FOOTNOTE_MAX_FILE_BYTES)."""
+
+    code = "file_too_large"

@@ -1,0 +1,14 @@
+"""Index generation: one way of embedding every chunk; queries name the active one."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class IndexGeneration:
+    """An embedder, its dimensions and a chunker; `id` names the partial HNSW index that belongs to it."""
+
+    id: int
+    embedder: str
+    dimensions: int
+    chunker: str
+    state: str

@@ -1,0 +1,27 @@
+"""Passage: a piece of a document version, as retrieved."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One retrieved piece of text, with where it stands in its document version.
+
+    `char_start`/`char_end` are offsets into the document version's text in code points, so that
+    `version.text[char_start:char_end] == text`. `score` is the fused retrieval score (higher is better, not a
+    probability); `similarity` the cosine to the question (None when the dense leg did not find it); `page` is 1-based.
+    """
+
+    id: str
+    document_id: str
+    version_id: str
+    title: str
+    uri: str
+    heading_path: tuple[str, ...]
+    page: int | None
+    char_start: int
+    char_end: int
+    text: str
+    score: float
+    similarity: float | None = None
+    metadata: dict[str, object] = field(default_factory=dict)

@@ -1,0 +1,86 @@
+"""Ports: the seams with more than one real implementation behind them."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.domain.conversation import ChatMessage
+
+Vectors: TypeAlias = NDArray[np.float32]
+"""Unit-length rows, shape (n, dimensions)."""
+
+TokenCounter: TypeAlias = Callable[[str], int]
+"""Counts the tokens of a text (cl100k_base); an estimate for other tokenizers, good enough to budget with."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatDelta:
+    """What a language model sent: text (may be empty), and with the last delta the token counts and why it ended."""
+
+    text: str = ""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    finish_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatModelProfile:
+    """What the answering service must know of a model.
+
+    `context_tokens` is the prompt and the answer together. `small` marks a model that must not be trusted with its own
+    words: its sentences are shown only once they were checked, and it is not asked to rewrite questions.
+    """
+
+    name: str
+    context_tokens: int
+    small: bool = False
+
+
+class ChatModel(Protocol):
+    """A language model that streams."""
+
+    @property
+    def profile(self) -> ChatModelProfile:
+        """What the answering service must know of it."""
+        ...
+
+    def stream(self, messages: Sequence[ChatMessage], *, max_tokens: int) -> AsyncIterator[ChatDelta]:
+        """Stream one answer at temperature 0.
+
+        An async generator: `aclose()` ends the generation upstream before it returns. Raises ProviderError (and its
+        kinds) before or between deltas; nothing else escapes.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release what the model holds."""
+        ...
+
+
+class Embedder(Protocol):
+    """Texts to unit-length vectors; asymmetric models prefix questions and passages differently."""
+
+    @property
+    def name(self) -> str:
+        """The identity that an index generation stores, for example `local:all-MiniLM-L6-v2-int8`."""
+        ...
+
+    @property
+    def dimensions(self) -> int:
+        """The length of each vector."""
+        ...
+
+    async def embed_query(self, text: str) -> Vectors:
+        """One question, shape (1, dimensions)."""
+        ...
+
+    async def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        """Passages in their order, shape (len(texts), dimensions); runs off the event loop."""
+        ...
+
+    async def close(self) -> None:
+        """Release what the embedder holds."""
+        ...

@@ -1,0 +1,22 @@
+"""Prompt: a versioned instruction to a language model."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One file under `prompts/`: `name`, `version`, the sha-256 `checksum` of its bytes and the templates of its parts.
+
+    Templates use `$name` placeholders (string.Template); text put into them is never interpreted again.
+    """
+
+    name: str
+    version: int
+    checksum: str
+    system: str
+    user: str
+
+    @property
+    def reference(self) -> str:
+        """How a stored answer names its prompt: `answer/v1@1a2b3c4d`."""
+        return f"{self.name}/v{self.version}@{self.checksum[:8]}"

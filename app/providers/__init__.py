@@ -1,0 +1,1 @@
+"""Providers: the concrete models behind the ports."""

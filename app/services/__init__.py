@@ -1,0 +1,1 @@
+"""Services: what Footnote does; each module one verb or one noun."""

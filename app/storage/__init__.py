@@ -1,0 +1,1 @@
+"""Storage: PostgreSQL and the run log; the only room with SQL in it."""

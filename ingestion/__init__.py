@@ -1,0 +1,1 @@
+"""Ingestion: documents in, embedded chunks out."""

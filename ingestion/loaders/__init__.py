@@ -1,0 +1,1 @@
+"""Loaders: the bytes of one format to text with structure."""
