@@ -1,0 +1,152 @@
+"""Settings: the one typed, frozen configuration; the environment is read nowhere else.
+
+`DATABASE_URL` and `REDIS_URL` keep their usual names, everything else is `FOOTNOTE_…`. A `.env` file in the working
+directory is read too. Provider keys (`OPENAI_API_KEY`, `ANTHROPIC_API_KEY`, …) are read by the providers' own packages.
+"""
+
+from functools import cached_property
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.domain.errors import ConfigurationError
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+def _packaged(name: str, in_wheel: str) -> Path:
+    """A folder that stands beside `app/` in a checkout and inside it in a wheel."""
+    beside = _ROOT / name
+    return beside if beside.is_dir() else _ROOT / "app" / in_wheel
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured. Names carry their units; every field is explained in docs/configure.md."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FOOTNOTE_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True, str_strip_whitespace=True
+    )
+
+    # where things are
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("DATABASE_URL", "database_url"),
+        description="PostgreSQL with pgvector; unset: an embedded one in the data folder.",
+    )
+    redis_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("REDIS_URL", "redis_url"),
+        description="Redis or Valkey; unset: an embedded one in the data folder.",
+    )
+    data_dir: Path = Field(Path(".footnote"), description="Where the embedded services keep their data.")
+    prompts_dir: Path = Field(default_factory=lambda: _packaged("prompts", "prompts"), description="Prompt files.")
+    handbook_dir: Path = Field(
+        default_factory=lambda: _packaged("docs", "handbook"), description="The first corpus of `footnote up`."
+    )
+
+    # the server
+    host: str = Field("127.0.0.1", description="Address to listen on; another than loopback needs API keys.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="Comma-separated keys; when set, every /v1 request needs one."
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Comma-separated origins of pages that may embed the widget (CORS)."
+    )
+    max_body_bytes: int = Field(262_144, ge=1024, description="Largest request body.")
+    max_message_chars: int = Field(8_000, ge=1, description="Longest question.")
+    heartbeat_s: float = Field(15, gt=0, description="Silence after which a stream sends a comment.")
+    shutdown_grace_s: float = Field(10, ge=0, description="Time that running answers get when the server stops.")
+    log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
+
+    # models
+    chat_model: str = Field(
+        "local", description="`local`, `scripted`, `openai:NAME`, `anthropic:NAME`, `ollama:NAME`, `gguf:PATH`."
+    )
+    chat_base_url: str | None = Field(None, description="Another endpoint that speaks the chat model's protocol.")
+    chat_context_tokens: int | None = Field(
+        None, ge=512, description="Prompt and answer together; unset: what the model's kind can take."
+    )
+    chat_max_tokens: int = Field(800, ge=16, description="Longest answer.")
+    chat_timeout_s: float = Field(60, gt=0, description="Longest silence of the chat model's provider.")
+    chat_threads: int = Field(2, ge=1, description="Threads of a model that runs in this process.")
+    scripted_tokens_per_s: float = Field(50, gt=0, description="Speed of the `scripted` model.")
+    embedder: str = Field("local", description="`local` or `openai:NAME`.")
+    embedder_base_url: str | None = Field(None, description="Another endpoint that speaks OpenAI's embeddings protocol.")
+    embedder_dimensions: int | None = Field(None, ge=1, le=4000, description="Ask the embedder for this many dimensions.")
+    embedder_threads: int = Field(2, ge=1, description="Threads of the local embedder.")
+
+    # ingestion
+    chunk_tokens: int = Field(200, ge=32, le=2000, description="Largest chunk, in cl100k_base tokens.")
+    max_file_bytes: int = Field(104_857_600, ge=1024, description="Largest file that is ingested.")
+    text_search_config: str = Field(
+        "english", pattern=r"^[a-z_]+$", description="PostgreSQL text search configuration of new documents."
+    )
+
+    # retrieval and answers
+    candidates_per_leg: int = Field(50, ge=1, le=500, description="How many chunks each retrieval leg proposes.")
+    passages_per_answer: int = Field(6, ge=1, le=50, description="Most passages given to the chat model.")
+    rrf_k: int = Field(60, ge=1, description="Constant of reciprocal rank fusion.")
+    min_similarity: float = Field(
+        0.15, ge=-1, le=1, description="Best cosine below which nothing found counts as an answer's ground."
+    )
+    unsupported: Literal["auto", "mark", "withhold"] = Field(
+        "auto",
+        description="Sentences without support: shown and marked, or not shown. `auto` withholds for the packaged model.",
+    )
+
+    # runs
+    run_max_s: float = Field(300, gt=0, description="Longest run.")
+    run_lease_s: float = Field(15, gt=0, description="A worker silent for this long has lost its runs.")
+    run_log_ttl_s: int = Field(3600, ge=1, description="How long a finished run's log can be resumed.")
+    database_pool_size: int = Field(10, ge=1, description="Connections to PostgreSQL for each worker and pool.")
+
+    @field_validator("api_keys", "allowed_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _long_enough(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(key.get_secret_value()) < 16 for key in keys):
+            raise ValueError("an API key needs at least 16 characters; `openssl rand -hex 24` makes one")
+        return keys
+
+    @cached_property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def require_safe_listener(self) -> None:
+        """Raise ConfigurationError when others could reach a server without keys."""
+        if not self.loopback and not self.api_keys:
+            raise ConfigurationError(
+                f"Refusing to listen on {self.host} without an API key: anyone who reaches it could read every document. "
+                "Set FOOTNOTE_API_KEYS (`openssl rand -hex 24` makes a key), or listen on 127.0.0.1."
+            )
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the environment (and `.env`); `overrides` that are not None win. Raises ConfigurationError naming the variable."""
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = [f"{_variable(str(e['loc'][0]))}: {e['msg']}" for e in error.errors() if e["loc"]]
+        raise ConfigurationError("The settings are not usable. " + "; ".join(lines)) from error
+
+
+def _variable(field: str) -> str:
+    """The environment variable of a field."""
+    return field.upper() if field.lower() in {"database_url", "redis_url"} else f"FOOTNOTE_{field.upper()}"
