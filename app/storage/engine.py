@@ -1,0 +1,125 @@
+"""Database: connections to PostgreSQL, each bound to one workspace."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar
+from uuid import UUID
+
+import psycopg
+from pgvector.psycopg import register_vector_async
+from psycopg import sql
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+
+from app.domain.errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
+
+CONNECT_TIMEOUT_S = 5
+_SET_WORKSPACE = text("SELECT set_config('footnote.workspace_id', :workspace_id, true)")
+
+
+def libpq_url(url: str) -> str:
+    """The URL as psycopg wants it; takes `postgres://` and SQLAlchemy's `postgresql+driver://` too."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme.split("+")[0] not in {"postgres", "postgresql"}:
+        raise ConfigurationError("DATABASE_URL must look like postgresql://user:password@host:5432/database.")
+    return f"postgresql://{rest}"
+
+
+class WorkspaceConnection(psycopg.AsyncConnection[Any]):
+    """A pooled connection that remembers which workspace its session is set to, which saves a round trip a query."""
+
+    workspace_id: UUID | None = None
+
+    async def enter(self, workspace_id: UUID) -> None:
+        """Set the session's workspace for row-level security; nothing is sent when it is set already."""
+        if self.workspace_id != workspace_id:
+            await self.execute("SELECT set_config('footnote.workspace_id', %s, false)", (str(workspace_id),))
+            await self.commit()
+            self.workspace_id = workspace_id
+
+
+class Database:
+    """Two pools on one PostgreSQL: SQLAlchemy's for rows of the data model, psycopg's for the hot query and COPY.
+
+    Every failure to reach the server surfaces as DatabaseUnavailable; both pools recover by themselves.
+    """
+
+    HNSW: ClassVar[dict[str, str]] = {"hnsw.ef_search": "100", "hnsw.iterative_scan": "strict_order"}
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        """Nothing is opened yet; see `open`."""
+        self.url = libpq_url(url)
+        self.engine = create_async_engine(
+            make_url(self.url).set(drivername="postgresql+psycopg"),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=CONNECT_TIMEOUT_S,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
+        )
+        self._session = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._pool = AsyncConnectionPool[WorkspaceConnection](
+            self.url,
+            connection_class=WorkspaceConnection,
+            min_size=0,
+            max_size=pool_size,
+            open=False,
+            timeout=CONNECT_TIMEOUT_S,
+            configure=self._configure,
+            check=AsyncConnectionPool.check_connection,
+            kwargs={"connect_timeout": CONNECT_TIMEOUT_S},
+        )
+
+    async def _configure(self, connection: WorkspaceConnection) -> None:
+        for name, value in self.HNSW.items():
+            await connection.execute(sql.SQL("SET {} = {}").format(sql.Identifier(*name.split(".")), sql.Literal(value)))
+        try:
+            await register_vector_async(connection)
+        except psycopg.ProgrammingError as error:
+            raise SchemaOutdated("The extension pgvector is not installed in the database; run `footnote migrate`.") from error
+        await connection.commit()
+
+    async def open(self) -> None:
+        """Open the pools; connections are made when first needed."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def transaction(self, workspace_id: UUID) -> AsyncIterator[AsyncSession]:
+        """A short transaction in one workspace; commits at the end, rolls back on an exception."""
+        with _unavailable():
+            async with self._session() as session, session.begin():
+                await session.execute(_SET_WORKSPACE, {"workspace_id": str(workspace_id)})
+                yield session
+
+    @asynccontextmanager
+    async def connection(self, workspace_id: UUID) -> AsyncIterator[WorkspaceConnection]:
+        """A psycopg connection in one workspace, in a transaction that commits at the end."""
+        with _unavailable():
+            async with self._pool.connection() as connection:
+                await connection.enter(workspace_id)
+                yield connection
+
+    async def ping(self) -> None:
+        """Raise DatabaseUnavailable when PostgreSQL does not answer."""
+        with _unavailable():
+            async with self.engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+
+
+class _unavailable:  # noqa: N801 - used as a context manager
+    """Turns "the server is not there" of either driver into DatabaseUnavailable; a statement's own error stays."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        gone = isinstance(error, OperationalError | InterfaceError | psycopg.OperationalError | psycopg.InterfaceError)
+        gone = gone or (isinstance(error, DBAPIError) and error.connection_invalidated)
+        if gone or isinstance(error, PoolTimeout | TimeoutError):
+            raise DatabaseUnavailable from error

@@ -1,0 +1,235 @@
+"""Models: the tables of design section 3.
+
+Every table that holds a tenant's readable data has `workspace_id` and row-level security (migration 0001). The two
+narrow index tables hold no readable text and have none: PostgreSQL cannot use a GIN index below a security barrier
+with an operator that is not leakproof, and nothing leaves them but by a join with `chunk`, which has it
+(docs/decisions/0005).
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import uuid_utils.compat
+from pgvector.sqlalchemy import HALFVEC
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, MetaData, Text, UniqueConstraint, func
+from sqlalchemy import text as literal
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REGCONFIG, TIMESTAMP, TSVECTOR
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+def new_id() -> UUID:
+    """A UUIDv7: ordered by time of creation."""
+    return uuid_utils.compat.uuid7()
+
+
+class Base(DeclarativeBase):
+    """Naming convention and column types of every table."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own interface
+        str: Text,
+        datetime: TIMESTAMP(timezone=True),
+        dict[str, Any]: JSONB,
+        list[Any]: JSONB,
+        list[str]: ARRAY(Text),
+    }
+
+
+def _id() -> Mapped[UUID]:
+    return mapped_column(primary_key=True, default=new_id)
+
+
+def _workspace() -> Mapped[UUID]:
+    return mapped_column(ForeignKey("workspace.id", ondelete="CASCADE"))
+
+
+def _now() -> Mapped[datetime]:
+    return mapped_column(server_default=func.now())
+
+
+class Workspace(Base):
+    """A tenant."""
+
+    __tablename__ = "workspace"
+    id: Mapped[UUID] = _id()
+    name: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = _now()
+
+
+class Collection(Base):
+    """A named set of documents."""
+
+    __tablename__ = "collection"
+    __table_args__ = (UniqueConstraint("workspace_id", "name"),)
+    id: Mapped[UUID] = _id()
+    workspace_id: Mapped[UUID] = _workspace()
+    name: Mapped[str]
+    created_at: Mapped[datetime] = _now()
+
+
+class Document(Base):
+    """A source, by its URI; what it says is in its versions."""
+
+    __tablename__ = "document"
+    __table_args__ = (UniqueConstraint("collection_id", "source_uri"), Index(None, "workspace_id"))
+    id: Mapped[UUID] = _id()
+    workspace_id: Mapped[UUID] = _workspace()
+    collection_id: Mapped[UUID] = mapped_column(ForeignKey("collection.id", ondelete="CASCADE"))
+    source_uri: Mapped[str]
+    content_hash: Mapped[bytes]
+    title: Mapped[str]
+    media_type: Mapped[str]
+    created_at: Mapped[datetime] = _now()
+    updated_at: Mapped[datetime] = _now()
+
+
+class DocumentVersion(Base):
+    """The parsed text of a document while it was valid; kept, so that old citations still open."""
+
+    __tablename__ = "document_version"
+    __table_args__ = (
+        Index("uq_document_version_current", "document_id", unique=True, postgresql_where=literal("valid_to IS NULL")),
+        Index(None, "document_id"),
+    )
+    id: Mapped[UUID] = _id()
+    workspace_id: Mapped[UUID] = _workspace()
+    document_id: Mapped[UUID] = mapped_column(ForeignKey("document.id", ondelete="CASCADE"))
+    content_hash: Mapped[bytes]
+    title: Mapped[str]
+    media_type: Mapped[str]
+    text: Mapped[str]
+    meta: Mapped[dict[str, Any]] = mapped_column("metadata", server_default=literal("'{}'"))
+    text_search_config: Mapped[str] = mapped_column(REGCONFIG)
+    valid_from: Mapped[datetime] = _now()
+    valid_to: Mapped[datetime | None]
+
+
+class Chunk(Base):
+    """A piece of a version: `text` is the version's text from `char_start` to `char_end` (code points)."""
+
+    __tablename__ = "chunk"
+    __table_args__ = (
+        UniqueConstraint("document_version_id", "chunker", "ordinal"),
+        Index(None, "document_id"),
+        CheckConstraint("char_start < char_end", name="span"),
+    )
+    id: Mapped[UUID] = _id()
+    workspace_id: Mapped[UUID] = _workspace()
+    collection_id: Mapped[UUID] = mapped_column(ForeignKey("collection.id", ondelete="CASCADE"))
+    document_id: Mapped[UUID] = mapped_column(ForeignKey("document.id", ondelete="CASCADE"))
+    document_version_id: Mapped[UUID] = mapped_column(ForeignKey("document_version.id", ondelete="CASCADE"))
+    chunker: Mapped[str]
+    ordinal: Mapped[int]
+    heading_path: Mapped[list[str]]
+    char_start: Mapped[int]
+    char_end: Mapped[int]
+    page: Mapped[int | None]
+    token_count: Mapped[int]
+    text: Mapped[str]
+    meta: Mapped[dict[str, Any]] = mapped_column("metadata", server_default=literal("'{}'"))
+
+
+class IndexGeneration(Base):
+    """One way of embedding every chunk; at most one is active."""
+
+    __tablename__ = "index_generation"
+    __table_args__ = (
+        CheckConstraint("state IN ('building', 'active', 'retired')", name="state"),
+        Index("uq_index_generation_active", "state", unique=True, postgresql_where=literal("state = 'active'")),
+    )
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    embedder: Mapped[str]
+    dimensions: Mapped[int]
+    chunker: Mapped[str]
+    state: Mapped[str]
+    created_at: Mapped[datetime] = _now()
+    activated_at: Mapped[datetime | None]
+
+
+class ChunkEmbedding(Base):
+    """The vector of (chunk, generation); narrow, inline (STORAGE PLAIN), so that exact scans stay cheap."""
+
+    __tablename__ = "chunk_embedding"
+    __table_args__ = (Index(None, "collection_id", "generation_id"),)
+    chunk_id: Mapped[UUID] = mapped_column(ForeignKey("chunk.id", ondelete="CASCADE"), primary_key=True)
+    generation_id: Mapped[int] = mapped_column(ForeignKey("index_generation.id", ondelete="CASCADE"), primary_key=True)
+    collection_id: Mapped[UUID]
+    embedding: Mapped[Any] = mapped_column(HALFVEC, nullable=False)
+
+
+class ChunkLexeme(Base):
+    """The words of (chunk, generation)."""
+
+    __tablename__ = "chunk_lexeme"
+    __table_args__ = (
+        Index(None, "collection_id", "generation_id"),
+        Index(None, "tsv", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
+    )
+    chunk_id: Mapped[UUID] = mapped_column(ForeignKey("chunk.id", ondelete="CASCADE"), primary_key=True)
+    generation_id: Mapped[int] = mapped_column(ForeignKey("index_generation.id", ondelete="CASCADE"), primary_key=True)
+    collection_id: Mapped[UUID]
+    tsv: Mapped[Any] = mapped_column(TSVECTOR, nullable=False)
+
+
+class Conversation(Base):
+    """Questions and answers in order."""
+
+    __tablename__ = "conversation"
+    __table_args__ = (Index(None, "workspace_id", "updated_at"),)
+    id: Mapped[UUID] = _id()
+    workspace_id: Mapped[UUID] = _workspace()
+    title: Mapped[str]
+    collection: Mapped[str | None]
+    created_at: Mapped[datetime] = _now()
+    updated_at: Mapped[datetime] = _now()
+
+
+class Message(Base):
+    """One message; an assistant's is filled when its run ends. `generation_id` is the corpus snapshot it rests on."""
+
+    __tablename__ = "message"
+    __table_args__ = (CheckConstraint("role IN ('user', 'assistant')", name="role"), Index(None, "conversation_id", "id"))
+    id: Mapped[UUID] = _id()
+    workspace_id: Mapped[UUID] = _workspace()
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversation.id", ondelete="CASCADE"))
+    role: Mapped[str]
+    text: Mapped[str] = mapped_column(server_default="")
+    finish_reason: Mapped[str | None]
+    problem: Mapped[dict[str, Any] | None]
+    citations: Mapped[list[Any]] = mapped_column(server_default=literal("'[]'"))
+    passages: Mapped[list[Any]] = mapped_column(server_default=literal("'[]'"))
+    prompt: Mapped[str | None]
+    generation_id: Mapped[int | None]
+    usage: Mapped[dict[str, Any] | None]
+    timings_ms: Mapped[dict[str, Any]] = mapped_column(server_default=literal("'{}'"))
+    created_at: Mapped[datetime] = _now()
+
+
+class Run(Base):
+    """One question being answered; the worker that holds the lease writes the log as `attempt`."""
+
+    __tablename__ = "run"
+    __table_args__ = (
+        CheckConstraint("state IN ('running', 'completed', 'cancelled', 'failed')", name="state"),
+        Index("uq_run_running", "conversation_id", unique=True, postgresql_where=literal("state = 'running'")),
+        Index("ix_run_lease", "lease_expires_at", postgresql_where=literal("state = 'running'")),
+    )
+    id: Mapped[UUID] = _id()
+    workspace_id: Mapped[UUID] = _workspace()
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversation.id", ondelete="CASCADE"))
+    message_id: Mapped[UUID] = mapped_column(ForeignKey("message.id", ondelete="CASCADE"), unique=True)
+    state: Mapped[str]
+    attempt: Mapped[int] = mapped_column(server_default="1")
+    lease_owner: Mapped[str]
+    lease_expires_at: Mapped[datetime]
+    created_at: Mapped[datetime] = _now()
+    finished_at: Mapped[datetime | None]

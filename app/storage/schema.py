@@ -1,0 +1,82 @@
+"""Schema: brings a database to this version's revision and tells where it stands."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from app.domain.errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
+from app.storage.engine import CONNECT_TIMEOUT_S, Database, libpq_url
+
+_LOCK = 0x666F6F746E6F7465  # "footnote": one migration at a time, whoever starts it
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _engine(url: str) -> Engine:
+    return create_engine(
+        make_url(libpq_url(url)).set(drivername="postgresql+psycopg"),
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
+    )
+
+
+def head() -> str:
+    """The revision that this version of the code needs."""
+    revision = ScriptDirectory.from_config(_config()).get_current_head()
+    assert revision is not None  # noqa: S101 - there is at least the first migration
+    return revision
+
+
+def migrate(url: str, revision: str = "head") -> tuple[str | None, str | None]:
+    """Upgrade (or, to an older revision or `base`, downgrade) the schema; returns the revisions before and after.
+
+    Raises DatabaseUnavailable, and ConfigurationError when the role may not create what is needed.
+    """
+    engine = _engine(url)
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
+            connection.commit()
+            before = MigrationContext.configure(connection).get_current_revision()
+            connection.commit()
+            script = ScriptDirectory.from_config(_config())
+            down = revision == "base" or (before is not None and revision in _ancestors(script, before))
+            (command.downgrade if down else command.upgrade)(_config(connection), revision)
+            connection.commit()
+            after = MigrationContext.configure(connection).get_current_revision()
+            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
+            connection.commit()
+            return before, after
+    except OperationalError as error:
+        raise DatabaseUnavailable(f"PostgreSQL is not reachable: {error.orig}") from error
+    except ProgrammingError as error:
+        raise ConfigurationError(
+            f"The database refused the migration: {error.orig}. The role of DATABASE_URL needs CREATE on the database "
+            "and the extension pgvector (`CREATE EXTENSION vector`, once, by an administrator)."
+        ) from error
+    finally:
+        engine.dispose()
+
+
+def _ancestors(script: ScriptDirectory, revision: str) -> set[str]:
+    """The revisions below one."""
+    return {found.revision for found in script.iterate_revisions(revision, "base")} - {revision}
+
+
+async def require_current(database: Database) -> None:
+    """Raise SchemaOutdated when the database is not at this version's revision."""
+    async with database.engine.connect() as connection:
+        current = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+    if current != head():
+        raise SchemaOutdated(
+            f"The database schema is at revision {current or 'none'}, this version needs {head()}: run `footnote migrate`."
+        )
