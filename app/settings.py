@@ -27,7 +27,12 @@ class Settings(BaseSettings):
     """Everything that can be configured. Names carry their units; every field is explained in docs/configure.md."""
 
     model_config = SettingsConfigDict(
-        env_prefix="FOOTNOTE_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True, str_strip_whitespace=True
+        env_prefix="FOOTNOTE_",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        str_strip_whitespace=True,
     )
 
     # where things are
@@ -76,8 +81,8 @@ class Settings(BaseSettings):
     chat_threads: int = Field(2, ge=1, description="Threads of a model that runs in this process.")
     scripted_tokens_per_s: float = Field(50, gt=0, description="Speed of the `scripted` model.")
     embedder: str = Field("local", description="`local` or `openai:NAME`.")
-    embedder_base_url: str | None = Field(None, description="Another endpoint that speaks OpenAI's embeddings protocol.")
-    embedder_dimensions: int | None = Field(None, ge=1, le=4000, description="Ask the embedder for this many dimensions.")
+    embedder_base_url: str | None = Field(None, description="Another endpoint that speaks OpenAI's protocol.")
+    embedder_dimensions: int | None = Field(None, ge=1, le=4000, description="Ask the embedder for this many.")
     embedder_threads: int = Field(2, ge=1, description="Threads of the local embedder.")
 
     # ingestion
@@ -96,7 +101,7 @@ class Settings(BaseSettings):
     )
     unsupported: Literal["auto", "mark", "withhold"] = Field(
         "auto",
-        description="Sentences without support: shown and marked, or not shown. `auto` withholds for the packaged model.",
+        description="Sentences without support: shown marked, or not shown. `auto` withholds for the packaged model.",
     )
 
     # runs
@@ -133,13 +138,13 @@ class Settings(BaseSettings):
         """Raise ConfigurationError when others could reach a server without keys."""
         if not self.loopback and not self.api_keys:
             raise ConfigurationError(
-                f"Refusing to listen on {self.host} without an API key: anyone who reaches it could read every document. "
+                f"Refusing to listen on {self.host} without an API key: whoever reaches it could read every document. "
                 "Set FOOTNOTE_API_KEYS (`openssl rand -hex 24` makes a key), or listen on 127.0.0.1."
             )
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Read the environment (and `.env`); `overrides` that are not None win. Raises ConfigurationError naming the variable."""
+    """Read the environment (and `.env`); `overrides` that are not None win. Raises ConfigurationError with names."""
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:

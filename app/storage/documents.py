@@ -64,7 +64,9 @@ class DocumentStore:
             )
         return (await self.collection_ids(workspace_id, name))[name]
 
-    async def list(self, workspace_id: UUID, collection: str | None, *, limit: int, offset: int) -> list[DocumentSummary]:
+    async def page(
+        self, workspace_id: UUID, collection: str | None, *, limit: int, offset: int
+    ) -> list[DocumentSummary]:
         """Documents by collection and URI."""
         chunks = (
             select(func.count())
@@ -126,7 +128,9 @@ class DocumentStore:
         async with self._database.transaction(workspace_id) as session:
             return {row.source_uri: row.content_hash for row in await session.execute(query)}
 
-    async def write(self, workspace_id: UUID, collection_id: UUID, generation: IndexGeneration, new: "NewVersion") -> UUID:
+    async def write(
+        self, workspace_id: UUID, collection_id: UUID, generation: IndexGeneration, new: "NewVersion"
+    ) -> UUID:
         """Store a document's new version with its chunks, vectors and words, and retire the old one; one transaction.
 
         Returns the document's id. The old version's text is kept, its chunks go, so that nothing retrieves them.
@@ -137,10 +141,13 @@ class DocumentStore:
                 "DELETE FROM chunk WHERE document_id = %s AND chunker = %s", (document_id, generation.chunker)
             )
             await connection.execute(
-                "UPDATE document_version SET valid_to = now() WHERE document_id = %s AND valid_to IS NULL", (document_id,)
+                "UPDATE document_version SET valid_to = now() WHERE document_id = %s AND valid_to IS NULL",
+                (document_id,),
             )
             version_id = await _insert_version(connection, workspace_id, document_id, new)
-            ids = await _copy_chunks(connection, (workspace_id, collection_id, document_id, version_id), generation, new)
+            ids = await _copy_chunks(
+                connection, (workspace_id, collection_id, document_id, version_id), generation, new
+            )
             await _copy_vectors(connection, ids, collection_id, generation, new.vectors)
             await connection.execute(_LEXEMES, {"version": version_id, "generation": generation.id})
         return document_id
@@ -195,7 +202,9 @@ async def _upsert_document(
     return row[0]  # type: ignore[no-any-return]
 
 
-async def _insert_version(connection: WorkspaceConnection, workspace_id: UUID, document_id: UUID, new: NewVersion) -> UUID:
+async def _insert_version(
+    connection: WorkspaceConnection, workspace_id: UUID, document_id: UUID, new: NewVersion
+) -> UUID:
     version_id = m.new_id()
     document = new.document
     await connection.execute(
@@ -225,12 +234,10 @@ async def _copy_chunks(
     """Binary COPY of the chunks; returns their ids in order."""
     ids = [m.new_id() for _ in new.chunks]
     async with connection.cursor().copy(
-        "COPY chunk (id, workspace_id, collection_id, document_id, document_version_id, chunker, ordinal, heading_path, "
-        "char_start, char_end, page, token_count, text) FROM STDIN (FORMAT binary)"
+        "COPY chunk (id, workspace_id, collection_id, document_id, document_version_id, chunker, ordinal, "
+        "heading_path, char_start, char_end, page, token_count, text) FROM STDIN (FORMAT binary)"
     ) as copy:
-        copy.set_types(
-            ["uuid"] * 5 + ["text", "int4", "text[]", "int4", "int4", "int4", "int4", "text"]  # noqa: RUF005
-        )
+        copy.set_types(["uuid"] * 5 + ["text", "int4", "text[]", "int4", "int4", "int4", "int4", "text"])
         for chunk_id, c in zip(ids, new.chunks, strict=True):
             row: tuple[Any, ...] = (chunk_id, *owner, generation.chunker, c.ordinal, list(c.heading_path))
             await copy.write_row((*row, c.char_start, c.char_end, c.page, c.token_count, c.text))
@@ -238,7 +245,11 @@ async def _copy_chunks(
 
 
 async def _copy_vectors(
-    connection: WorkspaceConnection, ids: Sequence[UUID], collection_id: UUID, generation: IndexGeneration, vectors: Vectors
+    connection: WorkspaceConnection,
+    ids: Sequence[UUID],
+    collection_id: UUID,
+    generation: IndexGeneration,
+    vectors: Vectors,
 ) -> None:
     async with connection.cursor().copy(
         "COPY chunk_embedding (chunk_id, generation_id, collection_id, embedding) FROM STDIN (FORMAT binary)"

@@ -74,11 +74,15 @@ class Database:
 
     async def _configure(self, connection: WorkspaceConnection) -> None:
         for name, value in self.HNSW.items():
-            await connection.execute(sql.SQL("SET {} = {}").format(sql.Identifier(*name.split(".")), sql.Literal(value)))
+            await connection.execute(
+                sql.SQL("SET {} = {}").format(sql.Identifier(*name.split(".")), sql.Literal(value))
+            )
         try:
             await register_vector_async(connection)
         except psycopg.ProgrammingError as error:
-            raise SchemaOutdated("The extension pgvector is not installed in the database; run `footnote migrate`.") from error
+            raise SchemaOutdated(
+                "The extension pgvector is not installed in the database; run `footnote migrate`."
+            ) from error
         await connection.commit()
 
     async def open(self) -> None:

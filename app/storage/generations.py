@@ -38,7 +38,7 @@ async def ensure_generation(database: Database, *, embedder: str, dimensions: in
         made = await (await connection.execute(_INSERT, (embedder, dimensions, chunker))).fetchone()
         if made:
             await connection.execute(
-                sql.SQL(_HNSW).format(  # type: ignore[arg-type]
+                sql.SQL(_HNSW).format(
                     name=sql.Identifier(f"hnsw_{made[0]}"), dimensions=sql.Literal(dimensions), id=sql.Literal(made[0])
                 )
             )
@@ -60,5 +60,6 @@ def require_embedder(generation: IndexGeneration, *, embedder: str, dimensions: 
         raise EmbedderMismatch(
             f"The index was built with {generation.embedder} ({generation.dimensions} dimensions), the settings name "
             f"{embedder} ({dimensions} dimensions); their vectors cannot be compared. Set FOOTNOTE_EMBEDDER (and "
-            "FOOTNOTE_EMBEDDER_DIMENSIONS) back, or ingest into another data folder (--data-dir) or database. Nothing was changed."
+            "FOOTNOTE_EMBEDDER_DIMENSIONS) back, or ingest into another data folder (--data-dir) or database. "
+            "Nothing was changed."
         )

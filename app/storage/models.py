@@ -197,7 +197,10 @@ class Message(Base):
     """One message; an assistant's is filled when its run ends. `generation_id` is the corpus snapshot it rests on."""
 
     __tablename__ = "message"
-    __table_args__ = (CheckConstraint("role IN ('user', 'assistant')", name="role"), Index(None, "conversation_id", "id"))
+    __table_args__ = (
+        CheckConstraint("role IN ('user', 'assistant')", name="role"),
+        Index(None, "conversation_id", "id"),
+    )
     id: Mapped[UUID] = _id()
     workspace_id: Mapped[UUID] = _workspace()
     conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversation.id", ondelete="CASCADE"))

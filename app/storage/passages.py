@@ -40,7 +40,8 @@ _LEXICAL = """
     FROM (
         SELECT l.chunk_id, ts_rank_cd(l.tsv, q.query, 1) AS score
         FROM (
-            SELECT string_agg('''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || '''', ' | ')::tsquery AS query
+            SELECT
+                string_agg('''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || '''', ' | ')::tsquery AS query
             FROM unnest(to_tsvector({config}::regconfig, %(text)s))
         ) q
         JOIN chunk_lexeme l ON l.tsv @@ q.query
@@ -97,11 +98,11 @@ def statement(generation: IndexGeneration, leg: Leg, *, config: str, filtered: b
         "generation": sql.Literal(generation.id),
         "dimensions": sql.Literal(generation.dimensions),
         "config": sql.Literal(config),
-        "filter": sql.SQL(_FILTER if filtered else ""),  # type: ignore[arg-type]
+        "filter": sql.SQL(_FILTER if filtered else ""),
     }
     return sql.SQL(_FUSED).format(
-        dense=sql.SQL(_NO_DENSE if leg == "lexical" else _DENSE).format(**parts),  # type: ignore[arg-type]
-        lexical=sql.SQL(_NO_LEXICAL if leg == "dense" else _LEXICAL).format(**parts),  # type: ignore[arg-type]
+        dense=sql.SQL(_NO_DENSE if leg == "lexical" else _DENSE).format(**parts),
+        lexical=sql.SQL(_NO_LEXICAL if leg == "dense" else _LEXICAL).format(**parts),
     )
 
 
@@ -121,7 +122,9 @@ class PassageIndex:
         async with self._database.connection(workspace_id) as connection:
             rows = await _fetch(connection, generation, query, self._config)
         return [
-            Passage(str(i), str(d), str(v), title, uri, tuple(path), page, start, end, text, score, similarity, metadata)
+            Passage(
+                str(i), str(d), str(v), title, uri, tuple(path), page, start, end, text, score, similarity, metadata
+            )
             for i, d, v, title, uri, path, page, start, end, text, score, similarity, metadata in rows
         ]
 

@@ -78,5 +78,6 @@ async def require_current(database: Database) -> None:
         current = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
     if current != head():
         raise SchemaOutdated(
-            f"The database schema is at revision {current or 'none'}, this version needs {head()}: run `footnote migrate`."
+            f"The database schema is at revision {current or 'none'}, this version needs {head()}: "
+            "run `footnote migrate`."
         )

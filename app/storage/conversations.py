@@ -1,0 +1,89 @@
+"""Conversations: questions, answers, and how they are read back."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import delete, select
+
+from app.domain.conversation import Conversation, ConversationSummary, Message
+from app.domain.errors import ConversationNotFound
+from app.domain.passage import Passage
+from app.domain.run import Citation, Problem, RunState, Usage
+from app.storage import models as m
+from app.storage.engine import Database
+
+MESSAGES_SHOWN = 500
+
+
+class ConversationStore:
+    """Reads and deletes conversations; runs write them (`app.storage.runs`)."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(self, workspace_id: UUID, *, limit: int, before: UUID | None = None) -> list[ConversationSummary]:
+        """The newest conversations first; `before` continues after the last one of a page."""
+        c = m.Conversation
+        query = select(c.id, c.title, c.collection, c.created_at, c.updated_at).order_by(c.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(c.id < before)
+        async with self._database.transaction(workspace_id) as session:
+            return [ConversationSummary(*row) for row in await session.execute(query)]
+
+    async def get(self, workspace_id: UUID, conversation_id: UUID) -> Conversation:
+        """A conversation with its messages, oldest first. Raises ConversationNotFound."""
+        async with self._database.transaction(workspace_id) as session:
+            found = await session.get(m.Conversation, conversation_id)
+            if found is None:
+                raise ConversationNotFound
+            messages = await _messages(session, conversation_id, MESSAGES_SHOWN)
+            return Conversation(
+                found.id, found.title, found.collection, found.created_at, found.updated_at, tuple(messages)
+            )
+
+    async def history(self, workspace_id: UUID, conversation_id: UUID, *, limit: int, before: UUID) -> list[Message]:
+        """The last finished messages before message `before`, oldest first."""
+        async with self._database.transaction(workspace_id) as session:
+            return await _messages(session, conversation_id, limit, before)
+
+    async def delete(self, workspace_id: UUID, conversation_id: UUID) -> None:
+        """Delete a conversation with its messages and runs. Raises ConversationNotFound."""
+        query = delete(m.Conversation).where(m.Conversation.id == conversation_id).returning(m.Conversation.id)
+        async with self._database.transaction(workspace_id) as session:
+            if (await session.execute(query)).one_or_none() is None:
+                raise ConversationNotFound
+
+
+async def _messages(session: Any, conversation_id: UUID, limit: int, before: UUID | None = None) -> list[Message]:
+    query = (
+        select(m.Message, m.Run.id, m.Run.state)
+        .outerjoin(m.Run, m.Run.message_id == m.Message.id)
+        .where(m.Message.conversation_id == conversation_id)
+        .order_by(m.Message.id.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        query = query.where(m.Message.id < before)
+    rows: Sequence[Any] = (await session.execute(query)).all()
+    return [message_of(message, run_id, state) for message, run_id, state in reversed(rows)]
+
+
+def message_of(row: m.Message, run_id: UUID | None, state: str | None) -> Message:
+    """A stored row as the domain's value."""
+    return Message(
+        id=row.id,
+        role=row.role,  # type: ignore[arg-type]
+        text=row.text,
+        created_at=row.created_at,
+        run_id=run_id,
+        state=RunState(state) if state else None,
+        finish_reason=row.finish_reason,
+        problem=msgspec.convert(row.problem, Problem | None),
+        citations=msgspec.convert(row.citations, tuple[Citation, ...]),
+        passages=msgspec.convert(row.passages, tuple[Passage, ...]),
+        usage=msgspec.convert(row.usage, Usage | None),
+        prompt=row.prompt,
+        timings_ms=row.timings_ms,
+    )
