@@ -20,13 +20,13 @@ Leg = Literal["hybrid", "dense", "lexical"]
 class PassageQuery:
     """What to search for: `vector` (dimensions,) for the dense leg, `text` for the words, `candidates` for each leg.
 
-    `collection_ids` is the whole scope: every collection of the workspace, or the one asked for. `metadata` is a JSON
-    object that a chunk's or its document's metadata must contain.
+    `collection` names the scope (None: every collection of the workspace). `metadata` is a JSON object that a chunk's
+    or its document's metadata must contain.
     """
 
     text: str
     vector: Vectors
-    collection_ids: tuple[UUID, ...]
+    collection: str | None
     k: int
     candidates: int
     rrf_k: int
@@ -40,12 +40,12 @@ _LEXICAL = """
     FROM (
         SELECT l.chunk_id, ts_rank_cd(l.tsv, q.query, 1) AS score
         FROM (
-            SELECT
-                string_agg('''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || '''', ' | ')::tsquery AS query
+            SELECT string_agg('''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || '''', ' | ')::tsquery
+                AS query
             FROM unnest(to_tsvector({config}::regconfig, %(text)s))
         ) q
         JOIN chunk_lexeme l ON l.tsv @@ q.query
-        WHERE l.generation_id = {generation} AND l.collection_id = ANY(%(collections)s) {filter}
+        WHERE l.generation_id = {generation} AND l.collection_id = ANY({collections}) {filter}
         ORDER BY score DESC, l.chunk_id
         LIMIT %(candidates)s
     ) found
@@ -55,10 +55,14 @@ _DENSE = """
     FROM (
         SELECT l.chunk_id, l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions}) AS distance
         FROM chunk_embedding l
-        WHERE l.generation_id = {generation} AND l.collection_id = ANY(%(collections)s) {filter}
+        WHERE l.generation_id = {generation} AND l.collection_id = ANY({collections}) {filter}
         ORDER BY l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions})
         LIMIT %(candidates)s
     ) found
+"""
+# Under row-level security; evaluated once. The tables it narrows have none.
+_COLLECTIONS = """
+    ARRAY(SELECT id FROM collection WHERE %(collection)s::text IS NULL OR name = %(collection)s)
 """
 _NO_DENSE = "SELECT NULL::uuid AS chunk_id, NULL::float8 AS similarity, NULL::bigint AS rank WHERE false"
 _NO_LEXICAL = "SELECT NULL::uuid AS chunk_id, NULL::bigint AS rank WHERE false"
@@ -98,6 +102,7 @@ def statement(generation: IndexGeneration, leg: Leg, *, config: str, filtered: b
         "generation": sql.Literal(generation.id),
         "dimensions": sql.Literal(generation.dimensions),
         "config": sql.Literal(config),
+        "collections": sql.SQL(_COLLECTIONS),
         "filter": sql.SQL(_FILTER if filtered else ""),
     }
     return sql.SQL(_FUSED).format(
@@ -138,7 +143,7 @@ async def _fetch(
         {
             "text": query.text,
             "vector": query.vector,
-            "collections": list(query.collection_ids),
+            "collection": query.collection,
             "candidates": query.candidates,
             "rrf_k": query.rrf_k,
             "k": query.k,

@@ -1,14 +1,15 @@
 """Run log: the events of each run, in a Redis stream, written by one attempt and read by anyone.
 
 `{prefix}run:{id}` is the stream, its entry ids are `N-0` with N = 1, 2, 3 …; `{prefix}run:{id}:attempt` the attempt
-that may write. A writer keeps its run's events until the end, so that a Redis that was away, or lost its last second, is
-filled up again, and so that readers on the same worker go on meanwhile.
+that may write. A writer keeps its run's events until the end, so that a Redis that was away, or lost its last second,
+is filled up again, and so that readers on the same worker go on meanwhile.
 """
 
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -24,6 +25,7 @@ log = structlog.get_logger()
 
 POLL_S = 1.0  # a reader looks by itself this often, in case a notification was lost
 BATCH = 512
+GAP = -2
 _GONE = (RedisConnectionError, RedisTimeoutError, OSError)
 
 # Appends events first, first + 1, …; those that stand already are skipped.
@@ -87,7 +89,7 @@ class RunLog:
         return writer
 
     async def append(self, run_id: UUID, attempt: int, events: list[LoggedEvent]) -> int:
-        """Append consecutive events at once; returns the log's last id, -2 when it lacks earlier ones.
+        """Append consecutive events at once; returns the log's last id, GAP when it lacks earlier ones.
 
         Raises RunFenced when a later attempt owns the log, RunLogUnavailable.
         """
@@ -103,18 +105,19 @@ class RunLog:
         """Events that stand in the log now, from id `after` + 1 on."""
         with _unavailable():
             entries: Any = await self._redis.xrange(self._key(run_id), min=f"({after}-0", count=limit)
-        return [LoggedEvent(int(i.split(b"-")[0]), f[b"t"].decode(), f[b"d"]) for i, f in entries]
+        return [_logged(entry) for entry in entries]
 
-    async def exists(self, run_id: UUID) -> bool:
-        """Whether the log can be read (it has not expired)."""
+    async def last(self, run_id: UUID) -> LoggedEvent | None:
+        """The newest event; None when there is no log (any more)."""
         with _unavailable():
-            return bool(await self._redis.exists(self._key(run_id)))
+            entries: Any = await self._redis.xrevrange(self._key(run_id), count=1)
+        return _logged(entries[0]) if entries else None
 
     async def read(self, run_id: UUID, *, after: int = 0) -> AsyncIterator[LoggedEvent]:
         """Every event from id `after` + 1 to the run's last one, as they come.
 
         Waits for what is not written yet; a slow consumer costs nothing. While Redis is away, a run of this worker is
-        read from its writer. Ends without a last event when the log expires or the run vanishes.
+        read from its writer. Ends without a terminal event when the log has none and vanishes.
         Raises RunLogUnavailable.
         """
         changed = asyncio.Event()
@@ -132,8 +135,10 @@ class RunLog:
                     if event.terminal:
                         return
                 if not batch:
-                    if run_id not in self._writers and not await self.exists(run_id):
-                        return
+                    if run_id not in self._writers:
+                        last = await self.last(run_id)
+                        if last is None or (last.terminal and last.id <= after):
+                            return
                     await _wait(changed, POLL_S)
         finally:
             self._waiting[key].discard(changed)
@@ -141,10 +146,12 @@ class RunLog:
                 del self._waiting[key]
 
     async def _next(self, run_id: UUID, after: int) -> list[LoggedEvent]:
+        writer = self._writers.get(run_id)
+        if writer is not None and writer.delayed:
+            return writer.kept(after)
         try:
             return await self.events(run_id, after=after)
         except RunLogUnavailable:
-            writer = self._writers.get(run_id)
             if writer is None:
                 raise
             return writer.kept(after)
@@ -189,8 +196,14 @@ class RunLogWriter:
         self._pending = asyncio.Event()
         self._flushed = asyncio.Event()
         self._flushed.set()
+        self._delayed = False
         self._error: RunFenced | None = None
         self._task = asyncio.create_task(self._flush(), name=f"run-log-writer-{run_id}")
+
+    @property
+    def delayed(self) -> bool:
+        """Whether Redis is away; then only `kept` has the newest events."""
+        return self._delayed
 
     def put(self, event: RunEvent) -> int:
         """Give the event the next id and queue it; returns the id. Raises RunFenced once another attempt took over."""
@@ -200,6 +213,8 @@ class RunLogWriter:
         self._events.append(LoggedEvent(event_id, event.type, encode_event(event)))
         self._flushed.clear()
         self._pending.set()
+        if self._delayed:
+            self._log.notify(self._run_id)
         return event_id
 
     def kept(self, after: int) -> list[LoggedEvent]:
@@ -211,26 +226,30 @@ class RunLogWriter:
             await self._pending.wait()
             self._pending.clear()
             while self._sent < len(self._events):
-                batch = self._events[self._sent : self._sent + BATCH]
                 try:
-                    last = await self._log.append(self._run_id, self._attempt, batch)
+                    await self._send(self._events[self._sent : self._sent + BATCH])
+                except RunLogUnavailable as error:
+                    if not self._delayed:
+                        log.warning("run_log.write_delayed", run_id=str(self._run_id), error=str(error.__cause__))
+                    self._delayed = True
+                    self._log.notify(self._run_id)
+                    await asyncio.sleep(POLL_S / 2)
                 except RunFenced as error:
                     self._error = error
                     self._flushed.set()
                     return
-                except RunLogUnavailable as error:
-                    log.warning("run_log.write_delayed", run_id=str(self._run_id), error=str(error.__cause__))
-                    self._log.notify(self._run_id)
-                    await asyncio.sleep(POLL_S / 2)
-                    continue
-                # -2: Redis came back without what it had; this attempt's events are all here, so start over
-                self._sent = 0 if last == -2 else max(0, last + 1 - self._first)
-                if last == -2 and self._first > 1:
-                    self._error = RunFenced("The log of the earlier attempt is gone; this run cannot be continued.")
-                    self._flushed.set()
-                    return
-                self._log.notify(self._run_id)
             self._flushed.set()
+
+    async def _send(self, batch: list[LoggedEvent]) -> None:
+        last = await self._log.append(self._run_id, self._attempt, batch)
+        self._delayed = False
+        if last == GAP:  # Redis came back without what it had; this attempt's events are all here, so start over
+            if self._first > 1:
+                raise RunFenced("The log of the earlier attempt is gone; this run cannot be continued.")
+            self._sent = 0
+            return
+        self._sent = max(0, last + 1 - self._first)
+        self._log.notify(self._run_id)
 
     async def close(self, *, wait_s: float = 5) -> None:
         """Wait until everything stands in the log (or `wait_s` went by while Redis was away), then stop."""
@@ -246,6 +265,11 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
             await event.wait()
     except TimeoutError:
         return
+
+
+def _logged(entry: Any) -> LoggedEvent:
+    entry_id, fields = entry
+    return LoggedEvent(int(entry_id.split(b"-")[0]), fields[b"t"].decode(), fields[b"d"])
 
 
 @contextmanager

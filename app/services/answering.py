@@ -1,0 +1,208 @@
+"""Answering: condense, retrieve, pack, prompt, stream, attribute."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+from uuid import UUID
+
+from app.domain.conversation import ChatMessage, Message
+from app.domain.passage import Passage
+from app.domain.ports import ChatModel, TokenCounter
+from app.domain.principal import Principal
+from app.domain.prompt import Prompt
+from app.domain.run import FinishReason, RetrievalCompleted, RunCompleted, RunEvent, TextDelta, Usage
+from app.services.context import format_passages, pack
+from app.services.footnoting import Footnoting, quote_passages
+from app.services.retrieval import Retrieval, SearchRequest
+
+HISTORY_MESSAGES = 6
+HISTORY_CHARS = 600  # of each earlier message in a prompt
+CONDENSED_CHARS = 500
+CONDENSE_TOKENS = 100
+SMALL_PASSAGES = 3
+SMALL_PASSAGE_TOKENS = 450
+SMALL_ANSWER_TOKENS = 120
+MARGIN_TOKENS = 64  # other tokenizers count a little differently
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, and within what."""
+
+    text: str
+    conversation_id: UUID | None = None
+    collection: str | None = None
+    filter: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Provenance:
+    """How an answer came about; filled while it is written."""
+
+    prompt: str | None = None
+    generation_id: int | None = None
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    _started: float = field(default_factory=perf_counter)
+
+    def mark(self, stage: str) -> None:
+        """Note the milliseconds from the start to the first time that `stage` was reached."""
+        self.timings_ms.setdefault(stage, round((perf_counter() - self._started) * 1000, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """The prompts that answering uses."""
+
+    answer: Prompt
+    answer_small: Prompt
+    condense: Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweringOptions:
+    """`withhold`: sentences without support are not shown; None: only for a small model."""
+
+    max_tokens: int
+    passages: int
+    min_similarity: float
+    withhold: bool | None
+
+
+class Answering:
+    """Answers one question as a sequence of events; knows nothing of logs, clients or storage of messages."""
+
+    def __init__(
+        self,
+        retrieval: Retrieval,
+        model: ChatModel,
+        prompts: Prompts,
+        count_tokens: TokenCounter,
+        options: AnsweringOptions,
+    ) -> None:
+        self._retrieval = retrieval
+        self._model = model
+        self._prompts = prompts
+        self._count = count_tokens
+        self._options = options
+
+    async def answer(
+        self, principal: Principal, question: Question, history: Sequence[Message], provenance: Provenance
+    ) -> AsyncIterator[RunEvent]:
+        """Yield the answer's events; the last is RunCompleted. Closing the generator ends the model's work upstream.
+
+        Raises what retrieval and the model raise; what was yielded before stands.
+        """
+        query = await self._condense(question.text, history)
+        provenance.mark("condensed")
+        found = await self._retrieval.search(
+            principal, SearchRequest(query, self._options.passages * 2, question.collection, question.filter)
+        )
+        generation = await self._retrieval.generation()
+        provenance.generation_id = generation.id if generation else None
+        provenance.mark("retrieved")
+        if not self._evidence(found):
+            yield RetrievalCompleted(tuple(found[: self._options.passages]))
+            yield TextDelta(_refusal(question, found))
+            yield RunCompleted("refused")
+            return
+        passages, messages = self._prompt(question.text, history, found, provenance)
+        yield RetrievalCompleted(tuple(passages))
+        async with aclosing(self._stream(query, passages, messages, provenance)) as events:
+            async for event in events:
+                yield event
+
+    async def _condense(self, question: str, history: Sequence[Message]) -> str:
+        """The question as one can understand it without the history."""
+        earlier = [message.text for message in history if message.role == "user"]
+        if not earlier:
+            return question
+        joined = f"{earlier[-1]}\n{question}"
+        if self._model.profile.small:
+            return joined
+        system, user = self._prompts.condense.render(history=_transcript(history), question=question)
+        text = ""
+        async with aclosing(self._model.stream(_messages(system, user), max_tokens=CONDENSE_TOKENS)) as deltas:
+            async for delta in deltas:
+                text += delta.text
+        condensed = " ".join(text.split())
+        return condensed if 0 < len(condensed) <= CONDENSED_CHARS else joined
+
+    def _evidence(self, passages: Sequence[Passage]) -> bool:
+        """Whether anything found is near enough to the question to answer from."""
+        best = max((p.similarity for p in passages if p.similarity is not None), default=None)
+        return bool(passages) and (best is None or best >= self._options.min_similarity)
+
+    def _prompt(
+        self, question: str, history: Sequence[Message], found: Sequence[Passage], provenance: Provenance
+    ) -> tuple[list[Passage], list[ChatMessage]]:
+        """The passages that fit beside everything else, and the messages that carry them."""
+        profile = self._model.profile
+        prompt = self._prompts.answer_small if profile.small else self._prompts.answer
+        provenance.prompt = prompt.reference
+        transcript = "" if profile.small else _transcript(history)
+        frame = "".join(prompt.render(passages="", question=question, history=transcript))
+        budget = profile.context_tokens - self._max_tokens - self._count(frame) - MARGIN_TOKENS
+        limit = self._options.passages
+        if profile.small:
+            budget, limit = min(budget, SMALL_PASSAGE_TOKENS), min(limit, SMALL_PASSAGES)
+        passages = pack(found, budget_tokens=max(budget, 0), count_tokens=self._count, limit=limit)
+        system, user = prompt.render(passages=format_passages(passages), question=question, history=transcript)
+        return passages, _messages(system, user)
+
+    @property
+    def _max_tokens(self) -> int:
+        small = self._model.profile.small
+        return min(self._options.max_tokens, SMALL_ANSWER_TOKENS) if small else self._options.max_tokens
+
+    async def _stream(
+        self, query: str, passages: list[Passage], messages: list[ChatMessage], provenance: Provenance
+    ) -> AsyncIterator[RunEvent]:
+        withhold = self._model.profile.small if self._options.withhold is None else self._options.withhold
+        footnoting = Footnoting(passages, query, withhold=withhold)
+        usage, finish_reason = Usage(0, 0), "stop"
+        async with aclosing(self._model.stream(messages, max_tokens=self._max_tokens)) as deltas:
+            async for delta in deltas:
+                if delta.text:
+                    provenance.mark("first_token")
+                for event in footnoting.feed(delta.text):
+                    yield event
+                if delta.completion_tokens is not None:
+                    usage = Usage(delta.prompt_tokens or 0, delta.completion_tokens)
+                finish_reason = delta.finish_reason or finish_reason
+        provenance.mark("last_token")
+        for event in footnoting.flush():
+            yield event
+        if withhold and not footnoting.text:
+            for event in quote_passages(passages, query):
+                yield event
+            finish_reason = "stop"
+        provenance.mark("attributed")
+        yield usage
+        yield RunCompleted(_finish_reason(finish_reason))
+
+
+def _finish_reason(reason: str) -> FinishReason:
+    return "length" if reason == "length" else "stop"
+
+
+def _messages(system: str, user: str) -> list[ChatMessage]:
+    return [ChatMessage("system", system), ChatMessage("user", user)]
+
+
+def _transcript(history: Sequence[Message]) -> str:
+    """Earlier messages, each cut to HISTORY_CHARS."""
+    return "\n".join(f"{m.role}: {' '.join(m.text.split())[:HISTORY_CHARS]}" for m in history[-HISTORY_MESSAGES:] if m.text)
+
+
+def _refusal(question: Question, nearest: Sequence[Passage]) -> str:
+    where = f"the collection “{question.collection}”" if question.collection else "all collections"
+    if not nearest:
+        return f"I searched {where} and found nothing to answer from. Ingest documents with `footnote ingest PATH`."
+    titles = list(dict.fromkeys(passage.title for passage in nearest))[:3]
+    return (
+        f"I searched {where} and found nothing that answers this. The nearest documents are: "
+        + "; ".join(titles)
+        + ". Try asking with the words that the documents use."
+    )
