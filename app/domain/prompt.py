@@ -1,6 +1,7 @@
 """Prompt: a versioned instruction to a language model."""
 
 from dataclasses import dataclass
+from string import Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +21,7 @@ class Prompt:
     def reference(self) -> str:
         """How a stored answer names its prompt: `answer/v1@1a2b3c4d`."""
         return f"{self.name}/v{self.version}@{self.checksum[:8]}"
+
+    def render(self, **values: str) -> tuple[str, str]:
+        """The system and the user part with `values` filled in. Raises KeyError when one is missing."""
+        return Template(self.system).substitute(values), Template(self.user).substitute(values)

@@ -193,7 +193,9 @@ def _messages(system: str, user: str) -> list[ChatMessage]:
 
 def _transcript(history: Sequence[Message]) -> str:
     """Earlier messages, each cut to HISTORY_CHARS."""
-    return "\n".join(f"{m.role}: {' '.join(m.text.split())[:HISTORY_CHARS]}" for m in history[-HISTORY_MESSAGES:] if m.text)
+    return "\n".join(
+        f"{m.role}: {' '.join(m.text.split())[:HISTORY_CHARS]}" for m in history[-HISTORY_MESSAGES:] if m.text
+    )
 
 
 def _refusal(question: Question, nearest: Sequence[Passage]) -> str:

@@ -1,0 +1,79 @@
+"""Chat: ask a question, read the answer as it is written."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from sse_starlette import EventSourceResponse
+
+from app.api.dependencies import PrincipalDep, ServicesDep
+from app.api.problems import RESPONSES
+from app.api.streams import event_stream
+from app.domain.errors import InvalidInput
+from app.services.answering import Question
+
+router = APIRouter(tags=["chat"])
+
+CollectionName = Annotated[str, Field(min_length=1, max_length=100, examples=["default"])]
+Filter = Annotated[
+    dict[str, Any], Field(max_length=20, description="Metadata that a passage's chunk or document must contain.")
+]
+
+EXAMPLE_STREAM = (
+    'id: 1\nevent: run.started\ndata: {"run_id":"0199…","conversation_id":"0199…","message_id":"0199…",'
+    '"created_at":"2026-11-20T09:00:00Z"}\n\n'
+    'id: 2\nevent: retrieval.completed\ndata: {"passages":[{"id":"0199…","document_id":"0199…","title":"Install",…}]}\n\n'
+    'id: 3\nevent: text.delta\ndata: {"text":"One command installs it."}\n\n'
+    'id: 4\nevent: citation\ndata: {"index":1,"sentence_start":0,"sentence_end":24,…,"verdict":"supported"}\n\n'
+    'id: 5\nevent: usage\ndata: {"prompt_tokens":412,"completion_tokens":9}\n\n'
+    'id: 6\nevent: run.completed\ndata: {"finish_reason":"stop"}\n\n'
+)
+
+
+class ChatRequest(BaseModel):
+    """A question."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    message: str = Field(min_length=1, examples=["How do I install Footnote?"])
+    conversation_id: UUID | None = Field(None, description="Go on with this conversation; leave out to begin one.")
+    collection: CollectionName | None = Field(None, description="Answer from this collection alone.")
+    filter: Filter = Field(default_factory=dict)
+    model: str | None = Field(
+        None, max_length=200, description="The configured chat model; for clients that must name one."
+    )
+
+    @field_validator("message")
+    @classmethod
+    def _says_something(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("the question is empty; send some text")
+        return value.replace("\x00", " ").strip()
+
+
+@router.post(
+    "/v1/chat",
+    response_class=EventSourceResponse,
+    responses=RESPONSES
+    | {200: {"description": "The answer's events.", "content": {"text/event-stream": {"example": EXAMPLE_STREAM}}}},
+)
+async def chat(body: ChatRequest, principal: PrincipalDep, services: ServicesDep) -> Response:
+    """Answer a question from the documents, streaming.
+
+    The answer is written whether or not anyone reads on: after a lost connection, `GET /v1/runs/{run_id}/events` with
+    `Last-Event-ID` gives the rest; `POST /v1/runs/{run_id}/cancel` stops it.
+    """
+    settings = services.settings
+    if len(body.message) > settings.max_message_chars:
+        raise InvalidInput(
+            f"message: the question has {len(body.message)} characters, the limit is {settings.max_message_chars} "
+            "(FOOTNOTE_MAX_MESSAGE_CHARS)"
+        )
+    if body.model not in {None, settings.chat_model}:
+        raise InvalidInput(f"model: this server runs {settings.chat_model!r}; leave `model` out or name that one")
+    question = Question(body.message, body.conversation_id, body.collection, body.filter)
+    run = await services.runs.start(principal, question)
+    response = event_stream(services.runs.follow(run.id), heartbeat_s=settings.heartbeat_s)
+    response.headers["X-Run-Id"] = str(run.id)
+    return response

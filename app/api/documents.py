@@ -1,0 +1,90 @@
+"""Documents: collections, documents, their text, and searching it."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.chat import CollectionName, Filter
+from app.api.dependencies import PrincipalDep, ServicesDep
+from app.api.problems import RESPONSES
+from app.domain.document import CollectionSummary, DocumentSummary, DocumentText
+from app.domain.errors import InvalidInput
+from app.domain.passage import Passage
+from app.services.retrieval import SearchRequest
+from app.storage.passages import Leg
+
+router = APIRouter(tags=["documents"], responses=RESPONSES)
+
+
+class SearchBody(BaseModel):
+    """What to search for, and where."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    query: str = Field(min_length=1, examples=["embed the widget"])
+    k: int = Field(10, ge=1, le=100, description="How many passages.")
+    collection: CollectionName | None = None
+    filter: Filter = Field(default_factory=dict)
+    leg: Leg = Field("hybrid", description="Both retrieval legs fused, or one alone.")
+
+
+class Passages(BaseModel):
+    """Passages, best first."""
+
+    passages: list[Passage]
+
+
+class Collections(BaseModel):
+    """Collections by name."""
+
+    collections: list[CollectionSummary]
+
+
+class DocumentPage(BaseModel):
+    """Documents by collection and URI."""
+
+    documents: list[DocumentSummary]
+
+
+@router.post("/v1/search")
+async def search(body: SearchBody, principal: PrincipalDep, services: ServicesDep) -> Passages:
+    """The passages that fit the query best."""
+    limit = services.settings.max_message_chars
+    if len(body.query) > limit:
+        raise InvalidInput(f"query: it has {len(body.query)} characters, the limit is {limit}")
+    request = SearchRequest(body.query, body.k, body.collection, body.filter, body.leg)
+    return Passages(passages=await services.retrieval.search(principal, request))
+
+
+@router.get("/v1/collections")
+async def list_collections(principal: PrincipalDep, services: ServicesDep) -> Collections:
+    """Every collection with its number of documents."""
+    return Collections(collections=await services.documents.collections(principal.workspace_id))
+
+
+@router.get("/v1/documents")
+async def list_documents(
+    principal: PrincipalDep,
+    services: ServicesDep,
+    collection: Annotated[str | None, Query(max_length=100)] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    offset: Annotated[int, Query(ge=0)] = 0,
+) -> DocumentPage:
+    """Documents by collection and URI."""
+    found = await services.documents.page(principal.workspace_id, collection, limit=limit, offset=offset)
+    return DocumentPage(documents=found)
+
+
+@router.get("/v1/documents/{document_id}")
+async def get_document(
+    document_id: UUID,
+    principal: PrincipalDep,
+    services: ServicesDep,
+    version: Annotated[
+        UUID | None, Query(description="A version that a citation names; the current one without.")
+    ] = None,
+) -> DocumentText:
+    """A document's text, which citations point into."""
+    return await services.documents.text(principal.workspace_id, document_id, version)

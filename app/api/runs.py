@@ -1,0 +1,56 @@
+"""Runs: resume an answer's stream, stop an answer."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Response
+from pydantic import BaseModel
+from sse_starlette import EventSourceResponse
+
+from app.api.dependencies import PrincipalDep, ServicesDep
+from app.api.problems import RESPONSES
+from app.api.streams import event_stream
+from app.domain.run import RunState
+
+router = APIRouter(tags=["runs"])
+
+
+class RunStopped(BaseModel):
+    """How the run stands, and how many characters of its answer were kept."""
+
+    run_id: UUID
+    state: RunState
+    text_chars: int
+
+
+@router.get(
+    "/v1/runs/{run_id}/events",
+    response_class=EventSourceResponse,
+    responses=RESPONSES | {204: {"description": "The client has every event; an EventSource stops reconnecting."}},
+)
+async def events(
+    run_id: UUID,
+    principal: PrincipalDep,
+    services: ServicesDep,
+    last_event_id: Annotated[int, Header(ge=0, description="Give what follows this event.")] = 0,
+) -> Response:
+    """The run's events after `Last-Event-ID`, exactly the rest: those that were written and those to come."""
+    source = services.runs.read(principal, run_id, last_event_id)
+    # The first event is awaited here, so that "no such run" and "nothing left" can still be told by a status code.
+    first = await anext(source, None)
+    if first is None:
+        return Response(status_code=204)
+
+    async def with_first():  # type: ignore[no-untyped-def]
+        yield first
+        async for event in source:
+            yield event
+
+    return event_stream(with_first(), heartbeat_s=services.settings.heartbeat_s)
+
+
+@router.post("/v1/runs/{run_id}/cancel", responses=RESPONSES)
+async def cancel(run_id: UUID, principal: PrincipalDep, services: ServicesDep) -> RunStopped:
+    """Stop the run. When this answers, the model has stopped and the partial answer is stored."""
+    stopped = await services.runs.cancel(principal, run_id)
+    return RunStopped(run_id=stopped.run_id, state=stopped.state, text_chars=stopped.text_chars)

@@ -1,0 +1,115 @@
+"""Bootstrap: the only place that joins concretes."""
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from app.domain.errors import ConfigurationError
+from app.domain.ports import ChatModel, Embedder
+from app.providers.chat_model import make_chat_model
+from app.providers.embedder import make_embedder
+from app.providers.prompt_files import PromptFiles
+from app.providers.tokenizer import count_tokens
+from app.services.answering import Answering, AnsweringOptions, Prompts
+from app.services.retrieval import Retrieval
+from app.services.runs import Runs
+from app.settings import Settings
+from app.storage.conversations import ConversationStore
+from app.storage.documents import DocumentStore
+from app.storage.engine import Database
+from app.storage.generations import active_generation, require_embedder
+from app.storage.run_log import RunLog
+from app.storage.runs import RunStore
+from app.storage.schema import require_current
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the API and the command line call."""
+
+    settings: Settings
+    database: Database
+    run_log: RunLog
+    model: ChatModel
+    embedder: Embedder
+    retrieval: Retrieval
+    runs: Runs
+    conversations: ConversationStore
+    documents: DocumentStore
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Everything wired and checked, closed at the end. `database_url` and `redis_url` must be set.
+
+    Raises ConfigurationError (and its kinds) when the settings, the prompts, the schema or the index do not fit together,
+    and DatabaseUnavailable.
+    """
+    if settings.database_url is None or settings.redis_url is None:
+        raise ConfigurationError("Set DATABASE_URL and REDIS_URL, or start with `footnote up`, which brings its own.")
+    prompts = _prompts(settings)
+    async with AsyncExitStack() as stack:
+        model = make_chat_model(settings)
+        stack.push_async_callback(model.close)
+        embedder = make_embedder(settings)
+        stack.push_async_callback(embedder.close)
+        database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
+        await database.open()
+        stack.push_async_callback(database.close)
+        await require_fit(database, embedder)
+        run_log = RunLog(settings.redis_url.get_secret_value(), ttl_s=settings.run_log_ttl_s)
+        stack.push_async_callback(run_log.close)
+        retrieval = make_retrieval(settings, database, embedder)
+        answering = Answering(retrieval, model, prompts, count_tokens, _options(settings))
+        conversations = ConversationStore(database)
+        runs = Runs(
+            RunStore(database, worker=f"{socket.gethostname()}:{os.getpid()}", lease_s=settings.run_lease_s),
+            conversations,
+            run_log,
+            answering,
+            retrieval,
+            run_max_s=settings.run_max_s,
+            lease_s=settings.run_lease_s,
+        )
+        runs.open()
+        stack.push_async_callback(runs.close, settings.shutdown_grace_s)
+        yield Services(
+            settings, database, run_log, model, embedder, retrieval, runs, conversations, DocumentStore(database)
+        )
+
+
+def make_retrieval(settings: Settings, database: Database, embedder: Embedder) -> Retrieval:
+    """Retrieval as the settings want it."""
+    return Retrieval(
+        database,
+        embedder,
+        text_search_config=settings.text_search_config,
+        candidates_per_leg=settings.candidates_per_leg,
+        rrf_k=settings.rrf_k,
+    )
+
+
+async def require_fit(database: Database, embedder: Embedder) -> None:
+    """Raise SchemaOutdated or EmbedderMismatch when the database was made for something else."""
+    await require_current(database)
+    generation = await active_generation(database)
+    if generation is not None:
+        require_embedder(generation, embedder=embedder.name, dimensions=embedder.dimensions)
+
+
+def _prompts(settings: Settings) -> Prompts:
+    files = PromptFiles(settings.prompts_dir)
+    return Prompts(
+        answer=files.active("answer"), answer_small=files.active("answer-small"), condense=files.active("condense")
+    )
+
+
+def _options(settings: Settings) -> AnsweringOptions:
+    return AnsweringOptions(
+        max_tokens=settings.chat_max_tokens,
+        passages=settings.passages_per_answer,
+        min_similarity=settings.min_similarity,
+        withhold=None if settings.unsupported == "auto" else settings.unsupported == "withhold",
+    )

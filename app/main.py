@@ -1,0 +1,49 @@
+"""The application: `create_app(settings)` composes the API; its lifespan opens the services."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from app import __version__
+from app.api import chat, conversations, documents, operations, problems, runs, widget
+from app.api.auth import Authenticator
+from app.api.limits import BodyLimit, HostGuard
+from app.bootstrap import open_services
+from app.settings import Settings, load_settings
+from app.telemetry import configure_logging
+
+DESCRIPTION = "Answers from your documents, streaming, with every sentence footnoted to the passage that supports it."
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The ASGI application. Raises ConfigurationError when it would be open to others without a key."""
+    settings = settings or load_settings()
+    settings.require_safe_listener()
+    configure_logging(level=settings.log_level, json=settings.log_format == "json")
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services(settings) as services:
+            app.state.services = services
+            yield
+
+    app = FastAPI(title="Footnote", version=__version__, description=DESCRIPTION, lifespan=lifespan)
+    app.state.authenticator = Authenticator(settings.api_keys)
+    problems.install(app)
+    for room in (chat, runs, conversations, documents, operations):
+        app.include_router(room.router)
+    widget.mount(app)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
+            expose_headers=["X-Run-Id"],
+        )
+    if not settings.api_keys:
+        app.add_middleware(HostGuard)
+    return app

@@ -1,0 +1,45 @@
+"""Telemetry: how log lines look, and what is counted."""
+
+import logging
+import sys
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+RUNS = Counter("footnote_runs_total", "Answers by how they ended.", ["end"])
+RUNS_ACTIVE = Gauge("footnote_runs_active", "Answers being written by this worker.")
+TIME_TO_FIRST_TOKEN = Histogram(
+    "footnote_time_to_first_token_seconds",
+    "From the question to the model's first token.",
+    buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60),
+)
+
+
+def configure_logging(*, level: str, json: bool) -> None:
+    """Log to standard error, each line with its event's fields; uvicorn's and other libraries' lines too."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    tail: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, renderer] if json else [renderer]
+    structlog.configure(
+        processors=[*shared, *tail],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail]
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for noisy in ("httpx", "httpcore", "openai", "alembic", "psycopg.pool"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
