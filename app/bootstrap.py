@@ -44,8 +44,8 @@ class Services:
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Everything wired and checked, closed at the end. `database_url` and `redis_url` must be set.
 
-    Raises ConfigurationError (and its kinds) when the settings, the prompts, the schema or the index do not fit together,
-    and DatabaseUnavailable.
+    Raises ConfigurationError (and its kinds) when the settings, the prompts, the schema or the index do not
+    fit together, and DatabaseUnavailable.
     """
     if settings.database_url is None or settings.redis_url is None:
         raise ConfigurationError("Set DATABASE_URL and REDIS_URL, or start with `footnote up`, which brings its own.")

@@ -22,7 +22,7 @@ class Authenticator:
         return bool(self._hashes)
 
     def authenticate(self, authorization: str | None) -> Principal:
-        """The principal of an `Authorization` header; takes the same time for every wrong key. Raises Unauthenticated."""
+        """The principal of an `Authorization` header; every wrong key takes equally long. Raises Unauthenticated."""
         if not self._hashes:
             return Principal()
         scheme, _, key = (authorization or "").partition(" ")

@@ -23,7 +23,7 @@ Filter = Annotated[
 EXAMPLE_STREAM = (
     'id: 1\nevent: run.started\ndata: {"run_id":"0199…","conversation_id":"0199…","message_id":"0199…",'
     '"created_at":"2026-11-20T09:00:00Z"}\n\n'
-    'id: 2\nevent: retrieval.completed\ndata: {"passages":[{"id":"0199…","document_id":"0199…","title":"Install",…}]}\n\n'
+    'id: 2\nevent: retrieval.completed\ndata: {"passages":[{"id":"0199…","document_id":"0199…",…}]}\n\n'
     'id: 3\nevent: text.delta\ndata: {"text":"One command installs it."}\n\n'
     'id: 4\nevent: citation\ndata: {"index":1,"sentence_start":0,"sentence_end":24,…,"verdict":"supported"}\n\n'
     'id: 5\nevent: usage\ndata: {"prompt_tokens":412,"completion_tokens":9}\n\n'

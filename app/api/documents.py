@@ -11,9 +11,8 @@ from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.problems import RESPONSES
 from app.domain.document import CollectionSummary, DocumentSummary, DocumentText
 from app.domain.errors import InvalidInput
-from app.domain.passage import Passage
+from app.domain.passage import Leg, Passage
 from app.services.retrieval import SearchRequest
-from app.storage.passages import Leg
 
 router = APIRouter(tags=["documents"], responses=RESPONSES)
 

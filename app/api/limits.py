@@ -76,7 +76,9 @@ class HostGuard:
         if scope["type"] == "http":
             host = urlsplit(f"//{Headers(scope=scope).get('host', '')}").hostname or ""
             if host not in self._allowed:
-                detail = f"This server answers to localhost only, not to {host!r}. Set FOOTNOTE_API_KEYS to serve other names."
+                detail = (
+                    f"This server answers to localhost only, not to {host!r}. Set FOOTNOTE_API_KEYS for other names."
+                )
                 await problem_response(421, "misdirected_request", "Wrong host name.", detail)(scope, receive, send)
                 return
         await self._app(scope, receive, send)

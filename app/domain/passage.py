@@ -1,6 +1,10 @@
 """Passage: a piece of a document version, as retrieved."""
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+Leg = Literal["hybrid", "dense", "lexical"]
+"""Which retrieval leg finds passages: both fused, or one alone."""
 
 
 @dataclass(frozen=True, slots=True)

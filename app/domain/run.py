@@ -4,7 +4,6 @@ A run's events are numbered 1, 2, 3 … and written to one log; every client and
 The last event is one of `run.completed`, `run.cancelled`, `run.failed`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -175,17 +174,6 @@ class LoggedEvent:
 def encode_event(event: RunEvent) -> bytes:
     """The event's fields as JSON (its type is not among them)."""
     return msgspec.json.encode(event)
-
-
-def text_of(events: Sequence[RunEvent]) -> str:
-    """The answer's text that these events leave: deltas joined, rewinds applied."""
-    text = ""
-    for event in events:
-        if isinstance(event, TextDelta):
-            text += event.text
-        elif isinstance(event, TextRewind):
-            text = text[: event.to]
-    return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ from typing import Any
 
 from app.domain.errors import CollectionNotFound, InvalidInput
 from app.domain.index import IndexGeneration
-from app.domain.passage import Passage
+from app.domain.passage import Leg, Passage
 from app.domain.ports import Embedder
 from app.domain.principal import Principal
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.generations import active_generation
-from app.storage.passages import Leg, PassageIndex, PassageQuery
+from app.storage.passages import PassageIndex, PassageQuery
 
 GENERATION_CACHE_S = 1.0  # a retired generation stays readable much longer than this
 

@@ -1,7 +1,7 @@
 """Passages: the hot query, both retrieval legs fused in one round trip."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from psycopg import AsyncConnection, sql
@@ -9,11 +9,9 @@ from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 
 from app.domain.index import IndexGeneration
-from app.domain.passage import Passage
+from app.domain.passage import Leg, Passage
 from app.domain.ports import Vectors
 from app.storage.engine import Database
-
-Leg = Literal["hybrid", "dense", "lexical"]
 
 
 @dataclass(frozen=True, slots=True)

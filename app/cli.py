@@ -1,0 +1,311 @@
+"""Command line: `footnote`."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import aclosing
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+import typer
+import uvicorn
+from rich.console import Console
+
+from app import __version__
+from app.bootstrap import make_retrieval, open_services, require_fit
+from app.domain.errors import ConfigurationError, FootnoteError
+from app.domain.passage import Leg
+from app.domain.principal import DEFAULT_WORKSPACE_ID, Principal
+from app.domain.run import Citation, RetrievalCompleted, RunCompleted, RunEvent, RunFailed, TextDelta, TextRewind
+from app.embedded.connect import connected
+from app.embedded.services import record_address
+from app.main import create_app
+from app.providers.embedder import make_embedder
+from app.services.answering import Question
+from app.services.retrieval import SearchRequest
+from app.settings import Settings, load_settings
+from app.storage.documents import DocumentStore
+from app.storage.engine import Database
+from app.storage.schema import migrate as migrate_schema
+from app.telemetry import configure_logging
+
+cli = typer.Typer(
+    name="footnote",
+    help="Answers from your documents, every sentence footnoted to the passage that supports it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+err = Console(stderr=True)
+HANDBOOK = "handbook"
+
+DataDir = Annotated[Path | None, typer.Option(help="Where the embedded services keep their data.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Collection = Annotated[str | None, typer.Option(help="Only this collection; all of them without.")]
+
+
+@cli.command()
+def up(
+    data_dir: DataDir = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    handbook: Annotated[bool, typer.Option(help="Ingest the handbook as a first corpus.")] = True,
+) -> None:
+    """Start everything on this machine: PostgreSQL, Valkey, the models, the page."""
+    settings = load_settings(data_dir=data_dir, host=host, port=port)
+    settings.require_safe_listener()
+    _require_free_port(settings)
+    configure_logging(level=settings.log_level, json=settings.log_format == "json")
+    with connected(settings, share=False, on_progress=_say) as ready:
+        corpus = _start_ingesting(ready, settings.handbook_dir) if handbook else None
+        try:
+            if corpus is not None and not asyncio.run(_has_documents(ready)):
+                _say("ingesting the handbook, so that there is something to ask about")
+                corpus.wait()
+            _serve(ready, on_started=lambda url: _announce(settings, url))
+        finally:
+            if corpus is not None:
+                corpus.terminate()
+                corpus.wait()
+
+
+@cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+) -> None:
+    """Serve the API and the page on DATABASE_URL and REDIS_URL."""
+    settings = load_settings(host=host, port=port)
+    settings.require_safe_listener()
+    _require_free_port(settings)
+    _serve(settings, on_started=lambda url: _say(f"serving on {url}"))
+
+
+@cli.command()
+def migrate(
+    data_dir: DataDir = None,
+    revision: Annotated[str, typer.Option(help="Revision to go to; an older one downgrades.")] = "head",
+) -> None:
+    """Bring the database schema to this version's revision."""
+    with connected(load_settings(data_dir=data_dir)) as settings:
+        before, after = migrate_schema(_database_url(settings), revision)
+    _say(f"schema at {after or 'nothing'}" + ("" if before == after else f" (was {before or 'nothing'})"))
+
+
+@cli.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="What to ask.")],
+    collection: Collection = None,
+    conversation: Annotated[UUID | None, typer.Option(help="Go on with this conversation.")] = None,
+    data_dir: DataDir = None,
+    json: Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON.")] = False,
+) -> None:
+    """Ask a question; the answer streams, its footnotes follow."""
+    if not question.strip():
+        raise ConfigurationError("The question is empty; write it after `footnote ask`, in quotes.")
+    with connected(load_settings(data_dir=data_dir)) as settings:
+        configure_logging(level="warning", json=False)
+        ended = asyncio.run(_ask(settings, Question(question, conversation, collection), json=json))
+    if isinstance(ended, RunFailed):
+        _fail(ended.problem.detail)
+
+
+@cli.command()
+def search(
+    query: Annotated[str, typer.Argument(help="What to search for.")],
+    k: Annotated[int, typer.Option("--k", "-k", min=1, max=100, help="How many passages.")] = 5,
+    collection: Collection = None,
+    leg: Annotated[Leg, typer.Option(help="Both retrieval legs fused, or one alone.")] = "hybrid",
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Show the passages that fit a query best."""
+    with connected(load_settings(data_dir=data_dir)) as settings:
+        passages = asyncio.run(_search(settings, SearchRequest(query, k, collection, leg=leg)))
+    if json:
+        _print_json({"passages": passages})
+        return
+    for number, passage in enumerate(passages, start=1):
+        where = " › ".join((passage.title, *passage.heading_path)) + (f", page {passage.page}" if passage.page else "")
+        sys.stdout.write(f"{number}. {where}  [{passage.score:.4f}]\n   {passage.uri}\n")
+        sys.stdout.write("   " + " ".join(passage.text.split())[:300] + "\n\n")
+    if not passages:
+        _say("nothing found")
+
+
+async def _search(settings: Settings, request: SearchRequest) -> list[Any]:
+    database = Database(_database_url(settings), pool_size=1)
+    embedder = make_embedder(settings)
+    await database.open()
+    try:
+        await require_fit(database, embedder)
+        return list(await make_retrieval(settings, database, embedder).search(Principal(), request))
+    finally:
+        await embedder.close()
+        await database.close()
+
+
+async def _ask(settings: Settings, question: Question, *, json: bool) -> RunEvent | None:
+    """Print the answer as it is written; returns the run's last event."""
+    printer, event = _print_event if json else _AnswerPrinter(), None
+    async with open_services(settings) as services:
+        run = await services.runs.start(Principal(), question)
+        async with aclosing(services.runs.follow(run.id)) as events:
+            async for logged in events:
+                event = logged.event()
+                printer(event)
+    return event
+
+
+def _print_event(event: RunEvent) -> None:
+    _print_json({"type": event.type, **msgspec.to_builtins(event)})
+
+
+class _AnswerPrinter:
+    """Streams the text, then lists the footnotes."""
+
+    def __init__(self) -> None:
+        self._titles: dict[str, str] = {}
+        self._notes: dict[int, str] = {}
+        self._text = ""
+
+    def __call__(self, event: RunEvent) -> None:
+        match event:
+            case RetrievalCompleted(passages):
+                self._titles = {p.id: " › ".join((p.title, *p.heading_path)) for p in passages}
+            case TextDelta(text):
+                self._text += text
+                self._write(text)
+            case TextRewind(to):
+                self._text = self._text[:to]
+                self._write(f"\n\n{self._text}")
+            case Citation():
+                self._cite(event)
+            case RunCompleted() | RunFailed():
+                notes = [f"[{index}] {note}" for index, note in sorted(self._notes.items())]
+                self._write("\n" + "".join(f"\n{note}" for note in notes) + ("\n" if notes else ""))
+
+    def _cite(self, citation: Citation) -> None:
+        if citation.index:
+            quote = " ".join(citation.quote.split())
+            title = self._titles.get(citation.passage_id, "")
+            self._notes.setdefault(citation.index, f"{title}: “{quote}” ({citation.verdict})")
+            if len(self._text) == citation.sentence_end:
+                self._write(f"[{citation.index}]")
+
+    @staticmethod
+    def _write(text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+def _serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
+    """Run the server until it is told to stop."""
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                host = f"[{settings.host}]" if ":" in settings.host else settings.host
+                on_started(f"http://{host}:{self.servers[0].sockets[0].getsockname()[1]}")
+
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
+    )
+    server = Server(config)
+    server.run()
+    if not server.started:
+        raise typer.Exit(2)
+
+
+def _start_ingesting(settings: Settings, folder: Path) -> subprocess.Popen[bytes]:
+    """Ingest a folder beside the server, in a process of its own: the server stays small and answers meanwhile."""
+    environment = os.environ | {
+        "DATABASE_URL": _database_url(settings),
+        "REDIS_URL": settings.redis_url.get_secret_value() if settings.redis_url else "",
+    }
+    command = [sys.executable, "-m", "app.cli", "ingest", str(folder), "--collection", HANDBOOK, "--json"]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+
+
+async def _has_documents(settings: Settings) -> bool:
+    database = Database(_database_url(settings), pool_size=1)
+    try:
+        return any(c.documents for c in await DocumentStore(database).collections(DEFAULT_WORKSPACE_ID))
+    finally:
+        await database.close()
+
+
+def _announce(settings: Settings, url: str) -> None:
+    record_address(settings.data_dir, url)
+    err.print(f"\n  [bold]Footnote is ready:[/] {url}\n  Ask something there, or stop with Ctrl-C.\n", highlight=False)
+
+
+def _require_free_port(settings: Settings) -> None:
+    """Raise ConfigurationError when the port is taken, before anything is started for nothing."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
+                f"Stop what uses it, or choose another with --port {settings.port + 1}."
+            ) from error
+
+
+def _database_url(settings: Settings) -> str:
+    assert settings.database_url is not None  # noqa: S101 - `connected` sets it
+    return settings.database_url.get_secret_value()
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+
+
+def _say(message: str) -> None:
+    err.print(f"footnote: {message}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _fail(message: str) -> None:
+    _say(message)
+    raise typer.Exit(2)
+
+
+@cli.callback(invoke_without_command=True)
+def root(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
+    """Answers from your documents, every sentence footnoted to the passage that supports it."""
+    if version:
+        sys.stdout.write(f"footnote {__version__}\n")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        sys.stdout.write(context.get_help() + "\n")
+
+
+def main() -> None:
+    """The console script: mounts the other rooms' commands, turns domain errors into a line and exit code 2."""
+    for command in entry_points(group="footnote.commands"):
+        cli.command(command.name)(command.load())
+    try:
+        cli()
+    except FootnoteError as error:
+        _say(error.message)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Connect: settings whose two URLs are set, whoever provides the services."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pydantic import SecretStr
+
+from app.domain.errors import ConfigurationError
+from app.embedded.services import Endpoints, embedded_services, running_endpoints
+from app.settings import Settings
+from app.storage.schema import migrate
+
+
+@contextmanager
+def connected(
+    settings: Settings, *, share: bool = True, on_progress: Callable[[str], None] | None = None
+) -> Iterator[Settings]:
+    """Settings with DATABASE_URL and REDIS_URL set.
+
+    When both are given, nothing embedded starts. Otherwise the services of the process that owns the data folder are
+    used (`share`), or embedded ones started, migrated, and stopped at the end. Raises EmbeddedError, ConfigurationError.
+    """
+    if settings.database_url is not None and settings.redis_url is not None:
+        yield settings
+        return
+    if settings.database_url is not None or settings.redis_url is not None:
+        missing = "REDIS_URL" if settings.redis_url is None else "DATABASE_URL"
+        raise ConfigurationError(
+            f"{missing} is not set. Set both DATABASE_URL and REDIS_URL to use your own services, or neither to use "
+            "embedded ones."
+        )
+    running = running_endpoints(settings.data_dir) if share else None
+    if running is not None:
+        yield _with(settings, running)
+        return
+    with embedded_services(settings.data_dir, on_progress=on_progress) as endpoints:
+        migrate(endpoints.database_url)
+        yield _with(settings, endpoints)
+
+
+def _with(settings: Settings, endpoints: Endpoints) -> Settings:
+    return settings.model_copy(
+        update={
+            "database_url": SecretStr(endpoints.database_url),
+            "redis_url": SecretStr(endpoints.redis_url),
+        }
+    )
