@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -39,8 +39,8 @@ def ingest(
     read, each is named with its reason; 2: nothing could be done.
     """
     sources = find_files(paths)
-    with connected(load_settings(data_dir=data_dir)) as settings:
-        report = asyncio.run(_ingest(settings, sources, collection, bar=not json))
+    with connected(load_settings(data_dir=data_dir)) as settings, _bar(len(sources), visible=not json) as progress:
+        report = asyncio.run(ingest_files(settings, sources, collection, progress))
     if json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
     else:
@@ -56,7 +56,10 @@ def ingest(
         raise typer.Exit(1)
 
 
-async def _ingest(settings: Settings, sources: Sequence[SourceFile], collection: str, *, bar: bool) -> Report:
+async def ingest_files(
+    settings: Settings, sources: Sequence[SourceFile], collection: str, progress: Callable[[Report], None]
+) -> Report:
+    """Ingest files into a collection of DATABASE_URL, both made when missing; see `ingestion.pipeline.ingest`."""
     assert settings.database_url is not None  # noqa: S101 - `connected` sets it
     principal = Principal()
     database = Database(settings.database_url.get_secret_value(), pool_size=2)
@@ -79,8 +82,7 @@ async def _ingest(settings: Settings, sources: Sequence[SourceFile], collection:
             chunk_tokens=settings.chunk_tokens,
             max_file_bytes=settings.max_file_bytes,
         )
-        with _bar(len(sources), visible=bar) as progress:
-            return await run_pipeline(sources, store, embedder, destination, progress)
+        return await run_pipeline(sources, store, embedder, destination, progress)
     finally:
         await embedder.close()
         await database.close()

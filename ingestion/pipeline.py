@@ -1,22 +1,21 @@
 """Pipeline: files in, documents with chunks and vectors out: load, chunk, embed, write."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from time import perf_counter
-from typing import Protocol
 from uuid import UUID
 
 import structlog
-from app.providers.tokenizer import count_tokens
 
 from app.domain.document import Chunk, ParsedDocument
 from app.domain.errors import UnreadableFile
 from app.domain.index import IndexGeneration
 from app.domain.ports import Embedder
 from app.domain.principal import Principal
+from app.providers.tokenizer import count_tokens
 from app.storage.documents import DocumentStore, NewVersion
 from ingestion.chunking.structure import chunk
 from ingestion.files import SourceFile
@@ -49,14 +48,6 @@ class Report:
     failures: list[Failure] = field(default_factory=list)
 
 
-class Progress(Protocol):
-    """Told about each file as it is done."""
-
-    def __call__(self, report: Report) -> None:
-        """Called with the report as it stands."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Where documents go and how they are cut."""
@@ -78,12 +69,17 @@ class _Parsed:
 
 
 async def ingest(
-    sources: Sequence[SourceFile], store: DocumentStore, embedder: Embedder, to: Destination, progress: Progress
+    sources: Sequence[SourceFile],
+    store: DocumentStore,
+    embedder: Embedder,
+    to: Destination,
+    progress: Callable[[Report], None],
 ) -> Report:
     """Bring the files into the collection; unchanged ones (by content hash) are skipped.
 
     A file that cannot be read is noted in the report and stops nothing. Each document is one transaction, so what was
     written stays when DatabaseUnavailable or ProviderError (of the embedder) ends the rest, and a second run goes on.
+    `progress` is called with the report as it stands, whenever files are done.
     """
     report, started = Report(files=len(sources)), perf_counter()
     known = await store.hashes(to.principal.workspace_id, to.collection_id)
@@ -108,7 +104,7 @@ async def _parse_all(
     to: Destination,
     queue: asyncio.Queue[_Parsed | None],
     report: Report,
-    progress: Progress,
+    progress: Callable[[Report], None],
 ) -> None:
     for source in sources:
         try:

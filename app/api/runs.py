@@ -35,18 +35,10 @@ async def events(
     last_event_id: Annotated[int, Header(ge=0, description="Give what follows this event.")] = 0,
 ) -> Response:
     """The run's events after `Last-Event-ID`, exactly the rest: those that were written and those to come."""
-    source = services.runs.read(principal, run_id, last_event_id)
-    # The first event is awaited here, so that "no such run" and "nothing left" can still be told by a status code.
-    first = await anext(source, None)
-    if first is None:
+    source = await services.runs.read(principal, run_id, last_event_id)
+    if source is None:
         return Response(status_code=204)
-
-    async def with_first():  # type: ignore[no-untyped-def]
-        yield first
-        async for event in source:
-            yield event
-
-    return event_stream(with_first(), heartbeat_s=services.settings.heartbeat_s)
+    return event_stream(source, heartbeat_s=services.settings.heartbeat_s)
 
 
 @router.post("/v1/runs/{run_id}/cancel", responses=RESPONSES)

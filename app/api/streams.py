@@ -1,6 +1,6 @@
 """Streams: a run's log as a server-sent event response."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import structlog
@@ -16,16 +16,16 @@ log = structlog.get_logger()
 HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 
-def event_stream(events: AsyncIterator[LoggedEvent], *, heartbeat_s: float) -> EventSourceResponse:
+def event_stream(events: AsyncGenerator[LoggedEvent, None], *, heartbeat_s: float) -> EventSourceResponse:
     """Stream the events until the run's last one.
 
     The stream lives as long as its run and its client. A comment every `heartbeat_s` keeps proxies from cutting it. A
     client that disconnects ends this response and nothing else: the run goes on, and GET /v1/runs/{id}/events resumes.
     """
 
-    async def body() -> AsyncIterator[bytes]:
+    async def body() -> AsyncGenerator[bytes, None]:
         yield native.PREAMBLE
-        async with aclosing(events) as source:  # type: ignore[type-var]
+        async with aclosing(events) as source:
             try:
                 async for event in source:
                     yield native.encode(event)
@@ -36,6 +36,6 @@ def event_stream(events: AsyncIterator[LoggedEvent], *, heartbeat_s: float) -> E
     return EventSourceResponse(
         body(),
         headers=HEADERS,
-        ping=heartbeat_s,  # type: ignore[arg-type]
+        ping=heartbeat_s,
         ping_message_factory=lambda: ServerSentEvent(comment="heartbeat"),
     )

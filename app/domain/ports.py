@@ -1,6 +1,6 @@
 """Ports: the seams with more than one real implementation behind them."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -47,7 +47,7 @@ class ChatModel(Protocol):
         """What the answering service must know of it."""
         ...
 
-    def stream(self, messages: Sequence[ChatMessage], *, max_tokens: int) -> AsyncIterator[ChatDelta]:
+    def stream(self, messages: Sequence[ChatMessage], *, max_tokens: int) -> AsyncGenerator[ChatDelta, None]:
         """Stream one answer at temperature 0.
 
         An async generator: `aclose()` ends the generation upstream before it returns. Raises ProviderError (and its

@@ -18,7 +18,8 @@ def connected(
     """Settings with DATABASE_URL and REDIS_URL set.
 
     When both are given, nothing embedded starts. Otherwise the services of the process that owns the data folder are
-    used (`share`), or embedded ones started, migrated, and stopped at the end. Raises EmbeddedError, ConfigurationError.
+    used (`share`), or embedded ones started, migrated, and stopped at the end.
+    Raises EmbeddedError, ConfigurationError.
     """
     if settings.database_url is not None and settings.redis_url is not None:
         yield settings

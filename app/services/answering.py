@@ -1,6 +1,6 @@
 """Answering: condense, retrieve, pack, prompt, stream, attribute."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -89,7 +89,7 @@ class Answering:
 
     async def answer(
         self, principal: Principal, question: Question, history: Sequence[Message], provenance: Provenance
-    ) -> AsyncIterator[RunEvent]:
+    ) -> AsyncGenerator[RunEvent, None]:
         """Yield the answer's events; the last is RunCompleted. Closing the generator ends the model's work upstream.
 
         Raises what retrieval and the model raise; what was yielded before stands.
@@ -158,7 +158,7 @@ class Answering:
 
     async def _stream(
         self, query: str, passages: list[Passage], messages: list[ChatMessage], provenance: Provenance
-    ) -> AsyncIterator[RunEvent]:
+    ) -> AsyncGenerator[RunEvent, None]:
         withhold = self._model.profile.small if self._options.withhold is None else self._options.withhold
         footnoting = Footnoting(passages, query, withhold=withhold)
         usage, finish_reason = Usage(0, 0), "stop"

@@ -1,7 +1,7 @@
 """Runs: each answer as a task of this worker, detached from whoever asked, its events in the log."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from time import monotonic
@@ -213,28 +213,31 @@ class Runs:
         run, message = await self._store.get(principal.workspace_id, run_id)
         return Stopped(run.id, run.state, len(message.text))
 
-    async def read(self, principal: Principal, run_id: UUID, after: int = 0) -> AsyncIterator[LoggedEvent]:
-        """A run's events from id `after` + 1 on, to its end: from the log, or from the store once the log expired.
+    async def read(
+        self, principal: Principal, run_id: UUID, after: int = 0
+    ) -> AsyncGenerator[LoggedEvent, None] | None:
+        """A run's events from id `after` + 1 on, to its end; None when nothing follows `after`.
 
-        Raises RunNotFound before the first event, RunLogUnavailable.
+        They come from the log, or, once that expired, from the stored message. Raises RunNotFound, RunLogUnavailable,
+        DatabaseUnavailable.
         """
         run, message = await self._store.get(principal.workspace_id, run_id)
+        if run_id in self._active:
+            return self.follow(run_id, after)
         try:
-            logged = run_id in self._active or await self._log.last(run_id) is not None
+            last = await self._log.last(run_id)
         except RunLogUnavailable:
             if run.state is RunState.RUNNING:
                 raise
-            logged = False
-        if logged or run.state is RunState.RUNNING:
-            async with aclosing(self.follow(run_id, after)) as events:
-                async for event in events:
-                    yield event
-        else:
-            for event in _rendered(run, message, after):
-                yield event
+            last = None
+        if last is not None and last.terminal and last.id <= after:
+            return None
+        if last is not None or run.state is RunState.RUNNING:
+            return self.follow(run_id, after)
+        return _rendered(run, message, after)
 
-    def follow(self, run_id: UUID, after: int = 0) -> AsyncIterator[LoggedEvent]:
-        """The log of a run that was just started here."""
+    def follow(self, run_id: UUID, after: int = 0) -> AsyncGenerator[LoggedEvent, None]:
+        """The log of a run that is known to be the caller's."""
         return self._log.read(run_id, after=after)
 
     async def _keep(self) -> None:
@@ -287,7 +290,7 @@ def _end_of(active: _Active) -> RunCompleted | RunCancelled | RunFailed:
             return RunFailed(UNEXPECTED)
 
 
-def _rendered(run: Run, message: Message, after: int) -> list[LoggedEvent]:
+async def _rendered(run: Run, message: Message, after: int) -> AsyncGenerator[LoggedEvent, None]:
     """A finished run's events made anew from its stored message; a resuming client is told to start over."""
     events: list[RunEvent] = [
         RunStarted(str(run.id), str(run.conversation_id), str(run.message_id), run.created_at),
@@ -301,7 +304,8 @@ def _rendered(run: Run, message: Message, after: int) -> list[LoggedEvent]:
     if message.usage is not None:
         events.append(message.usage)
     events.append(_stored_end(run, message))
-    return [LoggedEvent(after + n, event.type, encode_event(event)) for n, event in enumerate(events, start=1)]
+    for event_id, event in enumerate(events, start=after + 1):
+        yield LoggedEvent(event_id, event.type, encode_event(event))
 
 
 def _stored_end(run: Run, message: Message) -> RunEvent:

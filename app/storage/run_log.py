@@ -7,7 +7,7 @@ is filled up again, and so that readers on the same worker go on meanwhile.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -113,7 +113,7 @@ class RunLog:
             entries: Any = await self._redis.xrevrange(self._key(run_id), count=1)
         return _logged(entries[0]) if entries else None
 
-    async def read(self, run_id: UUID, *, after: int = 0) -> AsyncIterator[LoggedEvent]:
+    async def read(self, run_id: UUID, *, after: int = 0) -> AsyncGenerator[LoggedEvent, None]:
         """Every event from id `after` + 1 to the run's last one, as they come.
 
         Waits for what is not written yet; a slow consumer costs nothing. While Redis is away, a run of this worker is

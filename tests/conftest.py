@@ -1,0 +1,54 @@
+"""Fixtures of every test: real PostgreSQL and Valkey, a database of its own for each test, no way out of this machine."""
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.fixtures.services import start_services, stop_services
+
+pytest_plugins = ["tests.fixtures.services", "tests.fixtures.server", "tests.fixtures.documents"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With several workers, the controller owns the services; without, this process does."""
+    if not hasattr(config, "workerinput"):
+        start_services(config)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        stop_services(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell an xdist worker where the services are."""
+    node.workerinput["endpoints"] = node.config.endpoints
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings of whoever runs the tests do not reach them, and no key of a paid model does."""
+    for name in list(os.environ):
+        if name.startswith("FOOTNOTE_") or name.endswith("_API_KEY") or name in {"DATABASE_URL", "REDIS_URL"}:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_way_out() -> Iterator[None]:
+    """A connection that leaves this machine fails the test that makes it."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family in {socket.AF_INET, socket.AF_INET6} and not ipaddress.ip_address(address[0]).is_loopback:
+            raise AssertionError(f"a test tried to reach {address[0]}:{address[1]}")
+        connect(self, address)
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(socket.socket, "connect", guarded)
+    yield
+    patch.undo()
