@@ -1,0 +1,28 @@
+# `make` lists the commands; `make check` is exactly what CI runs.
+.DEFAULT_GOAL := help
+.PHONY: help up check lint types contracts test lock bench-citations
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: ## start everything on this machine: http://127.0.0.1:8000
+	uv run footnote up
+
+check: lint types contracts test ## everything that CI runs
+
+lint: ## ruff: style and format
+	uv run ruff check
+	uv run ruff format --check
+
+types: ## mypy, strict
+	uv run mypy
+
+contracts: ## who may import whom
+	uv run lint-imports
+
+test: ## all tests, with coverage (fails under 90 %)
+	uv run pytest -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+lock: ## write requirements.lock anew from uv.lock
+	uv lock --upgrade
+	uv export --no-emit-project --no-annotate --format requirements.txt --output-file requirements.lock --quiet
