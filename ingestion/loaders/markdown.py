@@ -1,0 +1,70 @@
+"""Markdown: the source text as it is, its headings, and its front matter as metadata."""
+
+import re
+from itertools import accumulate, pairwise
+
+from markdown_it import MarkdownIt
+
+from app.domain.document import Heading, ParsedDocument
+from ingestion.loaders.characters import clean, decode
+from ingestion.loaders.reader import StructureReader
+from ingestion.loaders.title import choose_title
+
+MEDIA_TYPE = "text/markdown"
+
+_FRONT_MATTER = re.compile(r"\A(?P<mark>---|\+\+\+)[ \t]*\n(?P<fields>.*?\n)??(?P=mark)[ \t]*(?:\n|\Z)", re.DOTALL)
+_FIELD = re.compile(r"^([A-Za-z_][\w-]*)[ \t]*[:=][ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
+
+
+class MarkdownReader(StructureReader):
+    """Reads CommonMark with tables and front matter."""
+
+    def parse(self, name: str, data: bytes) -> ParsedDocument:
+        """Text without its front matter; headings (ATX and setext) as CommonMark sees them."""
+        metadata, text = split_front_matter(clean(decode(data)))
+        headings = find_headings(text)
+        return ParsedDocument(
+            text=text,
+            title=choose_title(text, headings, str(metadata.get("title", "")), name),
+            media_type=MEDIA_TYPE,
+            headings=headings,
+            metadata=metadata,
+        )
+
+
+def split_front_matter(text: str) -> tuple[dict[str, object], str]:
+    """The one-line fields of a YAML or TOML block at the start, and the text after it.
+
+    Lists and nested fields are left out: a title and a few labels are what a search result can show.
+    """
+    block = _FRONT_MATTER.match(text)
+    if block is None or not (fields := _FIELD.findall(block["fields"] or "")):
+        return {}, text  # a thematic break at the start is not front matter
+    return {key: value.strip("\"'") for key, value in fields}, text[block.end() :]
+
+
+def find_headings(text: str) -> tuple[Heading, ...]:
+    """Top-level headings of a Markdown text, in reading order; none inside code, quotes or lists."""
+    blocks = MarkdownIt("commonmark").enable("table")
+    inline = MarkdownIt("commonmark")
+    blocks.core.ruler.disable("inline")  # only block structure is needed of the whole text
+    line_starts = [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
+    tokens = blocks.parse(text)
+    headings = []
+    for opening, content in pairwise(tokens):
+        if opening.type == "heading_open" and opening.level == 0 and opening.map:
+            title = _plain(inline, content.content)
+            if title:
+                headings.append(Heading(int(opening.tag[1:]), title, line_starts[opening.map[0]]))
+    return tuple(headings)
+
+
+def _plain(inline: MarkdownIt, source: str) -> str:
+    """The words of a heading, without emphasis, link targets, raw HTML and the `{#id}` that many dialects allow."""
+    (root,) = inline.parseInline(source)
+    words = "".join(
+        " " if token.type in {"softbreak", "hardbreak"} else token.content
+        for token in root.children or []
+        if token.type in {"text", "code_inline", "softbreak", "hardbreak", "image"}
+    )
+    return re.sub(r"\s*\{#[\w-]+\}\s*$", "", words).strip()

@@ -1,0 +1,23 @@
+"""Title: what a document is called."""
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from app.domain.document import Heading
+
+_LONGEST = 200
+_SPACE = re.compile(r"\s+")
+
+
+def choose_title(text: str, headings: Sequence[Heading], declared: str, name: str) -> str:
+    """The first top heading, else what the file declares, else a short first line, else the file's name."""
+    top = next((heading.title for heading in headings if heading.level == 1), "")
+    first_line = text.lstrip().split("\n", 1)[0].strip()
+    if not any(character.isalpha() for character in first_line) or len(first_line) > 120:
+        first_line = ""
+    for candidate in (top, declared, headings[0].title if headings else "", first_line, PurePath(name).stem):
+        title = _SPACE.sub(" ", candidate).strip()
+        if title:
+            return title if len(title) <= _LONGEST else title[:_LONGEST].rsplit(" ", 1)[0] + " …"
+    return "Untitled"
