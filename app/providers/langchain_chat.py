@@ -1,0 +1,127 @@
+"""LangChain chat model: every provider that `init_chat_model` knows, behind our port."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from app.domain.conversation import ChatMessage
+from app.domain.errors import ProviderError
+from app.domain.ports import ChatDelta, ChatModelProfile
+from app.providers.resilience import Endpoint
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import AIMessageChunk
+    from langchain_core.messages.ai import UsageMetadata
+
+# How the providers say that the answer was cut at max_tokens.
+_LENGTH = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "MAX_TOKENS"})
+_REASON_KEYS = ("finish_reason", "stop_reason", "done_reason")
+
+CallOptions = Callable[[int], dict[str, Any]]
+"""The keyword arguments of one call that may write so many tokens."""
+
+
+class LangChainChatModel:
+    """A LangChain chat model; `timeout_s` is the longest silence before or within an answer."""
+
+    def __init__(
+        self,
+        model: "BaseChatModel",
+        profile: ChatModelProfile,
+        endpoint: Endpoint,
+        *,
+        timeout_s: float,
+        call_options: CallOptions,
+        close: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._model = model
+        self._profile = profile
+        self._endpoint = endpoint
+        self._timeout_s = timeout_s
+        self._call_options = call_options
+        self._close = close
+
+    @property
+    def profile(self) -> ChatModelProfile:
+        """What the answering service must know of it."""
+        return self._profile
+
+    async def stream(self, messages: Sequence[ChatMessage], *, max_tokens: int) -> AsyncGenerator[ChatDelta, None]:
+        """Stream one answer; see `ChatModel.stream`."""
+        # A task of its own reads the provider: cancelling it raises inside the pending read, which closes the HTTP
+        # connection there and then. Closing LangChain's generator instead would leave the generators within it, and
+        # with them the connection, to the garbage collector. The queue is bounded by max_tokens.
+        chunks: asyncio.Queue[AIMessageChunk | ProviderError | None] = asyncio.Queue()
+        reader = asyncio.create_task(self._read(messages, max_tokens, chunks))
+        try:
+            ending = _Ending()
+            while (chunk := await self._next(chunks)) is not None:
+                ending.see(chunk)
+                if text := str(chunk.text):
+                    yield ChatDelta(text)
+            if ending.finish_reason is None:
+                raise self._endpoint.broke_off()
+            yield ending.delta()
+        finally:
+            reader.cancel()
+            await asyncio.wait([reader])
+
+    async def close(self) -> None:
+        """Close the connections that are kept open."""
+        if self._close:
+            await self._close()
+
+    async def _next(self, chunks: "asyncio.Queue[AIMessageChunk | ProviderError | None]") -> "AIMessageChunk | None":
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                chunk = await chunks.get()
+        except TimeoutError as error:
+            raise self._endpoint.timed_out() from error
+        if isinstance(chunk, ProviderError):
+            raise chunk
+        return chunk
+
+    async def _read(
+        self,
+        messages: Sequence[ChatMessage],
+        max_tokens: int,
+        chunks: "asyncio.Queue[AIMessageChunk | ProviderError | None]",
+    ) -> None:
+        prompt = [(message.role, message.content) for message in messages]
+        try:
+            async for chunk in self._model.astream(prompt, **self._call_options(max_tokens)):
+                chunks.put_nowait(chunk)
+            chunks.put_nowait(None)
+        except Exception as error:  # noqa: BLE001 - the task's edge: whatever a provider's package raises is its failure
+            failure = self._endpoint.failure(error)
+            failure.__cause__ = error
+            chunks.put_nowait(failure)
+
+
+class _Ending:
+    """Token counts and the finish reason, gathered from wherever in the stream a provider puts them."""
+
+    def __init__(self) -> None:
+        self.finish_reason: str | None = None
+        self._usage: UsageMetadata | None = None
+
+    def see(self, chunk: "AIMessageChunk") -> None:
+        from langchain_core.messages.ai import add_usage  # noqa: PLC0415 - loaded with the provider's package
+
+        if chunk.usage_metadata:
+            self._usage = add_usage(self._usage, chunk.usage_metadata)
+        metadata = chunk.response_metadata
+        reason = next((metadata[key] for key in _REASON_KEYS if metadata.get(key)), None)
+        if reason is None and metadata.get("status") in {"completed", "incomplete"}:  # OpenAI's Responses protocol
+            reason = (metadata.get("incomplete_details") or {}).get("reason", "stop")
+        if reason is not None:
+            self.finish_reason = "length" if reason in _LENGTH else "stop"
+
+    def delta(self) -> ChatDelta:
+        usage = self._usage
+        return ChatDelta(
+            prompt_tokens=usage["input_tokens"] if usage else None,
+            completion_tokens=usage["output_tokens"] if usage else None,
+            finish_reason=self.finish_reason,
+        )
