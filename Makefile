@@ -25,4 +25,4 @@ test: ## all tests, with coverage (fails under 90 %)
 
 lock: ## write requirements.lock anew from uv.lock
 	uv lock --upgrade
-	uv export --no-emit-project --no-annotate --format requirements.txt --output-file requirements.lock --quiet
+	uv export --no-dev --all-extras --no-emit-project --no-annotate --format requirements.txt --output-file requirements.lock --quiet

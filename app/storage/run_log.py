@@ -59,16 +59,18 @@ class RunLog:
         pool = BlockingConnectionPool.from_url(
             url, max_connections=64, timeout=5, socket_connect_timeout=2, socket_timeout=10, protocol=3
         )
-        self._redis: Redis = Redis(connection_pool=pool)
+        self._redis: Redis = Redis.from_pool(pool)
         self._append = self._redis.register_script(_APPEND)
         self._prefix = prefix
         self._ttl_s = ttl_s
         self._writers: dict[UUID, RunLogWriter] = {}
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._listener: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def close(self) -> None:
         """Stop listening and close the connections."""
+        self._closed = True
         if self._listener is not None:
             self._listener.cancel()
             await asyncio.gather(self._listener, return_exceptions=True)
@@ -166,12 +168,13 @@ class RunLog:
 
     async def _listen(self) -> None:
         """One subscription for all readers of this worker; readers poll while it is away."""
-        while True:
+        # redis-py can swallow a cancellation while it connects, hence the flag
+        while not self._closed:
             try:
                 async with self._redis.pubsub() as pubsub:
                     await pubsub.psubscribe(f"{self._prefix}run:*")
-                    while True:
-                        message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=5)
+                    while not self._closed:
+                        message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=POLL_S)
                         if message is not None:
                             self._wake(message["channel"].decode())
             except (*_GONE, RedisError) as error:

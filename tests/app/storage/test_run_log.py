@@ -1,0 +1,141 @@
+"""The run log: order, resuming, fencing, and what happens while Valkey is away."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from app.domain.errors import RunFenced, RunLogUnavailable
+from app.domain.run import LoggedEvent, RunCompleted, TextDelta
+from app.storage.models import new_id
+from app.storage.run_log import RunLog
+
+
+@pytest.fixture
+async def run_log(redis_url: str) -> AsyncIterator[RunLog]:
+    log = RunLog(redis_url)
+    yield log
+    await log.close()
+
+
+async def collect(log: RunLog, run_id: object, after: int = 0) -> list[LoggedEvent]:
+    async with aclosing(log.read(run_id, after=after)) as events:  # type: ignore[arg-type]
+        return [event async for event in events]
+
+
+async def test_events_are_numbered_from_one_and_read_in_order(run_log: RunLog) -> None:
+    run_id = new_id()
+    writer = run_log.writer(run_id, attempt=1)
+    ids = [writer.put(TextDelta(f"{n} ")) for n in range(300)] + [writer.put(RunCompleted("stop"))]
+    events = await collect(run_log, run_id)
+    await writer.close()
+    assert ids == list(range(1, 302))
+    assert [event.id for event in events] == ids
+    assert [event.event() for event in events[:2]] == [TextDelta("0 "), TextDelta("1 ")]
+    assert events[-1].terminal
+
+
+async def test_readers_follow_what_is_being_written(run_log: RunLog) -> None:
+    run_id = new_id()
+    writer = run_log.writer(run_id, attempt=1)
+    readers = [asyncio.create_task(collect(run_log, run_id)) for _ in range(3)]
+    for n in range(20):
+        writer.put(TextDelta(str(n)))
+        await asyncio.sleep(0.002)
+    writer.put(RunCompleted("stop"))
+    for events in await asyncio.wait_for(asyncio.gather(*readers), 10):
+        assert [event.id for event in events] == list(range(1, 22))
+    await writer.close()
+
+
+@pytest.mark.parametrize("after", [0, 1, 5, 9, 10])
+async def test_resuming_gives_exactly_the_rest(run_log: RunLog, after: int) -> None:
+    run_id = new_id()
+    writer = run_log.writer(run_id, attempt=1)
+    for n in range(9):
+        writer.put(TextDelta(str(n)))
+    writer.put(RunCompleted("stop"))
+    await writer.close()
+    assert [event.id for event in await collect(run_log, run_id, after)] == list(range(after + 1, 11))
+
+
+async def test_another_worker_reads_the_same_log(run_log: RunLog, redis_url: str) -> None:
+    run_id = new_id()
+    other = RunLog(redis_url)
+    writer = run_log.writer(run_id, attempt=1)
+    writer.put(TextDelta("a"))
+    await asyncio.sleep(0.05)  # the other worker may know of the run only once it stands in the log
+    reading = asyncio.create_task(collect(other, run_id))
+    await asyncio.sleep(0.05)
+    writer.put(RunCompleted("stop"))
+    assert len(await asyncio.wait_for(reading, 5)) == 2
+    await writer.close()
+    await other.close()
+
+
+async def test_an_older_attempt_cannot_write(run_log: RunLog, redis_url: str) -> None:
+    run_id = new_id()
+    zombie = run_log.writer(run_id, attempt=1)
+    zombie.put(TextDelta("old"))
+    await zombie.close()
+    taken_over = RunLog(redis_url)
+    successor = taken_over.writer(run_id, attempt=2, after=1)
+    successor.put(TextDelta("new"))
+    await successor.close()
+    again = run_log.writer(run_id, attempt=1, after=2)
+    again.put(TextDelta("zombie"))
+    await again.close()
+    with pytest.raises(RunFenced):
+        again.put(TextDelta("more"))
+    assert [e.event() for e in await run_log.events(run_id)] == [TextDelta("old"), TextDelta("new")]
+    await taken_over.close()
+
+
+async def test_appending_twice_changes_nothing(run_log: RunLog) -> None:
+    run_id = new_id()
+    batch = [LoggedEvent(1, "text.delta", b'{"text":"a"}'), LoggedEvent(2, "text.delta", b'{"text":"b"}')]
+    assert await run_log.append(run_id, 1, batch) == 2
+    assert await run_log.append(run_id, 1, batch) == 2
+    assert len(await run_log.events(run_id)) == 2
+
+
+async def test_a_log_that_lost_its_tail_is_filled_up_again(run_log: RunLog) -> None:
+    run_id = new_id()
+    writer = run_log.writer(run_id, attempt=1)
+    writer.put(TextDelta("a"))
+    await asyncio.sleep(0.05)
+    await run_log._redis.delete(run_log._key(run_id))
+    writer.put(TextDelta("b"))
+    writer.put(RunCompleted("stop"))
+    await writer.close()
+    assert [event.id for event in await run_log.events(run_id)] == [1, 2, 3]
+
+
+async def test_reading_an_unknown_run_ends(run_log: RunLog) -> None:
+    assert await asyncio.wait_for(collect(run_log, new_id()), 5) == []
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> Iterator[str]:
+    yield f"unix://{tmp_path}/nothing.sock"
+
+
+async def test_without_valkey_the_writers_own_worker_still_streams(nowhere: str) -> None:
+    log = RunLog(nowhere)
+    run_id = new_id()
+    writer = log.writer(run_id, attempt=1)
+    reading = asyncio.create_task(collect(log, run_id))
+    for n in range(5):
+        writer.put(TextDelta(str(n)))
+        await asyncio.sleep(0.01)
+    writer.put(RunCompleted("stop"))
+    events = await asyncio.wait_for(reading, 5)
+    assert [event.id for event in events] == [1, 2, 3, 4, 5, 6]
+    await writer.close(wait_s=0.1)
+    with pytest.raises(RunLogUnavailable):
+        await log.ping()
+    with pytest.raises(RunLogUnavailable):
+        await collect(log, new_id())
+    await log.close()

@@ -1,0 +1,110 @@
+"""The schema: migrations up and down, models and migrations agree, row-level security holds."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, make_url
+
+from app.domain.errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
+from app.domain.principal import DEFAULT_WORKSPACE_ID
+from app.storage.engine import Database, libpq_url
+from app.storage.models import Base, new_id
+from app.storage.schema import head, migrate, require_current
+
+
+def test_migrates_up_down_and_up_again(new_database: Callable[[str | None], str]) -> None:
+    url = new_database(None)
+    assert migrate(url) == (None, head())
+    assert migrate(url) == (head(), head())
+    assert migrate(url, "base") == (head(), None)
+    with psycopg.connect(url) as connection:
+        left = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+    assert left == [("alembic_version",)]
+    assert migrate(url) == (None, head())
+
+
+def test_models_and_migrations_describe_the_same_tables(database_url: str) -> None:
+    engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        differences = compare_metadata(context, Base.metadata)
+    engine.dispose()
+    assert differences == []
+
+
+def test_vectors_are_stored_inline(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        storage = connection.execute(
+            "SELECT attstorage FROM pg_attribute WHERE attrelid = 'chunk_embedding'::regclass AND attname = 'embedding'"
+        ).fetchone()
+    assert storage == (b"p",) or storage == ("p",)
+
+
+def test_row_level_security_on_every_table_with_readable_data(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        secured = connection.execute(
+            "SELECT relname FROM pg_class WHERE relrowsecurity AND relforcerowsecurity ORDER BY 1"
+        ).fetchall()
+        bypass = connection.execute("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user").fetchone()
+    tables = {name for (name,) in secured}
+    assert tables == {"workspace", "collection", "document", "document_version", "chunk", "conversation", "message"}
+    assert bypass == (False,), "the tests' role must be one that policies apply to"
+
+
+def test_a_workspace_sees_and_writes_its_own_rows_only(database_url: str) -> None:
+    def enter(connection: psycopg.Connection, workspace_id: UUID) -> None:
+        connection.execute("SELECT set_config('footnote.workspace_id', %s, false)", (str(workspace_id),))
+
+    other = new_id()
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        assert connection.execute("SELECT count(*) FROM workspace").fetchone() == (0,), "no workspace set: nothing"
+        enter(connection, other)
+        connection.execute("INSERT INTO workspace (id, name) VALUES (%s, 'other')", (other,))
+        connection.execute(
+            "INSERT INTO collection (id, workspace_id, name) VALUES (%s, %s, 'secret')", (new_id(), other)
+        )
+        enter(connection, DEFAULT_WORKSPACE_ID)
+        assert connection.execute("SELECT count(*) FROM collection").fetchone() == (0,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(
+                "INSERT INTO collection (id, workspace_id, name) VALUES (%s, %s, 'mine')", (new_id(), other)
+            )
+        assert connection.execute("DELETE FROM collection").rowcount == 0
+        enter(connection, other)
+        assert connection.execute("SELECT name FROM collection").fetchall() == [("secret",)]
+
+
+async def test_an_empty_database_is_named_outdated(new_database: Callable[[str | None], str]) -> None:
+    database = Database(new_database(None))
+    try:
+        with pytest.raises(SchemaOutdated, match="footnote migrate"):
+            await require_current(database)
+    finally:
+        await database.close()
+
+
+def test_a_server_that_is_not_there(tmp_path: object) -> None:
+    with pytest.raises(DatabaseUnavailable, match="not reachable"):
+        migrate("postgresql://nobody@127.0.0.1:1/nothing")
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("postgres://u:p@h/d", "postgresql://u:p@h/d"),
+        ("postgresql+psycopg://u@h/d", "postgresql://u@h/d"),
+        ("postgresql://u@/d?host=/s", "postgresql://u@/d?host=/s"),
+    ],
+)
+def test_database_urls_of_every_spelling(given: str, wanted: str) -> None:
+    assert libpq_url(given) == wanted
+
+
+@pytest.mark.parametrize("url", ["mysql://u@h/d", "just text", ""])
+def test_other_databases_are_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="postgresql://"):
+        libpq_url(url)
