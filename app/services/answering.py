@@ -14,7 +14,8 @@ from app.domain.principal import Principal
 from app.domain.prompt import Prompt
 from app.domain.run import FinishReason, RetrievalCompleted, RunCompleted, RunEvent, TextDelta, Usage
 from app.services.context import format_passages, pack
-from app.services.footnoting import Footnoting, quote_passages
+from app.services.footnoting import Footnoting
+from app.services.quoting import quote_passages
 from app.services.retrieval import Retrieval, SearchRequest
 
 HISTORY_MESSAGES = 6

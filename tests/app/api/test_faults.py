@@ -1,0 +1,137 @@
+"""Faults over HTTP: each has a status, a code and a message that says what to do; nothing is lost."""
+
+from collections.abc import Callable
+from uuid import uuid4
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from app.settings import Settings
+from tests.fixtures.server import Server, chat, text_of
+
+KEY = "a-key-that-is-long-enough"
+
+
+def assert_problem(response: httpx.Response, status: int, code: str, says: str) -> None:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert (body["status"], body["code"]) == (status, code)
+    assert says in body["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"message": ""}, "message"),
+        ({"message": " \n\t"}, "the question is empty"),
+        ({}, "message: Field required"),
+        ({"message": "x" * 8001}, "the limit is 8000"),
+        ({"message": "hi", "conversation_id": "not-an-id"}, "conversation_id"),
+        ({"message": "hi", "collection": ""}, "collection"),
+        ({"message": "hi", "surprise": 1}, "surprise"),
+        ({"message": "hi", "model": "gpt-99"}, "this server runs 'scripted'"),
+        ({"message": 7}, "message"),
+    ],
+)
+async def test_invalid_questions(client: httpx.AsyncClient, body: dict[str, object], says: str) -> None:
+    assert_problem(await client.post("/v1/chat", json=body), 422, "invalid_input", says)
+
+
+async def test_a_body_that_is_not_json(client: httpx.AsyncClient) -> None:
+    response = await client.post("/v1/chat", content=b"{", headers={"content-type": "application/json"})
+    assert_problem(response, 422, "invalid_input", "JSON")
+
+
+async def test_a_question_of_a_megabyte_is_refused_unread(client: httpx.AsyncClient) -> None:
+    response = await client.post("/v1/chat", json={"message": "x" * 1_000_000})
+    assert_problem(response, 413, "payload_too_large", "FOOTNOTE_MAX_BODY_BYTES")
+
+    async def pieces():  # type: ignore[no-untyped-def]
+        for _ in range(100):
+            yield b"x" * 10_000
+
+    response = await client.post("/v1/chat", content=pieces(), headers={"content-type": "application/json"})
+    assert_problem(response, 413, "payload_too_large", "FOOTNOTE_MAX_BODY_BYTES")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("GET", "/v1/runs/{id}/events", "run_not_found"),
+        ("POST", "/v1/runs/{id}/cancel", "run_not_found"),
+        ("GET", "/v1/conversations/{id}", "conversation_not_found"),
+        ("DELETE", "/v1/conversations/{id}", "conversation_not_found"),
+        ("GET", "/v1/documents/{id}", "document_not_found"),
+    ],
+)
+async def test_what_is_not_there(client: httpx.AsyncClient, method: str, path: str, code: str) -> None:
+    response = await client.request(method, path.format(id=uuid4()))
+    assert_problem(response, 404, code, "There is no")
+
+
+async def test_unknown_collections_and_conversations_start_nothing(client: httpx.AsyncClient) -> None:
+    response = await client.post("/v1/chat", json={"message": "hi", "collection": "nope"})
+    assert_problem(response, 404, "collection_not_found", "footnote ingest PATH --collection nope")
+    response = await client.post("/v1/chat", json={"message": "hi", "conversation_id": str(uuid4())})
+    assert_problem(response, 404, "conversation_not_found", "leave `conversation_id` out")
+    response = await client.post("/v1/search", json={"query": "hi", "collection": "nope"})
+    assert_problem(response, 404, "collection_not_found", "nope")
+    assert (await client.get("/v1/conversations")).json() == {"conversations": []}
+
+
+async def test_unknown_paths_and_methods_are_problems_too(client: httpx.AsyncClient) -> None:
+    assert_problem(await client.get("/v1/nothing"), 404, "not_found", "Not Found")
+    assert_problem(await client.put("/v1/chat"), 405, "method_not_allowed", "Method Not Allowed")
+
+
+async def test_an_empty_index_is_a_refusal_that_says_what_to_do(client: httpx.AsyncClient) -> None:
+    events = await chat(client, "Is anyone there?")
+    assert events[-1].data == {"finish_reason": "refused"}
+    assert "footnote ingest PATH" in text_of(events)
+
+
+async def test_a_question_far_from_everything_is_refused(
+    settings: Settings, serve: Callable[[Settings], Server], corpus: object
+) -> None:
+    server = serve(settings.model_copy(update={"min_similarity": 0.99}))
+    async with server.client() as client:
+        events = await chat(client, "Wherefore zygotic quaternions?")
+        assert events[-1].data == {"finish_reason": "refused"}
+        assert "The nearest documents are" in text_of(events)
+        assert server.services.model.tokens_generated == 0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("directive", "kept"), [("[[fail-first]]", 0), ("[[fail-after=4]]", 4)])
+@pytest.mark.usefixtures("corpus")
+async def test_a_failing_provider_is_a_typed_event(client: httpx.AsyncClient, directive: str, kept: int) -> None:
+    events = await chat(client, f"When does the ferry leave? {directive}")
+    assert events[-1].type == "run.failed"
+    problem = events[-1].data["problem"]
+    assert problem["code"] == "provider_unavailable"
+    assert len([event for event in events if event.type == "text.delta"]) == kept
+    stored = (await client.get(f"/v1/conversations/{events[0].data['conversation_id']}")).json()["messages"][-1]
+    assert (stored["state"], stored["text"], stored["problem"]) == ("failed", text_of(events), problem)
+    again = await chat(client, "And the dogs?", conversation_id=events[0].data["conversation_id"])
+    assert again[-1].type == "run.completed", "the conversation goes on"
+
+
+async def test_a_server_with_keys_lets_nobody_else_in(settings: Settings, serve: Callable[[Settings], Server]) -> None:
+    server = serve(settings.model_copy(update={"api_keys": (SecretStr(KEY), SecretStr(KEY + "-2"))}))
+    async with server.client() as client:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": KEY}, {"Authorization": f"Basic {KEY}"}):
+            response = await client.get("/v1/conversations", headers=headers)
+            assert_problem(response, 401, "unauthenticated", "Authorization: Bearer KEY")
+            assert response.headers["www-authenticate"] == "Bearer"
+        for key in (KEY, KEY + "-2"):
+            response = await client.get("/v1/conversations", headers={"Authorization": f"Bearer {key}"})
+            assert response.status_code == 200
+        for path in ("/", "/healthz", "/readyz", "/widget/footnote.js"):
+            assert (await client.get(path)).status_code == 200, "the page and the probes need no key"
+        assert KEY not in repr(server.services.settings)
+
+
+async def test_without_keys_foreign_names_are_refused(client: httpx.AsyncClient) -> None:
+    response = await client.get("/v1/conversations", headers={"Host": "evil.example"})
+    assert_problem(response, 421, "misdirected_request", "FOOTNOTE_API_KEYS")
