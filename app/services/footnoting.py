@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from app.domain.passage import Passage
-from app.domain.run import Citation, RunEvent, TextDelta
+from app.domain.run import RunEvent, TextDelta
 from app.services.attribution import Attributor
 from app.services.citations import FootnoteNumbers, Sentence, SentenceSplitter
 
@@ -22,7 +22,7 @@ class Footnoting:
         self._numbers = FootnoteNumbers()
         self._withhold = withhold
         self._raw = ""
-        self._raw_end = 0  # of the last sentence that was judged, in the model's text
+        self._judged = 0  # how much of `_raw` lies in sentences that were judged
         self.text = ""
 
     def feed(self, text: str) -> list[RunEvent]:
@@ -45,40 +45,16 @@ class Footnoting:
         return events + [self._numbers.number(citation) for citation in citations if citation is not None]
 
     def _checked(self, sentence: Sentence) -> list[RunEvent]:
-        """The sentence and its citation when it holds, with the white space that stood before it."""
-        lead = _lead(self._raw[self._raw_end : sentence.start], first=not self.text)
-        self._raw_end = 0  # of the last sentence that was judged, in the model's text
-        self.text = ""
-
-    def feed(self, text: str) -> list[RunEvent]:
-        """The events that this piece of the model's text gives rise to."""
-        if not text:
-            return []
-        self._raw += text
-        return self._events(text, self._splitter.feed(text))
-
-    def flush(self) -> list[RunEvent]:
-        """The events of what is left at the end."""
-        return self._events("", self._splitter.flush())
-
-    def _events(self, text: str, sentences: Sequence[Sentence]) -> list[RunEvent]:
-        if self._withhold:
-            return [event for sentence in sentences for event in self._checked(sentence)]
-        self.text += text
-        events: list[RunEvent] = [TextDelta(text)] if text else []
-        citations = (self._attributor.attribute(sentence) for sentence in sentences)
-        return events + [self._numbers.number(citation) for citation in citations if citation is not None]
-
-    def _checked(self, sentence: Sentence) -> list[RunEvent]:
-        """The sentence and its citation when it holds, with the white space that stood before it."""
-        gap = self._raw[self._raw_end : sentence.start] if self.text else ""
-        self._raw_end = sentence.end
+        """The sentence and its citation, when it holds."""
+        lead = _lead(self._raw[self._judged : sentence.start], first=not self.text)
+        self._judged = sentence.end
         citation = self._attributor.attribute(sentence)
         if citation is None or citation.verdict == "unsupported":
             return []
         start = len(self.text) + len(lead)
         self.text += lead + sentence.text
-        return [TextDelta(lead + sentence.text), self._numbers.number(_moved(citation, start, len(self.text)))]
+        shown = replace(citation, sentence_start=start, sentence_end=len(self.text))
+        return [TextDelta(lead + sentence.text), self._numbers.number(shown)]
 
 
 def _lead(gap: str, *, first: bool) -> str:
@@ -88,8 +64,3 @@ def _lead(gap: str, *, first: bool) -> str:
     if first:
         return marker
     return ("\n\n" if "\n\n" in gap else "\n" if broken else " ") + marker
-
-
-def _moved(citation: Citation, start: int, end: int) -> Citation:
-    """The citation for the sentence as it stands in the shown text."""
-    return replace(citation, sentence_start=start, sentence_end=end)

@@ -33,6 +33,7 @@ from app.services.retrieval import Retrieval
 from app.storage.conversations import ConversationStore
 from app.storage.run_log import RunLog, RunLogWriter
 from app.storage.runs import Outcome, RunStore
+from app.telemetry import RUNS, RUNS_ACTIVE, TIME_TO_FIRST_TOKEN
 
 log = structlog.get_logger()
 
@@ -149,6 +150,7 @@ class Runs:
         active.generation = asyncio.create_task(self._generate(active), name=f"generation-{run.id}")
         active.supervisor = asyncio.create_task(self._supervise(active), name=f"run-{run.id}")
         self._active[run.id] = active
+        RUNS_ACTIVE.set(len(self._active))
         return run
 
     async def _generate(self, active: _Active) -> None:
@@ -179,12 +181,13 @@ class Runs:
             if not await self._save(run, active.answer.outcome(active.provenance)):
                 end = RunFailed(NOT_STORED)
             active.writer.put(end)
-            log.info("run.ended", run_id=str(run.id), end=end.type, **active.provenance.timings_ms)
+            _count(active, end)
         except RunFenced:
             log.warning("run.fenced", run_id=str(run.id), attempt=run.attempt)
         finally:
             await active.writer.close()
             self._active.pop(run.id, None)
+            RUNS_ACTIVE.set(len(self._active))
 
     async def _save(self, run: Run, outcome: Outcome) -> bool:
         """Store the outcome, waiting for PostgreSQL; False when it stays away. Raises RunFenced."""
@@ -269,6 +272,14 @@ class Runs:
                 await writer.close()
             log.info("run.recovered", run_id=str(run.id), attempt=run.attempt, text_chars=len(answer.text))
         return len(runs)
+
+
+def _count(active: _Active, end: RunEvent) -> None:
+    timings = active.provenance.timings_ms
+    RUNS.labels(end.type).inc()
+    if "first_token" in timings:
+        TIME_TO_FIRST_TOKEN.observe(timings["first_token"] / 1000)
+    log.info("run.ended", run_id=str(active.run.id), end=end.type, **timings)
 
 
 def _end_of(active: _Active) -> RunCompleted | RunCancelled | RunFailed:

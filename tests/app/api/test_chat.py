@@ -147,7 +147,9 @@ async def test_one_answer_at_a_time_in_a_conversation(settings: Settings, serve:
         await client.post(f"/v1/runs/{first.data['run_id']}/cancel")
 
 
-async def test_collections_keep_answers_apart(client: httpx.AsyncClient, ingest: Callable[..., Report], tmp_path) -> None:  # type: ignore[no-untyped-def]
+async def test_collections_keep_answers_apart(
+    client: httpx.AsyncClient, ingest: Callable[..., Report], tmp_path
+) -> None:  # type: ignore[no-untyped-def]
     file = tmp_path / "moon.md"
     file.write_text("# The moon ferry\n\nThe ferry to the moon leaves on Tuesdays.\n")
     await asyncio.to_thread(ingest, file, collection="space")

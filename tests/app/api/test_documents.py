@@ -25,7 +25,9 @@ async def test_search_finds_the_right_passage_by_every_leg(client: httpx.AsyncCl
     assert scores == sorted(scores, reverse=True)
 
 
-@pytest.mark.parametrize("query", ["'", "a & | ! <-> b:*", "\\", "%(x)s", "🦊", "the", "\x00ferry", "'); DROP TABLE chunk; --"])
+@pytest.mark.parametrize(
+    "query", ["'", "a & | ! <-> b:*", "\\", "%(x)s", "🦊", "the", "\x00ferry", "'); DROP TABLE chunk; --"]
+)
 async def test_any_text_can_be_searched_for(client: httpx.AsyncClient, query: str) -> None:
     response = await client.post("/v1/search", json={"query": query})
     assert response.status_code == 200, response.text

@@ -120,7 +120,12 @@ async def test_a_failing_provider_is_a_typed_event(client: httpx.AsyncClient, di
 async def test_a_server_with_keys_lets_nobody_else_in(settings: Settings, serve: Callable[[Settings], Server]) -> None:
     server = serve(settings.model_copy(update={"api_keys": (SecretStr(KEY), SecretStr(KEY + "-2"))}))
     async with server.client() as client:
-        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": KEY}, {"Authorization": f"Basic {KEY}"}):
+        for headers in (
+            {},
+            {"Authorization": "Bearer wrong"},
+            {"Authorization": KEY},
+            {"Authorization": f"Basic {KEY}"},
+        ):
             response = await client.get("/v1/conversations", headers=headers)
             assert_problem(response, 401, "unauthenticated", "Authorization: Bearer KEY")
             assert response.headers["www-authenticate"] == "Bearer"
