@@ -81,7 +81,7 @@ class Endpoint:
         return ProviderRejected(f"{place} refused the request ({status}): {detail}")
 
     def _clean(self, text: str) -> str:
-        for secret in self.secrets:
+        for secret in filter(None, self.secrets):
             text = text.replace(secret, "•••")
         return " ".join(text.split())[:_DETAIL_CHARS]
 

@@ -1,0 +1,33 @@
+"""Embedder: the embedding model that the settings name."""
+
+from app.domain.errors import UnknownModel
+from app.domain.ports import Embedder
+from app.providers.fakes import HashEmbedder
+from app.providers.local_embedder import LocalEmbedder
+from app.providers.openai_embedder import OpenAIEmbedder
+from app.settings import Settings
+
+
+def make_embedder(settings: Settings) -> Embedder:
+    """The embedder of `settings.embedder`.
+
+    The local one loads in the background. One at an OpenAI-compatible endpoint whose dimensions are neither known nor
+    configured is asked for one vector here and now. Raises UnknownModel, MissingKey, ConfigurationError or, from that
+    one request, ProviderError.
+    """
+    kind, _, name = settings.embedder.partition(":")
+    if settings.embedder == "local":
+        return LocalEmbedder(threads=settings.embedder_threads)
+    if settings.embedder == "scripted":
+        return HashEmbedder(settings.embedder_dimensions or 64)
+    if kind == "openai" and name:
+        return OpenAIEmbedder(
+            name,
+            base_url=settings.embedder_base_url,
+            dimensions=settings.embedder_dimensions,
+            timeout_s=settings.chat_timeout_s,
+        )
+    raise UnknownModel(
+        f"FOOTNOTE_EMBEDDER is `{settings.embedder}`; it takes `local` (the packaged model) or `openai:NAME`, for "
+        "example `openai:text-embedding-3-small`, with FOOTNOTE_EMBEDDER_BASE_URL for another endpoint of OpenAI's protocol."
+    )

@@ -1,0 +1,131 @@
+"""OpenAI embedder: any endpoint that speaks OpenAI's embeddings protocol."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from app.domain.errors import MissingKey, ProviderRejected
+from app.domain.ports import Vectors
+from app.providers.resilience import Endpoint
+from app.providers.tokenizer import encoding
+
+if TYPE_CHECKING:
+    import openai
+    from openai.types import CreateEmbeddingResponse
+
+
+_SETTING = "FOOTNOTE_EMBEDDER"
+_KEY = "OPENAI_API_KEY"
+_NO_KEY = "not-needed"
+_KNOWN_DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
+_BATCH = 96
+_CONCURRENT_BATCHES = 4
+_MAX_RETRIES = 2
+_MAX_TOKENS = 8191  # OpenAI refuses longer inputs
+_TINY = 1e-12
+_Client = TypeVar("_Client", "openai.OpenAI", "openai.AsyncOpenAI")
+
+
+class OpenAIEmbedder:
+    """Vectors from an endpoint, made unit-length; `dimensions` asks for shortened ones."""
+
+    def __init__(self, model: str, *, base_url: str | None, dimensions: int | None, timeout_s: float) -> None:
+        """Raises MissingKey; ProviderError when the endpoint has to be asked for its dimensions and does not answer."""
+        import openai  # noqa: PLC0415 - slow to import
+
+        self._model = model
+        self._asked: dict[str, Any] = {"model": model} | ({"dimensions": dimensions} if dimensions else {})
+        options = {"base_url": base_url, "timeout": timeout_s, "max_retries": _MAX_RETRIES}
+        self._client = _connect(openai.AsyncOpenAI, model, options)
+        self._endpoint = Endpoint("openai", model, _SETTING, base_url, _KEY, secrets=(self._client.api_key,))
+        self._slots = asyncio.Semaphore(_CONCURRENT_BATCHES)
+        known = dimensions or _KNOWN_DIMENSIONS.get(model)
+        self._dimensions = known or self._probe(_connect(openai.OpenAI, model, options))
+
+    @property
+    def name(self) -> str:
+        """The identity that an index generation stores."""
+        return f"openai:{self._model}"
+
+    @property
+    def dimensions(self) -> int:
+        """The length of each vector."""
+        return self._dimensions
+
+    async def embed_query(self, text: str) -> Vectors:
+        """One question, shape (1, dimensions)."""
+        return await self.embed_passages([text])
+
+    async def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        """Passages in their order, shape (len(texts), dimensions). Raises ProviderError."""
+        batches = [texts[at : at + _BATCH] for at in range(0, len(texts), _BATCH)]
+        if not batches:
+            return np.empty((0, self._dimensions), np.float32)
+        tasks = [asyncio.create_task(self._embed(batch)) for batch in batches]
+        try:
+            return np.concatenate(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:  # when one failed, the others need not go on
+                task.cancel()
+
+    async def close(self) -> None:
+        """Close the connections that are kept open."""
+        await self._client.close()
+
+    def _probe(self, client: "openai.OpenAI") -> int:
+        """Ask for one vector, to learn how long it is."""
+        import openai  # noqa: PLC0415
+
+        with client:
+            try:
+                reply = client.embeddings.create(input=["dimensions"], **self._asked)
+            except openai.OpenAIError as error:
+                raise self._endpoint.failure(error) from error
+        return len(self._rows(reply, 1)[0])
+
+    async def _embed(self, texts: Sequence[str]) -> Vectors:
+        import openai  # noqa: PLC0415
+
+        async with self._slots:
+            try:
+                reply = await self._client.embeddings.create(input=[_fitting(t) for t in texts], **self._asked)
+            except openai.OpenAIError as error:
+                raise self._endpoint.failure(error) from error
+        vectors = np.array(self._rows(reply, len(texts)), np.float32)
+        if vectors.shape != (len(texts), self._dimensions):
+            raise ProviderRejected(
+                f"{self.name} sent vectors of another length than {self._dimensions}; set "
+                "FOOTNOTE_EMBEDDER_DIMENSIONS to what it sends, or unset it when it cannot shorten them."
+            )
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _TINY)
+        return vectors
+
+    def _rows(self, reply: "CreateEmbeddingResponse", count: int) -> list[list[float]]:
+        """The vectors in the order of their texts."""
+        rows = [item.embedding for item in sorted(reply.data, key=lambda item: item.index)]
+        if len(rows) != count:
+            raise ProviderRejected(
+                f"{self.name} sent {len(rows)} vectors for {count} texts; is {_SETTING} an embedder?"
+            )
+        return rows
+
+
+def _connect(kind: type[_Client], model: str, options: dict[str, Any]) -> _Client:
+    """A client; one for a server of one's own gets a placeholder when there is no key. Raises MissingKey."""
+    import openai  # noqa: PLC0415
+
+    try:
+        return kind(**options)
+    except openai.OpenAIError as error:  # no key, it says
+        if not options["base_url"]:
+            raise MissingKey(f"`openai:{model}` needs an API key: set {_KEY} in the environment.") from error
+    return kind(api_key=_NO_KEY, **options)
+
+
+def _fitting(text: str) -> str:
+    """The text cut to what OpenAI takes; an empty one, which it refuses, becomes a space."""
+    if len(text.encode()) <= _MAX_TOKENS:  # a token is a byte or more, so these are most texts
+        return text or " "
+    return encoding().decode(encoding().encode_ordinary(text)[:_MAX_TOKENS])

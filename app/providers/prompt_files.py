@@ -1,0 +1,98 @@
+"""Prompt files: `prompts/<name>/v<N>.md`, of which `prompts/ACTIVE.toml` names the versions in use.
+
+A file begins with front matter between `---` lines (`purpose`, `model`, `variables`), then come its two parts under
+`## system` and `## user`, with `$variable` placeholders and `$$` for a dollar sign.
+"""
+
+import hashlib
+import re
+import tomllib
+from pathlib import Path
+from string import Template
+
+from app.domain.errors import ConfigurationError
+from app.domain.prompt import Prompt
+
+# What the answering service fills in. A prompt may leave some out, but cannot ask for more.
+_SUPPLIED = {
+    "answer": frozenset({"passages", "question", "history"}),
+    "answer-small": frozenset({"passages", "question", "history"}),
+    "condense": frozenset({"question", "history"}),
+}
+_REQUIRED_FIELDS = ("purpose", "model", "variables")
+_FILE = re.compile(r"---\n(?P<front>.*?)\n---\n\s*## system\n(?P<system>.*?)\n## user\n(?P<user>.*)", re.DOTALL)
+
+
+class PromptFiles:
+    """The active prompts of a folder, read and checked once. Raises ConfigurationError naming the file and the fault."""
+
+    def __init__(self, folder: Path) -> None:
+        versions = _active_versions(folder / "ACTIVE.toml")
+        self._prompts = {name: _read(folder, name, versions[name]) for name in _SUPPLIED}
+
+    def active(self, name: str) -> Prompt:
+        """The version in use of the prompt `name`. Raises ConfigurationError when there is no such prompt."""
+        if name not in self._prompts:
+            raise ConfigurationError(f"There is no prompt `{name}`; there are {', '.join(sorted(self._prompts))}.")
+        return self._prompts[name]
+
+
+def _active_versions(path: Path) -> dict[str, int]:
+    """The version number of each prompt."""
+    try:
+        table = tomllib.loads(_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}.") from error
+    for name in _SUPPLIED:
+        if not isinstance(table.get(name), int):
+            raise ConfigurationError(
+                f"{path} names no version of the prompt `{name}`; add a line such as `{name} = 1`."
+            )
+    return table
+
+
+def _read(folder: Path, name: str, version: int) -> Prompt:
+    path = folder / name / f"v{version}.md"
+    text = _text(path)
+    parts = _FILE.fullmatch(text)
+    if parts is None:
+        raise ConfigurationError(f"{path} needs front matter between `---` lines, then `## system`, then `## user`.")
+    _check_variables(path, _fields(path, parts["front"]), parts["system"] + parts["user"], _SUPPLIED[name])
+    checksum = hashlib.sha256(text.encode()).hexdigest()
+    return Prompt(name, version, checksum, parts["system"].strip(), parts["user"].strip())
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"The prompt file {path} cannot be read ({error}); see FOOTNOTE_PROMPTS_DIR."
+        ) from error
+
+
+def _fields(path: Path, front: str) -> dict[str, str]:
+    """The front matter: a `name: value` a line."""
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in front.splitlines())}
+    for name in _REQUIRED_FIELDS:
+        if not fields.get(name):
+            raise ConfigurationError(f"The front matter of {path} needs a line `{name}: …`.")
+    return fields
+
+
+def _check_variables(path: Path, fields: dict[str, str], template: str, supplied: frozenset[str]) -> None:
+    """Raise ConfigurationError unless exactly the declared variables are used, and all of them are supplied."""
+    declared = {name.strip() for name in fields["variables"].split(",")}
+    parsed = Template(template)
+    if not parsed.is_valid():
+        raise ConfigurationError(f"{path} has a `$` that starts no variable; write `$$` for a dollar sign.")
+    used = set(parsed.get_identifiers())
+    for names, fault in (
+        (used - supplied, "uses variables that nothing fills in"),
+        (used - declared, "uses variables that its front matter does not declare"),
+        (declared - used, "declares variables that it does not use"),
+    ):
+        if names:
+            raise ConfigurationError(
+                f"{path} {fault}: {', '.join(sorted(names))}. It can use {', '.join(sorted(supplied))}."
+            )
