@@ -16,9 +16,12 @@ import msgspec
 import typer
 import uvicorn
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from app import __version__
 from app.bootstrap import make_retrieval, open_services, require_fit
+from app.doctor import examine
 from app.domain.errors import ConfigurationError, FootnoteError
 from app.domain.passage import Leg
 from app.domain.principal import DEFAULT_WORKSPACE_ID, Principal
@@ -139,6 +142,24 @@ def search(
         _say("nothing found")
 
 
+@cli.command()
+def doctor(data_dir: DataDir = None, json: Json = False) -> None:
+    """Look at everything an answer needs and say what to do about what is missing. Exit code 1 when something is."""
+    with connected(load_settings(data_dir=data_dir)) as settings:
+        configure_logging(level="error", json=False)
+        findings = asyncio.run(examine(settings))
+    if json:
+        _print_json({"findings": findings})
+    else:
+        colours = {"ok": "green", "warning": "yellow", "error": "red"}
+        table = Table("", "", "", show_header=False, box=None, padding=(0, 1))
+        for finding in findings:
+            table.add_row(f"[{colours[finding.state]}]{finding.state}[/]", finding.name, escape(finding.detail))
+        Console().print(table)
+    if any(finding.state == "error" for finding in findings):
+        raise typer.Exit(1)
+
+
 async def _search(settings: Settings, request: SearchRequest) -> list[Any]:
     database = Database(_database_url(settings), pool_size=1)
     embedder = make_embedder(settings)
@@ -230,12 +251,13 @@ def _serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
 
 
 def _start_ingesting(settings: Settings, folder: Path) -> subprocess.Popen[bytes]:
-    """Ingest a folder beside the server, in a process of its own: the server stays small and answers meanwhile."""
+    """Ingest a folder's chapters beside the server, in a process of its own: the server stays small and answers meanwhile."""
     environment = os.environ | {
         "DATABASE_URL": _database_url(settings),
         "REDIS_URL": settings.redis_url.get_secret_value() if settings.redis_url else "",
     }
-    command = [sys.executable, "-m", "app.cli", "ingest", str(folder), "--collection", HANDBOOK, "--json"]
+    chapters = [str(path) for path in sorted(folder.glob("*.md"))]
+    command = [sys.executable, "-m", "app.cli", "ingest", *chapters, "--collection", HANDBOOK, "--json"]
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
 
 

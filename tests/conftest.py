@@ -1,4 +1,4 @@
-"""Fixtures of every test: real PostgreSQL and Valkey, a database of its own for each test, no way out of this machine."""
+"""Fixtures of every test: real PostgreSQL and Valkey, a database for each, no way out of this machine."""
 
 import ipaddress
 import os

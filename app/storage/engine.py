@@ -110,11 +110,25 @@ class Database:
                 await connection.enter(workspace_id)
                 yield connection
 
+    async def describe(self) -> tuple[str, str, bool]:
+        """The server's version, pgvector's, and whether the role is one that row-level security does not bind."""
+        with _unavailable():
+            async with self.engine.connect() as connection:
+                version, vector, bypasses = (await connection.execute(_DESCRIBE)).one()
+                return version, vector, bypasses
+
     async def ping(self) -> None:
         """Raise DatabaseUnavailable when PostgreSQL does not answer."""
         with _unavailable():
             async with self.engine.connect() as connection:
                 await connection.execute(text("SELECT 1"))
+
+
+_DESCRIBE = text("""
+    SELECT current_setting('server_version'),
+        (SELECT extversion FROM pg_extension WHERE extname = 'vector'),
+        (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user)
+""")
 
 
 class _unavailable:  # noqa: N801 - used as a context manager

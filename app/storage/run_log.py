@@ -81,6 +81,13 @@ class RunLog:
         with _unavailable():
             await self._redis.ping()
 
+    async def describe(self) -> str:
+        """The server's name and version. Raises RunLogUnavailable."""
+        with _unavailable():
+            info: Any = await self._redis.info("server")
+        name = info.get("server_name", "redis")
+        return f"{name} {info.get(f'{name}_version', info.get('redis_version', '?'))}"
+
     def _key(self, run_id: UUID) -> str:
         return f"{self._prefix}run:{run_id}"
 

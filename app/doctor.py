@@ -1,0 +1,120 @@
+"""Doctor: looks at everything an answer needs and says what to do about what is missing."""
+
+import platform
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Literal
+
+from app import __version__
+from app.domain.conversation import ChatMessage
+from app.domain.errors import FootnoteError
+from app.domain.principal import DEFAULT_WORKSPACE_ID
+from app.providers.chat_model import make_chat_model
+from app.providers.embedder import make_embedder
+from app.settings import Settings
+from app.storage.documents import DocumentStore
+from app.storage.engine import Database
+from app.storage.generations import active_generation, require_embedder
+from app.storage.run_log import RunLog
+from app.storage.schema import require_current
+
+State = Literal["ok", "warning", "error"]
+
+BIGGER_MODEL = (
+    "the packaged model is very small: only its sentences that the documents support are shown. For real answers set "
+    "FOOTNOTE_CHAT_MODEL to gguf:PATH (a GGUF file, such as a 7B instruct model), ollama:NAME (a running Ollama), "
+    "openai:NAME (with OPENAI_API_KEY) or anthropic:NAME (with ANTHROPIC_API_KEY)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: how it is, and what to do when it is not well."""
+
+    name: str
+    state: State
+    detail: str
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Look at the services of the two URLs, the index, the embedder and the chat model (which writes one token)."""
+    assert settings.database_url is not None  # noqa: S101 - `connected` sets both
+    assert settings.redis_url is not None  # noqa: S101
+    database = Database(settings.database_url.get_secret_value(), pool_size=1)
+    run_log = RunLog(settings.redis_url.get_secret_value())
+    await database.open()
+    try:
+        return [
+            Finding("footnote", "ok", f"{__version__} on Python {platform.python_version()}, {platform.platform()}"),
+            await _look("database", lambda: _database(database)),
+            await _look("run log", lambda: _run_log(run_log)),
+            await _look("embedder", lambda: _embedder(settings, database)),
+            await _look("documents", lambda: _documents(database)),
+            await _look("chat model", lambda: _chat_model(settings)),
+        ]
+    finally:
+        await run_log.close()
+        await database.close()
+
+
+async def _look(name: str, check: Callable[[], Awaitable[tuple[State, str]]]) -> Finding:
+    try:
+        state, detail = await check()
+    except FootnoteError as error:
+        return Finding(name, "error", error.message)
+    return Finding(name, state, detail)
+
+
+async def _database(database: Database) -> tuple[State, str]:
+    await require_current(database)
+    version, vector, bypasses = await database.describe()
+    detail = f"PostgreSQL {version}, pgvector {vector}, schema current"
+    if bypasses:
+        return "warning", (
+            f"{detail}; the role of DATABASE_URL is a superuser or has BYPASSRLS, so row-level security does not bind it: "
+            "give Footnote a role of its own that owns the database"
+        )
+    return "ok", detail
+
+
+async def _run_log(run_log: RunLog) -> tuple[State, str]:
+    return "ok", await run_log.describe()
+
+
+async def _embedder(settings: Settings, database: Database) -> tuple[State, str]:
+    embedder = make_embedder(settings)
+    try:
+        generation = await active_generation(database)
+        if generation is not None:
+            require_embedder(generation, embedder=embedder.name, dimensions=embedder.dimensions)
+        await embedder.embed_query("warm up")
+        started = perf_counter()
+        await embedder.embed_query("How long does this take?")
+        return (
+            "ok",
+            f"{embedder.name}, {embedder.dimensions} dimensions, {(perf_counter() - started) * 1000:.0f} ms a query",
+        )
+    finally:
+        await embedder.close()
+
+
+async def _documents(database: Database) -> tuple[State, str]:
+    collections = await DocumentStore(database).collections(DEFAULT_WORKSPACE_ID)
+    if not any(collection.documents for collection in collections):
+        return "warning", "none yet; `footnote ingest PATH` brings some in"
+    return "ok", ", ".join(f"{c.name}: {c.documents}" for c in collections)
+
+
+async def _chat_model(settings: Settings) -> tuple[State, str]:
+    model = make_chat_model(settings)
+    try:
+        started = perf_counter()
+        async with aclosing(model.stream([ChatMessage("user", "Say yes.")], max_tokens=1)) as deltas:
+            async for _delta in deltas:
+                pass
+        detail = f"{model.profile.name} answers, {perf_counter() - started:.1f} s with loading"
+        return ("warning", f"{detail}; {BIGGER_MODEL}") if model.profile.small else ("ok", detail)
+    finally:
+        await model.close()
