@@ -21,7 +21,7 @@ contracts: ## who may import whom
 	uv run lint-imports
 
 test: ## all tests, with coverage (fails under 90 %)
-	uv run pytest -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
+	uv run pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 lock: ## write requirements.lock anew from uv.lock
 	uv lock --upgrade

@@ -8,26 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.services import start_services, stop_services
-
 pytest_plugins = ["tests.fixtures.services", "tests.fixtures.server", "tests.fixtures.documents"]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """With several workers, the controller owns the services; without, this process does."""
-    if not hasattr(config, "workerinput"):
-        start_services(config)
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput"):
-        stop_services(config)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:
-    """Tell an xdist worker where the services are."""
-    node.workerinput["endpoints"] = node.config.endpoints
 
 
 @pytest.fixture(autouse=True)
