@@ -34,20 +34,17 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._max_bytes:
-                raise PayloadTooLarge(self._message())
-            return message
+            return {"type": "http.disconnect"} if received > self._max_bytes else message
 
-        async def noting_send(message: Message) -> None:
+        async def guarded_send(message: Message) -> None:
             nonlocal started
-            started = True
-            await send(message)
+            # What the application says to a body that broke off is replaced by the reason.
+            if started or received <= self._max_bytes:
+                started = True
+                await send(message)
 
-        try:
-            await self._app(scope, counting_receive, noting_send)
-        except PayloadTooLarge:
-            if started:
-                raise
+        await self._app(scope, counting_receive, guarded_send)
+        if received > self._max_bytes and not started:
             await self._refuse(scope, receive, send)
 
     def _message(self) -> str:

@@ -228,19 +228,27 @@ async def _insert_version(
     return version_id
 
 
+# COPY FROM refuses tables with row-level security, so the rows go through a temporary table of the session.
+_STAGING = "CREATE TEMP TABLE IF NOT EXISTS chunk_staging (LIKE chunk INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
+_CHUNK_COLUMNS = (
+    "id, workspace_id, collection_id, document_id, document_version_id, chunker, ordinal, heading_path, "
+    "char_start, char_end, page, token_count, text"
+)
+_CHUNK_TYPES = (*["uuid"] * 5, "text", "int4", "text[]", "int4", "int4", "int4", "int4", "text")
+
+
 async def _copy_chunks(
     connection: WorkspaceConnection, owner: tuple[UUID, UUID, UUID, UUID], generation: IndexGeneration, new: NewVersion
 ) -> list[UUID]:
     """Binary COPY of the chunks; returns their ids in order."""
     ids = [m.new_id() for _ in new.chunks]
-    async with connection.cursor().copy(
-        "COPY chunk (id, workspace_id, collection_id, document_id, document_version_id, chunker, ordinal, "
-        "heading_path, char_start, char_end, page, token_count, text) FROM STDIN (FORMAT binary)"
-    ) as copy:
-        copy.set_types(["uuid"] * 5 + ["text", "int4", "text[]", "int4", "int4", "int4", "int4", "text"])
+    await connection.execute(_STAGING)
+    async with connection.cursor().copy(f"COPY chunk_staging ({_CHUNK_COLUMNS}) FROM STDIN (FORMAT binary)") as copy:
+        copy.set_types(_CHUNK_TYPES)
         for chunk_id, c in zip(ids, new.chunks, strict=True):
             row: tuple[Any, ...] = (chunk_id, *owner, generation.chunker, c.ordinal, list(c.heading_path))
             await copy.write_row((*row, c.char_start, c.char_end, c.page, c.token_count, c.text))
+    await connection.execute(f"INSERT INTO chunk ({_CHUNK_COLUMNS}) SELECT {_CHUNK_COLUMNS} FROM chunk_staging")  # noqa: S608 - constants
     return ids
 
 
