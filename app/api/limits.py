@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.problems import problem_response
 from app.domain.errors import PayloadTooLarge
 
+DRAIN_BYTES = 16_777_216
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "testserver"})
 
 
@@ -54,7 +55,17 @@ class BodyLimit:
         error = PayloadTooLarge(self._message())
         response = problem_response(413, error.code, "The request body is too large.", error.message)
         response.headers["Connection"] = "close"
+        await _drain(receive)
         await response(scope, receive, send)
+
+
+async def _drain(receive: Receive) -> None:
+    """Read what the client still sends, within bounds: one that is cut off while sending never sees the answer."""
+    drained, more = 0, True
+    while more and drained < DRAIN_BYTES:
+        message = await receive()
+        drained += len(message.get("body", b""))
+        more = message["type"] == "http.request" and message.get("more_body", False)
 
 
 class HostGuard:
