@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import aclosing
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -14,7 +12,6 @@ from uuid import UUID
 
 import msgspec
 import typer
-import uvicorn
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -28,10 +25,10 @@ from app.domain.principal import DEFAULT_WORKSPACE_ID, Principal
 from app.domain.run import Citation, RetrievalCompleted, RunCompleted, RunEvent, RunFailed, TextDelta, TextRewind
 from app.embedded.connect import connected
 from app.embedded.services import record_address
-from app.main import create_app
 from app.providers.embedder import make_embedder
 from app.services.answering import Question
 from app.services.retrieval import SearchRequest
+from app.serving import serve as run_server
 from app.settings import Settings, load_settings
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
@@ -63,7 +60,6 @@ def up(
     """Start everything on this machine: PostgreSQL, Valkey, the models, the page."""
     settings = load_settings(data_dir=data_dir, host=host, port=port)
     settings.require_safe_listener()
-    _require_free_port(settings)
     configure_logging(level=settings.log_level, json=settings.log_format == "json")
     with connected(settings, share=False, on_progress=_say) as ready:
         corpus = _start_ingesting(ready, settings.handbook_dir) if handbook else None
@@ -71,7 +67,7 @@ def up(
             if corpus is not None and not asyncio.run(_has_documents(ready)):
                 _say("ingesting the handbook, so that there is something to ask about")
                 corpus.wait()
-            _serve(ready, on_started=lambda url: _announce(settings, url))
+            run_server(ready, on_started=lambda url: _announce(settings, url))
         finally:
             if corpus is not None:
                 corpus.terminate()
@@ -86,8 +82,7 @@ def serve(
     """Serve the API and the page on DATABASE_URL and REDIS_URL."""
     settings = load_settings(host=host, port=port)
     settings.require_safe_listener()
-    _require_free_port(settings)
-    _serve(settings, on_started=lambda url: _say(f"serving on {url}"))
+    run_server(settings, on_started=lambda url: _say(f"serving on {url}"))
 
 
 @cli.command()
@@ -226,32 +221,8 @@ class _AnswerPrinter:
         sys.stdout.flush()
 
 
-def _serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
-    """Run the server until it is told to stop."""
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                host = f"[{settings.host}]" if ":" in settings.host else settings.host
-                on_started(f"http://{host}:{self.servers[0].sockets[0].getsockname()[1]}")
-
-    config = uvicorn.Config(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
-    )
-    server = Server(config)
-    server.run()
-    if not server.started:
-        raise typer.Exit(2)
-
-
 def _start_ingesting(settings: Settings, folder: Path) -> subprocess.Popen[bytes]:
-    """Ingest a folder's chapters beside the server, in a process of its own: the server stays small and answers meanwhile."""
+    """Ingest a folder's chapters in a process of its own: the server stays small and answers meanwhile."""
     environment = os.environ | {
         "DATABASE_URL": _database_url(settings),
         "REDIS_URL": settings.redis_url.get_secret_value() if settings.redis_url else "",
@@ -272,20 +243,6 @@ async def _has_documents(settings: Settings) -> bool:
 def _announce(settings: Settings, url: str) -> None:
     record_address(settings.data_dir, url)
     err.print(f"\n  [bold]Footnote is ready:[/] {url}\n  Ask something there, or stop with Ctrl-C.\n", highlight=False)
-
-
-def _require_free_port(settings: Settings) -> None:
-    """Raise ConfigurationError when the port is taken, before anything is started for nothing."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise ConfigurationError(
-                f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
-                f"Stop what uses it, or choose another with --port {settings.port + 1}."
-            ) from error
 
 
 def _database_url(settings: Settings) -> str:
@@ -318,15 +275,24 @@ def root(
         sys.stdout.write(context.get_help() + "\n")
 
 
-def main() -> None:
-    """The console script: mounts the other rooms' commands, turns domain errors into a line and exit code 2."""
+def command_line() -> typer.Typer:
+    """The commands of this room and those of the others, which register themselves by entry points."""
+    known = {command.name for command in cli.registered_commands}
     for command in entry_points(group="footnote.commands"):
-        cli.command(command.name)(command.load())
+        if command.name not in known:
+            cli.command(command.name)(command.load())
+    return cli
+
+
+def main() -> None:
+    """The console script: turns domain errors into a line and exit code 2."""
     try:
-        cli()
+        command_line()()
     except FootnoteError as error:
         _say(error.message)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -46,14 +46,17 @@ async def examine(settings: Settings) -> list[Finding]:
     run_log = RunLog(settings.redis_url.get_secret_value())
     await database.open()
     try:
-        return [
+        store = await _look("database", lambda: _database(database))
+        findings = [
             Finding("footnote", "ok", f"{__version__} on Python {platform.python_version()}, {platform.platform()}"),
-            await _look("database", lambda: _database(database)),
+            store,
             await _look("run log", lambda: _run_log(run_log)),
-            await _look("embedder", lambda: _embedder(settings, database)),
-            await _look("documents", lambda: _documents(database)),
             await _look("chat model", lambda: _chat_model(settings)),
         ]
+        if store.state != "error":
+            findings.append(await _look("embedder", lambda: _embedder(settings, database)))
+            findings.append(await _look("documents", lambda: _documents(database)))
+        return findings
     finally:
         await run_log.close()
         await database.close()
@@ -73,8 +76,8 @@ async def _database(database: Database) -> tuple[State, str]:
     detail = f"PostgreSQL {version}, pgvector {vector}, schema current"
     if bypasses:
         return "warning", (
-            f"{detail}; the role of DATABASE_URL is a superuser or has BYPASSRLS, so row-level security does not bind it: "
-            "give Footnote a role of its own that owns the database"
+            f"{detail}; the role of DATABASE_URL is a superuser or has BYPASSRLS, so row-level security does not bind "
+            "it: give Footnote a role of its own that owns the database"
         )
     return "ok", detail
 

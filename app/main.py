@@ -10,23 +10,29 @@ from app import __version__
 from app.api import chat, conversations, documents, operations, problems, runs, widget
 from app.api.auth import Authenticator
 from app.api.limits import BodyLimit, HostGuard
-from app.bootstrap import open_services
+from app.bootstrap import Services, open_services
 from app.settings import Settings, load_settings
 from app.telemetry import configure_logging
 
 DESCRIPTION = "Answers from your documents, streaming, with every sentence footnoted to the passage that supports it."
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """The ASGI application. Raises ConfigurationError when it would be open to others without a key."""
+def create_app(settings: Settings | None = None, services: Services | None = None) -> FastAPI:
+    """The ASGI application; without `services`, its lifespan opens and closes its own.
+
+    Raises ConfigurationError when it would be open to others without a key.
+    """
     settings = settings or load_settings()
     settings.require_safe_listener()
     configure_logging(level=settings.log_level, json=settings.log_format == "json")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings) as services:
+        if services is not None:
             app.state.services = services
+            yield
+            return
+        async with open_services(settings) as app.state.services:
             yield
 
     app = FastAPI(title="Footnote", version=__version__, description=DESCRIPTION, lifespan=lifespan)

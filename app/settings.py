@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="FOOTNOTE_",
         env_file=".env",
+        env_ignore_empty=True,
         extra="ignore",
         frozen=True,
         populate_by_name=True,
@@ -148,10 +149,10 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
-        lines = [f"{_variable(str(e['loc'][0]))}: {e['msg']}" for e in error.errors() if e["loc"]]
+        lines = [f"{variable_of(str(e['loc'][0]))}: {e['msg']}" for e in error.errors() if e["loc"]]
         raise ConfigurationError("The settings are not usable. " + "; ".join(lines)) from error
 
 
-def _variable(field: str) -> str:
+def variable_of(field: str) -> str:
     """The environment variable of a field."""
     return field.upper() if field.lower() in {"database_url", "redis_url"} else f"FOOTNOTE_{field.upper()}"

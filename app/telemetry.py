@@ -41,5 +41,5 @@ def configure_logging(*, level: str, json: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("httpx", "httpcore", "openai", "alembic", "psycopg.pool"):
+    for noisy in ("httpx", "httpcore", "openai", "alembic", "psycopg.pool", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -97,7 +97,7 @@ class Database:
     @asynccontextmanager
     async def transaction(self, workspace_id: UUID) -> AsyncIterator[AsyncSession]:
         """A short transaction in one workspace; commits at the end, rolls back on an exception."""
-        with _unavailable():
+        with unavailable():
             async with self._session() as session, session.begin():
                 await session.execute(_SET_WORKSPACE, {"workspace_id": str(workspace_id)})
                 yield session
@@ -105,21 +105,21 @@ class Database:
     @asynccontextmanager
     async def connection(self, workspace_id: UUID) -> AsyncIterator[WorkspaceConnection]:
         """A psycopg connection in one workspace, in a transaction that commits at the end."""
-        with _unavailable():
+        with unavailable():
             async with self._pool.connection() as connection:
                 await connection.enter(workspace_id)
                 yield connection
 
     async def describe(self) -> tuple[str, str, bool]:
         """The server's version, pgvector's, and whether the role is one that row-level security does not bind."""
-        with _unavailable():
+        with unavailable():
             async with self.engine.connect() as connection:
                 version, vector, bypasses = (await connection.execute(_DESCRIBE)).one()
                 return version, vector, bypasses
 
     async def ping(self) -> None:
         """Raise DatabaseUnavailable when PostgreSQL does not answer."""
-        with _unavailable():
+        with unavailable():
             async with self.engine.connect() as connection:
                 await connection.execute(text("SELECT 1"))
 
@@ -131,7 +131,7 @@ _DESCRIBE = text("""
 """)
 
 
-class _unavailable:  # noqa: N801 - used as a context manager
+class unavailable:  # noqa: N801 - used as a context manager
     """Turns "the server is not there" of either driver into DatabaseUnavailable; a statement's own error stays."""
 
     def __enter__(self) -> None: ...

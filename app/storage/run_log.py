@@ -18,7 +18,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from app.domain.errors import RunFenced, RunLogUnavailable
+from app.domain.errors import ConfigurationError, RunFenced, RunLogUnavailable
 from app.domain.run import LoggedEvent, RunEvent, encode_event
 
 log = structlog.get_logger()
@@ -56,9 +56,12 @@ class RunLog:
 
     def __init__(self, url: str, *, prefix: str = "footnote:", ttl_s: int = 3600) -> None:
         """`ttl_s` is how long a log can be resumed after its last event."""
-        pool = BlockingConnectionPool.from_url(
-            url, max_connections=64, timeout=5, socket_connect_timeout=2, socket_timeout=10, protocol=3
-        )
+        try:
+            pool = BlockingConnectionPool.from_url(
+                url, max_connections=64, timeout=5, socket_connect_timeout=2, socket_timeout=10, protocol=3
+            )
+        except ValueError as error:
+            raise ConfigurationError("REDIS_URL must look like redis://:password@host:6379/0.") from error
         self._redis: Redis = Redis.from_pool(pool)
         self._append = self._redis.register_script(_APPEND)
         self._prefix = prefix

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from app.domain.errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
-from app.storage.engine import CONNECT_TIMEOUT_S, Database, libpq_url
+from app.storage.engine import CONNECT_TIMEOUT_S, Database, libpq_url, unavailable
 
 _LOCK = 0x666F6F746E6F7465  # "footnote": one migration at a time, whoever starts it
 
@@ -74,8 +74,9 @@ def _ancestors(script: ScriptDirectory, revision: str) -> set[str]:
 
 async def require_current(database: Database) -> None:
     """Raise SchemaOutdated when the database is not at this version's revision."""
-    async with database.engine.connect() as connection:
-        current = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+    with unavailable():
+        async with database.engine.connect() as connection:
+            current = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
     if current != head():
         raise SchemaOutdated(
             f"The database schema is at revision {current or 'none'}, this version needs {head()}: "

@@ -1,0 +1,89 @@
+"""Serving: the HTTP server's life in this process, from its services to its last open stream."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from app.bootstrap import open_services
+from app.domain.errors import ConfigurationError
+from app.main import create_app
+from app.settings import Settings
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which ends its `serve` on SIGINT and SIGTERM and leaves the rest to us.
+
+    By default it raises the signal again afterwards, which would end the process before the services are closed.
+    """
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer requests."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_started()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End `serve` at a signal."""
+        loop = asyncio.get_running_loop()
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        for number in numbers:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+
+def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; `on_started` is given the URL once requests are answered.
+
+    Raises whatever keeps the services from opening, before the port is bound.
+    """
+    with _listener(settings) as listener:
+
+        async def run() -> None:
+            async with open_services(settings) as services:
+                config = uvicorn.Config(
+                    create_app(settings, services),
+                    log_config=None,
+                    access_log=False,
+                    timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
+                )
+                await _Server(config, lambda: on_started(_url(settings, listener))).serve([listener])
+
+        # the fastest event loop there is on this platform, as uvicorn would choose it
+        loop_factory = uvicorn.Config("app.main:create_app", factory=True).get_loop_factory()
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(run())
+
+
+@contextmanager
+def _listener(settings: Settings) -> Iterator[socket.socket]:
+    """The listening socket, bound before anything is started for nothing. Raises ConfigurationError."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+            listener.listen(512)
+        except OSError as error:
+            raise ConfigurationError(
+                f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
+                f"Stop what uses it, or choose another with --port {settings.port + 1}."
+            ) from error
+        yield listener
+
+
+def _url(settings: Settings, listener: socket.socket) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{listener.getsockname()[1]}"

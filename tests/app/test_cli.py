@@ -1,0 +1,202 @@
+"""The command line: commands do what they say, faults are one line and an exit code."""
+
+import json
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from app import __version__
+from app.cli import main
+
+CORPUS = Path(__file__).resolve().parents[1] / "fixtures" / "corpus"
+
+
+@pytest.fixture
+def footnote(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs `footnote ARGUMENTS…` on the test's services; gives (exit code, output, error output)."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("FOOTNOTE_CHAT_MODEL", "scripted")
+    monkeypatch.setenv("FOOTNOTE_EMBEDDER", "scripted")
+    monkeypatch.setenv("FOOTNOTE_MIN_SIMILARITY", "-1")
+    monkeypatch.setenv("FOOTNOTE_SCRIPTED_TOKENS_PER_S", "100000")
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["footnote", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+Footnote = Callable[..., tuple[int, str, str]]
+
+
+def test_version_and_help(footnote: Footnote) -> None:
+    assert footnote("--version") == (0, f"footnote {__version__}\n", "")
+    code, out, _ = footnote("--help")
+    assert code == 0
+    for command in ("up", "serve", "ingest", "ask", "search", "migrate", "doctor"):
+        assert command in out
+
+
+def test_ingest_reports_and_skips_what_is_unchanged(footnote: Footnote) -> None:
+    code, out, _ = footnote("ingest", CORPUS, "--json")
+    first = json.loads(out)
+    assert (code, first["ingested"], first["unchanged"], first["failures"]) == (0, 3, 0, [])
+    assert first["chunks"] >= 3
+    code, out, _ = footnote("ingest", CORPUS, "--json")
+    second = json.loads(out)
+    assert (code, second["ingested"], second["unchanged"], second["chunks"]) == (0, 0, 3, 0)
+
+
+def test_one_bad_file_stops_nothing_and_is_named(footnote: Footnote, tmp_path: Path) -> None:
+    (tmp_path / "good.md").write_text("# Good\n\nAll is well here.\n")
+    (tmp_path / "empty.md").write_text("")
+    (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.7\nnothing more")
+    code, _, err = footnote("ingest", tmp_path)
+    assert code == 1
+    assert "1 documents ingested into “default”" in err
+    assert "2 failed" in err
+    assert "empty.md" in err
+    assert "broken.pdf" in err
+
+
+def test_ingesting_what_is_not_there(footnote: Footnote, tmp_path: Path) -> None:
+    code, _, err = footnote("ingest", tmp_path / "nowhere")
+    assert code == 2
+    assert "nowhere: there is no such file or folder" in err
+
+
+def test_search_prints_passages_and_json(footnote: Footnote) -> None:
+    footnote("ingest", CORPUS, "--json")
+    code, out, _ = footnote("search", "who was the last keeper", "--k", 2)
+    assert code == 0
+    assert out.startswith("1. The lighthouse at Skarv Point › ")
+    code, out, _ = footnote("search", "last keeper", "--k", 2, "--collection", "default", "--json")
+    passages = json.loads(out)["passages"]
+    assert len(passages) == 2
+    assert {
+        "id",
+        "document_id",
+        "title",
+        "uri",
+        "heading_path",
+        "page",
+        "char_start",
+        "char_end",
+        "text",
+        "score",
+    } <= passages[0].keys()
+
+
+def test_ask_streams_the_answer_and_lists_footnotes(footnote: Footnote) -> None:
+    footnote("ingest", CORPUS, "--json")
+    code, out, _ = footnote("ask", "How long does the crossing of the ferry take?")
+    assert code == 0
+    assert "[1]" in out.partition("\n")[0]
+    assert "\n[1] The ferry to Holm Island" in out
+    code, out, _ = footnote("ask", "How long does the crossing take?", "--json")
+    events = [json.loads(line) for line in out.splitlines()]
+    assert (events[0]["type"], events[-1]["type"]) == ("run.started", "run.completed")
+
+
+def test_ask_says_why_it_failed(footnote: Footnote) -> None:
+    footnote("ingest", CORPUS, "--json")
+    code, _, err = footnote("ask", "When? [[fail-after=3]]")
+    assert code == 2
+    assert "scripted model failed" in err
+    assert footnote("ask", " ")[0] == 2
+
+
+def test_migrate_and_doctor(
+    footnote: Footnote, new_database: Callable[[str | None], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, err = footnote("migrate")
+    assert (code, "schema at 0001" in err) == (0, True)
+    code, out, _ = footnote("doctor", "--json")
+    findings = {finding["name"]: finding for finding in json.loads(out)["findings"]}
+    assert code == 0
+    assert findings["database"]["state"] == "ok"
+    assert findings["run log"]["detail"].startswith("valkey 9")
+    assert findings["documents"]["state"] == "warning"
+    monkeypatch.setenv("DATABASE_URL", new_database(None))
+    code, out, _ = footnote("doctor")
+    assert code == 1
+    assert "footnote migrate" in out
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("FOOTNOTE_CHAT_MODEL", "gpt-99", "FOOTNOTE_CHAT_MODEL"),
+        ("FOOTNOTE_CHAT_MODEL", "openai:gpt-99", "OPENAI_API_KEY"),
+        ("FOOTNOTE_CHAT_MODEL", "anthropic:claude", "ANTHROPIC_API_KEY"),
+        ("FOOTNOTE_CHAT_MODEL", "gguf:/nowhere.gguf", "/nowhere.gguf"),
+        ("FOOTNOTE_PORT", "eighty", "FOOTNOTE_PORT"),
+        ("FOOTNOTE_API_KEYS", "short", "16 characters"),
+        ("FOOTNOTE_HOST", "0.0.0.0", "FOOTNOTE_API_KEYS"),
+        ("DATABASE_URL", "mysql://somewhere/x", "postgresql://"),
+        ("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x", "not reachable"),
+        ("REDIS_URL", "", "REDIS_URL"),
+    ],
+)
+def test_a_server_that_cannot_work_does_not_start(
+    footnote: Footnote, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv("FOOTNOTE_PORT", "0")
+    monkeypatch.setenv(variable, value)
+    code, _, err = footnote("serve")
+    assert code == 2
+    assert says in err
+
+
+def test_a_taken_port_is_named_with_a_way_out(footnote: Footnote) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, _, err = footnote("serve", "--port", port)
+    assert code == 2
+    assert f"Cannot listen on 127.0.0.1:{port}" in err
+    assert "--port" in err
+
+
+def test_an_embedder_that_does_not_fit_the_index_is_refused(
+    footnote: Footnote, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    footnote("ingest", CORPUS, "--json")
+    monkeypatch.setenv("FOOTNOTE_EMBEDDER", "local")
+    for command in (("serve", "--port", "0"), ("search", "ferry"), ("ingest", CORPUS), ("ask", "ferry?")):
+        code, _, err = footnote(*command)
+        assert code == 2, command
+        assert "their vectors cannot be compared" in err
+        assert "FOOTNOTE_EMBEDDER" in err
+    with psycopg.connect(database_url) as connection:
+        connection.execute("SELECT set_config('footnote.workspace_id', '00000000-0000-7000-8000-000000000001', false)")
+        assert connection.execute("SELECT count(*) FROM document").fetchone() == (3,), "nothing was lost"
+
+
+def test_another_chunk_size_is_refused(footnote: Footnote, monkeypatch: pytest.MonkeyPatch) -> None:
+    footnote("ingest", CORPUS, "--json")
+    monkeypatch.setenv("FOOTNOTE_CHUNK_TOKENS", "100")
+    code, _, err = footnote("ingest", CORPUS)
+    assert code == 2
+    assert "FOOTNOTE_CHUNK_TOKENS=200" in err
+
+
+def test_only_one_of_the_two_urls(footnote: Footnote, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REDIS_URL")
+    code, _, err = footnote("search", "x")
+    assert code == 2
+    assert "REDIS_URL is not set" in err

@@ -1,0 +1,51 @@
+"""The project's own rules: who may import whom, the lock is current, nothing names a package index."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from importlinter.cli import lint_imports
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_import_contracts_hold() -> None:
+    assert lint_imports(config_filename=str(ROOT / "pyproject.toml")) == 0
+
+
+def test_the_lock_of_images_and_audits_is_current() -> None:
+    uv = shutil.which("uv")
+    assert uv, "uv is needed to run the tests"
+    assert (ROOT / "uv.lock").is_file(), "the first uv command makes it"
+    command = [
+        "export",
+        "--frozen",
+        "--offline",
+        "--no-dev",
+        "--all-extras",
+        "--no-emit-project",
+        "--no-annotate",
+        "--no-header",
+    ]
+    exported = subprocess.run(
+        [uv, *command, "--format", "requirements.txt"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    committed = (ROOT / "requirements.lock").read_text()
+    assert [line for line in committed.splitlines() if not line.startswith("#")] == exported.splitlines(), (
+        "run `make lock`"
+    )
+    assert "://" not in exported
+
+
+def tracked_files() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
+def test_no_file_names_a_package_index() -> None:
+    index = re.compile("pypi" + r"\.org|python" + r"hosted\.org|registry\." + r"npmjs\.org|deb\." + r"debian\.org")
+    named = [path for path in tracked_files() if index.search(path.read_bytes().decode(errors="ignore"))]
+    assert named == []
