@@ -1,0 +1,282 @@
+/** Chat: the state of one widget, and everything that changes it. */
+
+import { Problem } from "./problem.js";
+import { RunStream } from "./run-stream.js";
+import { applyEvent, isFinal, newAnswer, storedTurns } from "./transcript.js";
+
+// A stopped run's last event comes at once; if it does not, the stream is dead and the answer is shown as stopped.
+const STOP_GRACE_MS = 3_000;
+let turnCount = 0;
+
+/** Fires `change` after every change of its fields, `key` when the server asks for an API key. */
+export class Chat extends EventTarget {
+  conversationId = null;
+  turns = []; // {id, question, answer, pause, problem, stopping}
+  conversations = [];
+  collections = null; // null until they are known
+  about = null;
+  opening = false; // a stored conversation is on its way
+  problem = null; // why it did not come
+
+  #api;
+  #remembered;
+  #collection;
+  #reading = null; // AbortController of the stream that is being read
+  #life = new AbortController();
+
+  /** `collection` narrows every question (null: all documents); `remembered` lives as long as the tab. */
+  constructor(api, remembered, collection = null) {
+    super();
+    this.#api = api;
+    this.#remembered = remembered;
+    this.#collection = collection;
+  }
+
+  /** Whether an answer is being written. */
+  get busy() {
+    const last = this.turns.at(-1);
+    return Boolean(last && !last.problem && !isFinal(last.answer));
+  }
+
+  /** The collection asked, or null for all. */
+  get collection() {
+    return this.#collection;
+  }
+
+  set collection(name) {
+    this.#collection = name;
+    this.#changed();
+  }
+
+  /** Fetch what the page shows around the answers, and take up the conversation this tab was in. */
+  async start() {
+    const known = this.#remembered.get("conversation");
+    await Promise.all([this.#loadSurroundings(), known ? this.open(known) : null]);
+  }
+
+  /** Stop reading and fetching; runs go on at the server. */
+  close() {
+    this.#life.abort();
+    this.#reading?.abort();
+  }
+
+  /** Ask a question; does nothing while an answer is being written. */
+  async ask(question) {
+    if (this.busy || this.opening) return;
+    const turn = newTurn(question, newAnswer());
+    this.turns.push(turn);
+    await this.#send(turn);
+  }
+
+  /** Ask a turn's question again: in its place if the server never took it, else as a new turn. */
+  async retry(turn) {
+    if (this.busy) return;
+    if (turn.answer.runId) return this.ask(turn.question);
+    turn.problem = null;
+    await this.#send(turn);
+  }
+
+  /** Take a question that the server never took out of the transcript, to edit it. */
+  withdraw(turn) {
+    this.turns = this.turns.filter((other) => other !== turn);
+    this.#remembered.set("question", null);
+    this.#changed();
+  }
+
+  /** Go on reading a running answer after its connection was given up. */
+  async resume(turn) {
+    turn.problem = null;
+    const { runId, lastEventId } = turn.answer;
+    await this.#read(turn, { runId, lastEventId });
+  }
+
+  /** Stop the running answer; what was written stays. */
+  async stop() {
+    const turn = this.turns.at(-1);
+    if (!this.busy || turn.stopping) return;
+    turn.stopping = true;
+    this.#changed();
+    if (turn.answer.runId) await this.#cancel(turn); // else as soon as the run's id is known
+  }
+
+  /** Begin a new conversation. */
+  fresh() {
+    this.#show(null, []);
+  }
+
+  /** Show a stored conversation, and go on reading its answer if it is still being written. */
+  async open(id) {
+    this.#show(id, []);
+    this.opening = true;
+    this.#changed();
+    try {
+      const stored = await this.#api.conversation(id, this.#life.signal);
+      if (this.conversationId !== id) return; // another one was opened meanwhile
+      this.turns = storedTurns(stored.messages).map(({ question, answer }) => newTurn(question, answer ?? unanswered()));
+    } catch (error) {
+      if (error.name === "AbortError" || this.conversationId !== id) return;
+      this.#openFailed(Problem.of(error));
+    } finally {
+      if (this.conversationId === id || this.conversationId === null) this.opening = false;
+      this.#changed();
+    }
+    const last = this.turns.at(-1);
+    // The stored text of a running answer may lag behind its events: read them all again.
+    if (this.busy) await this.#read(last, { runId: last.answer.runId }, { ...newAnswer(), runId: last.answer.runId });
+  }
+
+  /** Delete a conversation for good. */
+  async remove(id) {
+    try {
+      await this.#api.deleteConversation(id);
+    } catch (error) {
+      if (Problem.of(error).status !== 404) throw error;
+    }
+    this.conversations = this.conversations.filter((conversation) => conversation.id !== id);
+    if (this.conversationId === id) this.fresh();
+    this.#changed();
+  }
+
+  /** Use another API key and fetch again what was refused. */
+  async useKey(key) {
+    this.#api.key = key;
+    this.#remembered.set("key", key);
+    const last = this.turns.at(-1);
+    await Promise.all([
+      this.#loadSurroundings(),
+      this.problem?.status === 401 ? this.open(this.#remembered.get("conversation")) : null,
+      last?.problem?.status === 401 ? (last.answer.runId ? this.resume(last) : this.retry(last)) : null,
+    ]);
+  }
+
+  /** The question that was on its way when the page was last left, or null. */
+  takeLostQuestion() {
+    const question = this.#remembered.get("question");
+    this.#remembered.set("question", null);
+    return question;
+  }
+
+  async #send(turn) {
+    this.#remembered.set("question", turn.question);
+    const request = { message: turn.question };
+    if (this.conversationId) request.conversation_id = this.conversationId;
+    if (this.#collection) request.collection = this.#collection;
+    await this.#read(turn, { request });
+  }
+
+  async #read(turn, source, answer = turn.answer) {
+    const reading = new AbortController();
+    this.#reading = reading;
+    turn.answer = answer;
+    this.#changed();
+    const onPause = (pause) => {
+      turn.pause = pause;
+      this.#changed();
+    };
+    try {
+      const stream = new RunStream(this.#api, { ...source, onPause });
+      for await (const event of stream.events(reading.signal)) this.#apply(turn, event);
+      if (!isFinal(turn.answer)) await this.#reread(turn);
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      turn.problem = Problem.of(error);
+      if (turn.problem.status === 401) this.dispatchEvent(new Event("key"));
+    } finally {
+      turn.pause = null;
+      this.#changed();
+    }
+    await this.#loadConversations();
+  }
+
+  #apply(turn, event) {
+    turn.answer = applyEvent(turn.answer, event);
+    if (event.type === "run.started") {
+      this.conversationId = event.data.conversation_id;
+      this.#remembered.set("conversation", this.conversationId);
+      this.#remembered.set("question", null); // the server has it now
+      this.#loadConversations();
+      if (turn.stopping) this.#cancel(turn);
+    }
+    this.#changed();
+  }
+
+  /** The stream had nothing more, yet no end was seen: what is stored is the truth. */
+  async #reread(turn) {
+    const stored = await this.#api.conversation(this.conversationId, this.#life.signal);
+    const found = storedTurns(stored.messages).find(({ answer }) => answer?.messageId === turn.answer.messageId);
+    if (!found || !isFinal(found.answer)) throw Problem.connectionLost();
+    turn.answer = found.answer;
+  }
+
+  async #cancel(turn) {
+    const reading = this.#reading;
+    try {
+      await this.#api.cancel(turn.answer.runId);
+    } catch (error) {
+      turn.stopping = false;
+      if (Problem.of(error).status === 401) this.dispatchEvent(new Event("key"));
+      return this.#changed();
+    }
+    setTimeout(() => {
+      if (isFinal(turn.answer)) return;
+      reading?.abort();
+      turn.answer = { ...turn.answer, state: "cancelled" };
+      this.#changed();
+    }, STOP_GRACE_MS);
+  }
+
+  #show(id, turns) {
+    this.#reading?.abort();
+    this.#reading = null;
+    this.conversationId = id;
+    this.turns = turns;
+    this.problem = null;
+    this.opening = false;
+    this.#remembered.set("conversation", id);
+    this.#changed();
+  }
+
+  #openFailed(problem) {
+    if (problem.status === 404) return this.fresh(); // deleted elsewhere
+    this.problem = problem;
+    if (problem.status === 401) this.dispatchEvent(new Event("key"));
+  }
+
+  async #loadSurroundings() {
+    const { signal } = this.#life;
+    await Promise.all([
+      this.#load("about", () => this.#api.about(signal)),
+      this.#load("collections", () => this.#api.collections(signal)),
+      this.#loadConversations(),
+    ]);
+  }
+
+  #loadConversations() {
+    return this.#load("conversations", () => this.#api.conversations(this.#life.signal));
+  }
+
+  /** Fetch one of the things around the answers; without it the chat still works, so only a missing key is told. */
+  async #load(field, fetching) {
+    try {
+      this[field] = await fetching();
+      this.#changed();
+    } catch (error) {
+      if (error.name !== "AbortError" && Problem.of(error).status === 401) this.dispatchEvent(new Event("key"));
+    }
+  }
+
+  #changed() {
+    this.dispatchEvent(new Event("change"));
+  }
+}
+
+function newTurn(question, answer) {
+  turnCount += 1;
+  return { id: turnCount, question, answer, pause: null, problem: null, stopping: false };
+}
+
+/** A question whose answer was never stored. */
+function unanswered() {
+  const problem = { code: "no_answer", title: "No answer", detail: "This question was not answered. Ask it again." };
+  return { ...newAnswer(), passages: [], state: "failed", problem };
+}

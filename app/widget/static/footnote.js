@@ -1,0 +1,63 @@
+/** Footnote: the custom element `<footnote-chat>`; loading this module is all that a page needs. */
+
+import { Api } from "./api.js";
+import { Chat } from "./chat.js";
+import { h } from "./dom.js";
+import { Remembered } from "./remembered.js";
+import { Widget } from "./widget.js";
+
+const STYLES = ["tokens", "frame", "answer", "dialogs"];
+
+/**
+ * Attributes, read when the element enters the page:
+ * `endpoint` (address of the Footnote server; default: where this module came from), `collection` (ask only this one),
+ * `api-key` (default: the reader is asked for one when the server wants it), `label` (the name shown above),
+ * `questions` (examples, separated by `|`), `autofocus`.
+ */
+class FootnoteChat extends HTMLElement {
+  #life = null;
+
+  connectedCallback() {
+    this.#life = new AbortController();
+    const root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
+    const endpoint = (this.getAttribute("endpoint") ?? new URL("..", import.meta.url).href).replace(/\/+$/, "");
+    const collection = this.getAttribute("collection");
+    const remembered = new Remembered("sessionStorage", `${endpoint} ${collection ?? ""} `);
+    const api = new Api(endpoint, this.getAttribute("api-key") ?? remembered.get("key"));
+    const chat = new Chat(api, remembered, collection);
+    const options = {
+      label: this.getAttribute("label") ?? "Footnote",
+      questions: split(this.getAttribute("questions")),
+      collection,
+      loadDocument: (id, version) => api.document(id, version, this.#life.signal),
+      remembered,
+    };
+    const widget = new Widget(root, chat, options, this.#life.signal);
+    this.#life.signal.addEventListener("abort", () => chat.close());
+    chat.start();
+    widget.hidden = true;
+    styled(root).then(() => {
+      widget.hidden = false;
+      if (this.hasAttribute("autofocus")) widget.focus();
+    });
+  }
+
+  disconnectedCallback() {
+    this.#life.abort();
+    this.shadowRoot.replaceChildren();
+  }
+}
+
+/** Resolves when the styles are there: links, not inline styles, which a strict content security policy keeps out. */
+async function styled(root) {
+  const links = STYLES.map((name) => h("link", { rel: "stylesheet", href: new URL(`styles/${name}.css`, import.meta.url).href }));
+  const settled = links.map((link) => new Promise((resolve) => ["load", "error"].forEach((end) => link.addEventListener(end, resolve))));
+  root.prepend(...links);
+  await Promise.all(settled);
+}
+
+function split(list) {
+  return (list ?? "").split("|").map((entry) => entry.trim()).filter(Boolean);
+}
+
+customElements.define("footnote-chat", FootnoteChat);

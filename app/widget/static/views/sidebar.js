@@ -1,0 +1,60 @@
+/** Sidebar: past conversations, set like a table of contents. */
+
+import { h, morph } from "../dom.js";
+import { icon } from "./icon.js";
+
+const DAY_MS = 86_400_000;
+
+export class Sidebar {
+  #actions;
+
+  /** `actions` are `fresh()`, `open(id)` and `remove(conversation)`. */
+  constructor(actions) {
+    this.#actions = actions;
+    this.fresh = h("button", { type: "button", class: "fresh", click: () => actions.fresh() }, icon("plus"), "New conversation");
+    this.list = h("ul", { class: "conversations", click: (event) => this.#clicked(event) });
+    this.empty = h("p", { class: "none" }, "Conversations will be listed here.");
+    this.element = h("nav", { class: "sidebar", id: "sidebar", "aria-label": "Conversations" }, this.fresh, this.empty, this.list);
+  }
+
+  /** Show the conversations, with the open one marked. */
+  update(conversations, current) {
+    this.conversations = conversations;
+    this.empty.hidden = conversations.length > 0;
+    morph(this.list, h("ul", {}, conversations.map((conversation) => entry(conversation, conversation.id === current))));
+  }
+
+  #clicked(event) {
+    const { open, remove } = event.target.closest("button")?.dataset ?? {};
+    if (open) this.#actions.open(open);
+    if (remove) this.#actions.remove(this.conversations.find(({ id }) => id === remove));
+  }
+}
+
+function entry({ id, title, updated_at: updatedAt }, current) {
+  const name = title || "Untitled";
+  return h(
+    "li",
+    { class: current ? "current" : null },
+    h(
+      "button",
+      { type: "button", class: "entry", "data-open": id, "aria-current": current ? "page" : null },
+      h("span", { class: "title", dir: "auto" }, name),
+      h("time", { datetime: updatedAt }, day(new Date(updatedAt))),
+    ),
+    h("button", { type: "button", class: "quiet remove", "data-remove": id, "aria-label": `Delete “${name}”` }, icon("trash")),
+  );
+}
+
+/** A day as a reader says it. */
+function day(date) {
+  const days = Math.floor((startOfDay(new Date()) - startOfDay(date)) / DAY_MS + 0.5);
+  if (days <= 0) return "Today";
+  if (days === 1) return "Yesterday";
+  const far = date.getFullYear() !== new Date().getFullYear();
+  return date.toLocaleDateString("en", { day: "numeric", month: "short", year: far ? "numeric" : undefined });
+}
+
+function startOfDay(date) {
+  return new Date(date.getFullYear(), date.getMonth(), date.getDate()).getTime();
+}
