@@ -28,6 +28,7 @@ from app.embedded.services import record_address
 from app.providers.embedder import make_embedder
 from app.services.answering import Question
 from app.services.retrieval import SearchRequest
+from app.serving import listening
 from app.serving import serve as run_server
 from app.settings import Settings, load_settings
 from app.storage.documents import DocumentStore
@@ -59,15 +60,14 @@ def up(
 ) -> None:
     """Start everything on this machine: PostgreSQL, Valkey, the models, the page."""
     settings = load_settings(data_dir=data_dir, host=host, port=port)
-    settings.require_safe_listener()
     configure_logging(level=settings.log_level, json=settings.log_format == "json")
-    with connected(settings, share=False, on_progress=_say) as ready:
+    with listening(settings) as listener, connected(settings, share=False, on_progress=_say) as ready:
         corpus = _start_ingesting(ready, settings.handbook_dir) if handbook else None
         try:
             if corpus is not None and not asyncio.run(_has_documents(ready)):
                 _say("ingesting the handbook, so that there is something to ask about")
                 corpus.wait()
-            run_server(ready, on_started=lambda url: _announce(settings, url))
+            run_server(ready, listener, on_started=lambda url: _announce(settings, url))
         finally:
             if corpus is not None:
                 corpus.terminate()
@@ -81,8 +81,8 @@ def serve(
 ) -> None:
     """Serve the API and the page on DATABASE_URL and REDIS_URL."""
     settings = load_settings(host=host, port=port)
-    settings.require_safe_listener()
-    run_server(settings, on_started=lambda url: _say(f"serving on {url}"))
+    with listening(settings) as listener:
+        run_server(settings, listener, on_started=lambda url: _say(f"serving on {url}"))
 
 
 @cli.command()

@@ -44,44 +44,46 @@ class _Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
 
-def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; `on_started` is given the URL once requests are answered.
-
-    Raises whatever keeps the services from opening, before the port is bound.
-    """
-    with _listener(settings) as listener:
-
-        async def run() -> None:
-            async with open_services(settings) as services:
-                config = uvicorn.Config(
-                    create_app(settings, services),
-                    log_config=None,
-                    access_log=False,
-                    timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
-                )
-                await _Server(config, lambda: on_started(_url(settings, listener))).serve([listener])
-
-        # the fastest event loop there is on this platform, as uvicorn would choose it
-        loop_factory = uvicorn.Config("app.main:create_app", factory=True).get_loop_factory()
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
-            runner.run(run())
-
-
 @contextmanager
-def _listener(settings: Settings) -> Iterator[socket.socket]:
-    """The listening socket, bound before anything is started for nothing. Raises ConfigurationError."""
+def listening(settings: Settings) -> Iterator[socket.socket]:
+    """The bound socket, to be had before anything is started for nothing.
+
+    Raises ConfigurationError when the address is not safe or the port is taken.
+    """
+    settings.require_safe_listener()
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((settings.host, settings.port))
-            listener.listen(512)
         except OSError as error:
             raise ConfigurationError(
                 f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
                 f"Stop what uses it, or choose another with --port {settings.port + 1}."
             ) from error
         yield listener
+
+
+def serve(settings: Settings, listener: socket.socket, *, on_started: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; `on_started` is given the URL once requests are answered.
+
+    Raises whatever keeps the services from opening.
+    """
+
+    async def run() -> None:
+        async with open_services(settings) as services:
+            config = uvicorn.Config(
+                create_app(settings, services),
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
+            )
+            await _Server(config, lambda: on_started(_url(settings, listener))).serve([listener])
+
+    # the fastest event loop there is on this platform, as uvicorn would choose it
+    loop_factory = uvicorn.Config("app.main:create_app", factory=True).get_loop_factory()
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(run())
 
 
 def _url(settings: Settings, listener: socket.socket) -> str:

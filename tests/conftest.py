@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["tests.fixtures.services", "tests.fixtures.server", "tests.fixtures.documents"]
+pytest_plugins = ["tests.fixtures.services", "tests.fixtures.server", "tests.fixtures.documents", "tests.fixtures.installation"]
 
 
 @pytest.fixture(autouse=True)
