@@ -46,7 +46,7 @@ def postgres_server(home: Home, settings: Mapping[str, str]) -> Iterator[str]:
     cluster, log, sockets = home.path / "postgres", home.path / _LOG, home.sockets
     if not (cluster / "PG_VERSION").exists():
         home.report("creating the database (once)")
-        _create_cluster(cluster, home)
+        _create_cluster(cluster, home, sync=settings.get("fsync") != "off")
     home.account.give(cluster)
     # The lock says that no server of ours runs, so this one is stale; its number may be another process's by now.
     (cluster / "postmaster.pid").unlink(missing_ok=True)
@@ -63,7 +63,7 @@ def postgres_server(home: Home, settings: Mapping[str, str]) -> Iterator[str]:
         yield f"postgresql://{_NAME}@/{_NAME}?host={quote(str(sockets))}&port={POSTGRES_PORT}"
 
 
-def _create_cluster(cluster: Path, home: Home) -> None:
+def _create_cluster(cluster: Path, home: Home, *, sync: bool) -> None:
     """Make an empty cluster; under another name until it is complete."""
     if cluster.exists() and any(cluster.iterdir()):
         raise ServiceDidNotStart(
@@ -77,7 +77,8 @@ def _create_cluster(cluster: Path, home: Home) -> None:
     # C.UTF-8 of PostgreSQL itself: the same order of text on every system.
     locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
     settings = ("--set", "huge_pages=off", "--set", "dynamic_shared_memory_type=mmap")
-    command = ("initdb", "-D", draft, "--username=postgres", "--auth=trust", *locale, *settings)
+    syncing = () if sync else ("--no-sync",)
+    command = ("initdb", "-D", draft, "--username=postgres", "--auth=trust", *locale, *settings, *syncing)
     with _process("Creating the database", command, home, stop_signal="KILL") as process:
         process.wait()
     draft.replace(cluster)

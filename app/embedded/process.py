@@ -17,10 +17,12 @@ from app.embedded.private_file import open_private
 # the pipe says that the owner is gone (or out of patience): stop, after 1.5 s at once, after 2 s by force.
 # The shell becomes the server, so that its child, the watcher, is in the server's process group: as long as the watcher
 # lives the kernel gives $$ to no other process, so that it never signals a stranger.
+# A dead server whose new parent is slow to collect it (a zombie) is not alive; where there is no /proc nobody is slow.
 _WATCHED = """
 signal=$1; shift
 exec 3<&0 </dev/null
-alive_for() { n=$1; while [ "$n" -gt 0 ] && kill -0 $$; do sleep 0.1; n=$((n - 1)); done; }
+alive() { kill -0 $$ && { read -r state </proc/$$/stat; case ${state##*)} in " Z"*) return 1; esac; }; }
+alive_for() { n=$1; while [ "$n" -gt 0 ] && alive; do sleep 0.1; n=$((n - 1)); done; }
 {
     trap '' HUP INT QUIT TERM
     if read -r _ <&3; then kill -s "$signal" $$; read -r _ <&3; fi
