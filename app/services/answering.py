@@ -149,7 +149,9 @@ class Answering:
         if profile.small:
             budget, limit = min(budget, SMALL_PASSAGE_TOKENS), min(limit, SMALL_PASSAGES)
         passages = pack(found, budget_tokens=max(budget, 0), count_tokens=self._count, limit=limit)
-        system, user = prompt.render(passages=format_passages(passages), question=question, history=transcript)
+        # a small model heeds what it read last
+        shown = passages[::-1] if profile.small else passages
+        system, user = prompt.render(passages=format_passages(shown), question=question, history=transcript)
         return passages, _messages(system, user)
 
     @property
