@@ -1,0 +1,175 @@
+"""Attribution: which spans of the passages support a sentence, and how well.
+
+A sentence may rest on several sentences of the passages: they are picked greedily, each for the weight of the
+sentence's words that it covers and the ones before it do not. The score is the share of that weight that is covered in
+the end. Then the facts must agree: numbers with units, dates, names, negation (`app.services.claims`). How the
+constants were chosen: docs/decisions/0004-attribution-first-version.md.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from app.domain.passage import Passage
+from app.domain.run import Citation, Verdict
+from app.services.citations import Sentence, split
+from app.services.claims import Claim, disagreements, join_claims, read_claim
+from app.services.words import stem, word_set
+
+SUPPORTED = 0.5
+"""Least score of a supported sentence."""
+PARTIAL = 0.3
+"""Least score of a partly supported one; of sentences about something else, 99 % stay below."""
+NEXT_SPAN_GAIN = 0.1
+"""What a further span must add to the score,"""
+NEXT_SPAN_WORDS = 2
+"""and how many words, so that a sentence is not pieced together from single words."""
+MOST_SPANS = 4
+QUESTION_WEIGHT = 0.05
+"""How much a span's likeness to the question counts: enough to choose between equals for an answer such as “Paris.”"""
+
+_SMALL_TALK = frozenset(
+    map(
+        stem,
+        word_set(
+            "answer ask based certainly context document excerpt feel find follow found free glad great happy hello help "
+            "hi hope information know let passage provide question say sorry source summary sure text thank try welcome"
+        ),
+    )
+)
+"""Stems of which whole sentences are made that claim nothing (“Here is what I found.”)."""
+_SOURCES = r"(?:passages?|excerpts?|sources|documents|(?:provided|given|available) \w+)"
+_ABOUT_THE_SOURCES = re.compile(
+    rf"\b{_SOURCES}\b.{{0,40}}?(?:\bnot\b|n['’]t\b|\bno\b).{{0,30}}?"
+    r"\b(?:say|mention|contain|provide|specify|state|include|answer|cover|describe|information)"
+    rf"|\bno (?:information|mention|evidence)\b.{{0,80}}\b{_SOURCES}\b"
+    r"|^I (?:do not|don['’]t|cannot|can['’]t|can not|could not|couldn['’]t) (?:know|find|answer|tell|say)\b",
+    re.IGNORECASE,
+)
+"""“The documents do not mention it.”"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A sentence of a passage, in offsets into the passage's text; spans that touch have consecutive `place`s."""
+
+    passage: int
+    place: int
+    start: int
+    end: int
+    claim: Claim
+
+
+class Attributor:
+    """Finds the support of an answer's sentences in the passages that it was written from.
+
+    Making one takes some milliseconds (all passages are read), attributing a sentence about one; neither does I/O.
+    """
+
+    def __init__(self, passages: Sequence[Passage], question: str = "") -> None:
+        self._passages = passages
+        self._headings = [read_claim("\n".join((p.title, *p.heading_path))) for p in passages]
+        self._spans: list[_Span] = []
+        for i, passage in enumerate(passages):
+            place = self._spans[-1].place + 2 if self._spans else 0
+            self._spans += [
+                _Span(i, place + j, s.start, s.end, read_claim(s.text)) for j, s in enumerate(split(passage.text))
+            ]
+        self._known = [
+            heading.words.union(*(span.claim.words for span in self._spans if span.passage == i))
+            for i, heading in enumerate(self._headings)
+        ]
+        frequency = Counter(word for span in self._spans for word in span.claim.words)
+        self._idf = {word: math.log(1 + len(self._spans) / count) for word, count in frequency.items()}
+        self._unseen_idf = math.log(1 + 2 * len(self._spans))
+        self._question = read_claim(question).words
+
+    def attribute(self, sentence: Sentence) -> Citation | None:
+        """The sentence's main citation, not numbered yet (`index` 0); None when the sentence makes no claim."""
+        citations = self.citations(sentence)
+        return citations[0] if citations else None
+
+    def citations(self, sentence: Sentence) -> tuple[Citation, ...]:
+        """All spans that the sentence rests on, the main one first, with one score and verdict for all of them.
+
+        Empty when the sentence makes no claim; one citation without a passage when nothing supports it.
+        """
+        claim = read_claim(sentence.text)
+        if not sentence.checkable or _claims_nothing(sentence.text, claim):
+            return ()
+        spans = self._pick(claim)
+        score, verdict = self._judge(claim, spans)
+        if verdict == "unsupported":
+            return (Citation(0, sentence.start, sentence.end, "", "", 0, 0, "", score, verdict),)
+        return tuple(self._citation(sentence, run, score, verdict) for run in _runs(spans))
+
+    def _pick(self, claim: Claim) -> list[_Span]:
+        """The spans that together cover most of the claim, the one that covers most first."""
+        least_gain = NEXT_SPAN_GAIN * self._weight(claim.words)
+        picked: list[_Span] = []
+        left = claim.words
+        while self._spans and len(picked) < MOST_SPANS:
+            best = max(self._spans, key=lambda span: self._worth(span, left))
+            new = left & best.claim.words
+            if not new or (picked and (len(new) < NEXT_SPAN_WORDS or self._weight(new) < least_gain)):
+                break
+            picked.append(best)
+            left -= best.claim.words
+        return picked
+
+    def _worth(self, span: _Span, wanted: frozenset[str]) -> float:
+        asked = self._weight(self._question & span.claim.words) if self._question else 0.0
+        return self._weight(wanted & span.claim.words) + QUESTION_WEIGHT * asked
+
+    def _judge(self, claim: Claim, spans: Sequence[_Span]) -> tuple[float, Verdict]:
+        """The share of the claim's weight that the spans and the headings over the main one cover, and the verdict."""
+        if not spans:
+            return 0.0, "unsupported"
+        main = spans[0].passage
+        evidence = join_claims([self._headings[main], *(span.claim for span in spans)])
+        score = round(self._weight(claim.words & evidence.words) / self._weight(claim.words), 4)
+        if score < PARTIAL or disagreements(claim, evidence, self._known[main] | evidence.words):
+            return score, "unsupported"
+        return score, "supported" if score >= SUPPORTED else "partial"
+
+    def _weight(self, words: Iterable[str]) -> float:
+        """The sum of inverse sentence frequencies, log(1 + N/n): IDF with a passage's sentence as the document
+        (Spärck Jones, “A statistical interpretation of term specificity”, 1972), smoothed."""
+        return sum(self._idf.get(word, self._unseen_idf) for word in words)
+
+    def _citation(self, sentence: Sentence, run: Sequence[_Span], score: float, verdict: Verdict) -> Citation:
+        passage = self._passages[run[0].passage]
+        start, end = run[0].start, run[-1].end
+        return Citation(
+            index=0,
+            sentence_start=sentence.start,
+            sentence_end=sentence.end,
+            passage_id=passage.id,
+            document_id=passage.document_id,
+            char_start=passage.char_start + start,
+            char_end=passage.char_start + end,
+            quote=passage.text[start:end],
+            score=score,
+            verdict=verdict,
+        )
+
+
+def _claims_nothing(text: str, claim: Claim) -> bool:
+    """Whether this is a question, small talk, a remark on the sources, or a lead-in without facts."""
+    if text.rstrip("\"'”’)*_ ").endswith(("?", "？")) or claim.words <= _SMALL_TALK or _ABOUT_THE_SOURCES.search(text):
+        return True
+    has_facts = claim.quantities or claim.calendar or claim.names
+    return text.rstrip("* ").endswith((":", "：")) and not has_facts
+
+
+def _runs(spans: Sequence[_Span]) -> list[list[_Span]]:
+    """The spans, with those that follow each other in a passage put together; the run with the first span leads."""
+    runs: list[list[_Span]] = []
+    for span in sorted(spans, key=lambda span: span.place):
+        if runs and span.place == runs[-1][-1].place + 1:
+            runs[-1].append(span)
+        else:
+            runs.append([span])
+    return sorted(runs, key=lambda run: min(spans.index(span) for span in run))

@@ -1,0 +1,128 @@
+"""Words: the tokens of a text and their stems."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+
+def word_set(text: str) -> frozenset[str]:
+    """The space-separated words of a table."""
+    return frozenset(text.split())
+
+
+STOP_WORDS = word_set(
+    "a about above according after again all also although am an and another any anyone anything are around as at "
+    "away be became because become been before being below between both but by came can could d did do does doing "
+    "done down due during each either else etc even ever every for from further get gets getting given go goes "
+    "going got had has have having he hence her here hers him himself his how however i if in indeed instead into "
+    "is it its itself just ll made make makes making may me might more most much must my of off often on only onto "
+    "or other others ought our ours out over own per please quite rather re s same shall she should since so some "
+    "such t than that the their theirs them themselves then there thereby therefore these they this those though "
+    "through thus to too toward towards under until up upon us ve very via was we well were what when where whereas "
+    "whether which while who whom whose why will with within would yes yet you your yours"
+)
+"""Words that say nothing on their own."""
+NEGATORS = word_set(
+    "not no never without none cannot nor neither nobody nothing nowhere nicht kein keine keinen nie ohne"
+)
+CALENDAR = word_set(
+    "january february march april may june july august september october november december "
+    "monday tuesday wednesday thursday friday saturday sunday"
+)
+"""Months and weekdays; only when capitalised."""
+
+_CJK = "぀-ヿ㐀-䶿一-鿿"
+_LETTER = rf"[^\W\d_{_CJK}]"
+_TOKEN = re.compile(
+    rf"(?P<number>\d+(?:[.,]\d+)*)(?P<suffix>{_LETTER}*)"
+    rf"|(?P<acronym>(?:{_LETTER}\.){{2,}})"
+    rf"|(?P<word>{_LETTER}+(?:['’]{_LETTER}+)*\d*)"
+    rf"|(?P<cjk>[{_CJK}]+)"
+    r"|(?P<symbol>[%$€£¥°])"
+)
+_ENCLITIC = re.compile(r"['’](?:s|ve|re|ll|d|m)\Z", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A word, number, acronym (without its stops), symbol, or run of a script without word breaks.
+
+    `start` is its offset in the text; `suffix` the letters written onto a number (`th`, `km`).
+    """
+
+    kind: str
+    text: str
+    start: int
+    suffix: str = ""
+
+    @property
+    def lower(self) -> str:
+        """The text in lower case."""
+        return self.text.lower()
+
+    @property
+    def capitalised(self) -> bool:
+        """Whether it is a word of at least two letters that starts with a capital."""
+        return self.kind in {"word", "acronym"} and len(self.text) > 1 and self.text[0].isupper()
+
+    @property
+    def calendar(self) -> bool:
+        """Whether it is a month or a weekday."""
+        return self.capitalised and self.lower in CALENDAR
+
+    @property
+    def negator(self) -> bool:
+        """Whether it turns a statement into its opposite."""
+        return self.lower in NEGATORS or self.lower.endswith(("n't", "n’t"))
+
+    @property
+    def stop_word(self) -> bool:
+        """Whether it says nothing on its own; `US` and `IT` do."""
+        acronym = self.kind == "acronym" or (self.text.isupper() and len(self.text) > 1)
+        return self.lower in STOP_WORDS and not acronym
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """What it is matched by: nothing for stop words, negators and symbols; pairs of CJK characters."""
+        if self.kind == "cjk":
+            return tuple(self.text[i : i + 2] for i in range(max(1, len(self.text) - 1)))
+        if self.kind == "number":
+            return (self.text + self.suffix,)
+        if self.calendar:
+            return (self.lower,)
+        if self.kind == "symbol" or self.negator or self.stop_word:
+            return ()
+        return (stem(self.lower),)
+
+
+def tokens_of(text: str) -> list[Token]:
+    """The tokens of a text in order; punctuation is left out."""
+    tokens = []
+    for match in _TOKEN.finditer(text):
+        if match["number"]:
+            tokens.append(Token("number", match["number"], match.start(), match["suffix"].lower()))
+        elif match["acronym"]:
+            tokens.append(Token("acronym", match[0].replace(".", ""), match.start()))
+        else:
+            tokens.append(Token(str(match.lastgroup), _ENCLITIC.sub("", match[0]), match.start()))
+    return tokens
+
+
+@lru_cache(maxsize=20_000)
+def stem(word: str) -> str:
+    """Fold the plural, -ing, -ed, -ly and a final e of a lower-case English word; most other words stay as they are."""
+    if len(word) < 4 or not word.isascii():
+        return word
+    if word.endswith(("ies", "ied")):
+        return word[:-3] + "y"
+    if word.endswith("es") and word[-3] in "sxz":
+        word = word[:-2]
+    elif word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        word = word[:-1]
+    for ending in ("ing", "ed", "ly"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            word = word[: -len(ending)]
+            if word[-1] == word[-2] and word[-1] not in "lsz":
+                word = word[:-1]
+            break
+    return word[:-1] if word.endswith("e") and len(word) > 3 else word
