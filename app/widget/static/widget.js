@@ -7,6 +7,7 @@ import { aboutLine } from "./views/about.js";
 import { askKey, confirm } from "./views/ask-dialog.js";
 import { Composer } from "./views/composer.js";
 import { Frame } from "./views/frame.js";
+import { notice } from "./views/notice.js";
 import { PassageDialog } from "./views/passage-dialog.js";
 import { Scroller } from "./views/scroller.js";
 import { Sidebar } from "./views/sidebar.js";
@@ -80,8 +81,10 @@ export class Widget {
     if (!hidden) this.scroller.settle();
   }
 
+  /** Put the focus where the reader goes on: the field, or on a touch screen, where that opens a keyboard, the text. */
   focus() {
-    this.composer.focus();
+    if (matchMedia("(hover: none)").matches) this.frame.reading.focus({ preventScroll: true });
+    else this.composer.focus();
   }
 
   /** Many events may come between two frames; the page is drawn once for all of them. */
@@ -158,20 +161,10 @@ export class Widget {
   #beforeTurns() {
     const chat = this.#chat;
     if (chat.opening) return h("p", { class: "progress opening" }, "Opening the conversation");
-    if (chat.problem) return this.#openProblem(chat.problem);
+    if (chat.problem) return notice(chat.problem, [["Try again", () => chat.open(chat.conversationId)]]);
     if (chat.collections?.length === 0) return nothingToAsk();
     const asked = (chat.collections ?? []).filter(({ name }) => !this.#fixedCollection || name === this.#fixedCollection);
     return welcome({ questions: this.#questions, collections: asked, ask: (question) => this.#ask(question) });
-  }
-
-  #openProblem(problem) {
-    const again = h("button", { type: "button", click: () => this.#chat.open(this.#chat.conversationId) }, "Try again");
-    return h(
-      "div",
-      { class: "notice problem", role: "alert" },
-      h("p", {}, h("strong", {}, problem.title), h("br"), problem.detail),
-      h("p", { class: "choices" }, again),
-    );
   }
 
   #drawAbout() {
@@ -194,7 +187,7 @@ export class Widget {
   }
 
   #ask(question) {
-    this.composer.focus();
+    this.focus();
     this.#following(() => this.#chat.ask(question));
   }
 
@@ -207,7 +200,7 @@ export class Widget {
   #fresh() {
     this.#chat.fresh();
     this.frame.closeDrawer();
-    this.composer.focus();
+    this.focus();
   }
 
   async #open(id) {

@@ -22,8 +22,8 @@ export class Scroller {
 
   /** Go to the end and follow it again. */
   toEnd() {
-    this.#following = true;
-    this.settle();
+    this.#element.scrollTop = this.#element.scrollHeight;
+    this.#scrolled();
   }
 
   #scrolled() {

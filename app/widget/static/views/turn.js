@@ -5,6 +5,7 @@ import { NOT_FOUND, renderProse } from "../prose.js";
 import { answerAsText, footnotes, isFinal, noteSource, sentenceMarks } from "../transcript.js";
 import { noteList, passageList } from "./footnotes.js";
 import { icon } from "./icon.js";
+import { notice } from "./notice.js";
 
 const LONG_QUESTION = 160;
 const COPIED_MS = 2_000;
@@ -26,13 +27,13 @@ export class TurnView {
     this.prose = h("div", { class: "prose", click: (event) => this.#clicked(event) });
     this.remark = h("p", { class: "remark" });
     this.pause = h("p", { class: "notice" });
-    this.notice = h("div", { class: "notice problem", role: "alert" });
+    this.trouble = h("div", { class: "trouble" });
     this.notes = h("div", { class: "notes", click: (event) => this.#clicked(event) });
     this.buttons = h("div", { class: "actions" });
     this.answer = h(
       "div",
       { class: "answer" },
-      ...[this.progress, this.prose, this.remark, this.pause, this.notice, this.notes, this.buttons],
+      ...[this.progress, this.prose, this.remark, this.pause, this.trouble, this.notes, this.buttons],
     );
     this.element = h("article", { class: "turn" }, this.question, this.answer);
   }
@@ -49,7 +50,7 @@ export class TurnView {
     this.#once("prose", [answer.text, answer.citations, writing], () => this.#drawProse(answer, writing));
     setLine(this.remark, remarkOf(turn));
     this.#drawPause(turn.pause);
-    this.#once("notice", [turn.problem ?? answer.problem], () => this.#drawProblem(turn));
+    this.#once("trouble", [turn.problem ?? answer.problem], () => this.#drawProblem(turn));
     this.#once("notes", [answer.citations, answer.passages, writing], () => this.#drawNotes(answer, writing));
     this.#once("buttons", [writing, answer.text, answer.citations, turn.problem], () => this.#drawButtons(turn, writing));
   }
@@ -96,8 +97,8 @@ export class TurnView {
 
   #drawProblem(turn) {
     const problem = turn.problem ?? turn.answer.problem;
-    this.notice.hidden = !problem;
-    this.notice.replaceChildren();
+    this.trouble.hidden = !problem;
+    this.trouble.replaceChildren();
     if (!problem) return;
     const act = this.#actions;
     const choices = [];
@@ -105,10 +106,7 @@ export class TurnView {
     if (turn.answer.runId && turn.problem) choices.push(["Reconnect", () => act.resume(turn)]);
     else choices.push(["Try again", () => act.retry(turn)]);
     if (!turn.answer.runId) choices.push(["Edit the question", () => act.edit(turn)]);
-    this.notice.append(
-      h("p", {}, h("strong", {}, problem.title), h("br"), problem.detail),
-      h("p", { class: "choices" }, choices.map(([label, click]) => h("button", { type: "button", click }, label))),
-    );
+    this.trouble.append(notice(problem, choices));
   }
 
   #drawNotes(answer, writing) {

@@ -1,0 +1,89 @@
+"""Browser fixtures: a real Chromium, a server to visit, and a reader at the page."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright
+from pytest_asyncio import is_async_test
+
+from tests.browser.fake_server import FakeServer, serving
+from tests.browser.reader import Reader, Server, open_reader
+
+HERE = Path(__file__).parent
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# The sandbox needs a user other than root; the rest keeps the browser from calling anyone.
+CHROMIUM_ARGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+OpenReader = Callable[..., Awaitable[Reader]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The browser lives as long as the session, so its tests share the session's event loop."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            if is_async_test(item):
+                item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium; without one these tests are left out, except where they must run (CI=true)."""
+    path = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    if path is None:
+        told = "no Chromium found, so the browser tests were left out: `apt-get install chromium` brings one"
+        if os.environ.get("CI") == "true":
+            pytest.fail(told)
+        pytest.skip(told)
+    return path
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGS)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+def fake(chromium: str) -> Iterator[FakeServer]:
+    """A fake server of this test's own, for what a healthy server never does."""
+    with serving(FakeServer()) as fake:
+        yield fake
+
+
+@pytest.fixture
+def server(fake: FakeServer) -> Server:
+    """The server that the tests of healthy behaviour visit."""
+    fake.pace_s = 0.02
+    return Server(fake.url, "How do I install Footnote?")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visit(browser: Browser) -> AsyncIterator[OpenReader]:
+    """Open a server's page in a window of its own; afterwards nothing may have gone wrong in it."""
+    readers: list[Reader] = []
+
+    async def visit(url: str, path: str = "/", **options: Any) -> Reader:
+        readers.append(await open_reader(browser, url, path, **options))
+        return readers[-1]
+
+    yield visit
+    for reader in readers:
+        await reader.page.context.close()
+    assert [complaint for reader in readers for complaint in reader.complaints] == []
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def reader(visit: OpenReader, fake: FakeServer) -> Reader:
+    """A reader at the fake server's page."""
+    return await visit(fake.url)

@@ -1,0 +1,119 @@
+"""Errors: told in place, with what to do; the question is never lost."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import OpenReader
+from tests.browser.fake_server import FakeServer
+from tests.browser.reader import Reader
+from tests.browser.script import Event, script
+
+REFUSALS = [
+    (413, "payload_too_large", "The request body is too large."),
+    (422, "invalid_input", "The question is not valid."),
+    (429, "too_many_requests", "Wait a moment."),
+    (503, "database_unavailable", "PostgreSQL is not reachable; nothing was lost."),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "detail"), REFUSALS)
+async def test_a_refused_question_stays_and_can_be_asked_again(
+    fake: FakeServer, reader: Reader, status: int, code: str, detail: str
+) -> None:
+    fake.problems.append((status, {"code": code, "title": "Refused", "detail": detail}))
+    await reader.ask("My question")
+    await expect(reader.answer.get_by_role("alert")).to_contain_text(detail)
+    await expect(reader.page.get_by_role("heading", name="My question")).to_be_visible()
+    await reader.button("Try again").click()
+    await reader.finished()
+    await expect(reader.page.locator(".turn")).to_have_count(1)
+    await expect(reader.answer.get_by_role("alert")).to_have_count(0)
+
+
+async def test_a_refused_question_can_be_edited(fake: FakeServer, reader: Reader) -> None:
+    fake.problems.append((422, {"code": "invalid_input", "title": "Refused", "detail": "Ask otherwise."}))
+    await reader.ask("My question")
+    await reader.button("Edit the question").click()
+    await expect(reader.field).to_have_value("My question")
+    await expect(reader.field).to_be_focused()
+    await expect(reader.page.locator(".turn")).to_have_count(0)
+
+
+async def test_a_bare_error_page_is_replaced_by_advice(fake: FakeServer, reader: Reader) -> None:
+    async def broken(route):  # type: ignore[no-untyped-def]
+        await route.fulfill(status=503, content_type="text/html", body="<h1>Bad gateway</h1>")
+
+    await reader.page.route("**/v1/chat", broken)
+    await reader.ask("My question")
+    await expect(reader.answer.get_by_role("alert")).to_contain_text("The server is not ready")
+
+
+async def test_no_network_is_told_and_the_question_stays(fake: FakeServer, reader: Reader) -> None:
+    await reader.page.context.set_offline(True)
+    await reader.ask("My question")
+    await expect(reader.answer.get_by_role("alert")).to_contain_text("The server cannot be reached")
+    await reader.page.context.set_offline(False)
+    await reader.button("Try again").click()
+    await reader.finished()
+
+
+async def test_a_failing_run_keeps_its_text_and_says_why(fake: FakeServer, reader: Reader) -> None:
+    problem = {"code": "provider_unavailable", "title": "No model", "detail": "Start Ollama: `ollama serve`."}
+    fake.scripts["?"] = [*script("Half of ")[:-2], Event("run.failed", {"problem": problem})]
+    await reader.ask("?")
+    alert = reader.answer.get_by_role("alert")
+    await expect(alert).to_contain_text("Start Ollama: ollama serve.")
+    await expect(alert.locator("code")).to_have_text("ollama serve")
+    assert await reader.words() == "Half of"
+    del fake.scripts["?"]
+    await reader.button("Try again").click()
+    await reader.finished()
+    await expect(reader.page.get_by_role("heading", name="?")).to_have_count(2)
+
+
+async def test_a_server_with_keys_is_given_one(fake: FakeServer, visit: OpenReader) -> None:
+    fake.api_key = "a-key-of-this-test"
+    reader = await visit(fake.url)
+    dialog = reader.page.get_by_role("dialog", name="A key is needed")
+    await dialog.get_by_label("API key").fill("a-wrong-one")
+    await dialog.get_by_role("button", name="Use this key").click()
+    await expect(dialog.get_by_label("API key")).to_have_value("")  # asked again
+    await dialog.get_by_role("button", name="Cancel").click()
+    await reader.ask("anything")
+    await expect(reader.answer.get_by_role("alert")).to_contain_text("A key is needed")
+    await dialog.get_by_label("API key").fill(fake.api_key)
+    await reader.page.keyboard.press("Enter")
+    await reader.finished()
+    await reader.page.reload()
+    await reader.finished()
+    assert fake.requested("GET", "/v1/conversations/")[-1]["authorization"] == f"Bearer {fake.api_key}"
+
+
+async def test_a_conversation_that_does_not_come_can_be_tried_again(fake: FakeServer, reader: Reader) -> None:
+    await reader.ask("anything")
+    await reader.finished()
+    await reader.page.route("**/v1/conversations/*", lambda route: route.abort())
+    await reader.page.reload()
+    await expect(reader.page.get_by_role("alert")).to_contain_text("The server cannot be reached")
+    await reader.page.unroute("**/v1/conversations/*")
+    await reader.button("Try again").click()
+    await reader.finished()
+
+
+async def test_a_conversation_deleted_elsewhere_makes_room_for_a_new_one(fake: FakeServer, reader: Reader) -> None:
+    await reader.ask("anything")
+    await reader.finished()
+    fake.runs.clear()
+    await reader.page.reload()
+    await expect(reader.page.get_by_role("heading", name="What would you like to know?")).to_be_visible()
+
+
+async def test_too_long_a_question_is_counted_not_cut(reader: Reader) -> None:
+    await reader.field.fill("🎉" * 7_900)
+    await expect(reader.page.get_by_text("100 characters left")).to_be_visible()
+    await reader.field.fill("a" * 8_001)
+    await expect(reader.page.get_by_text("1 characters too many")).to_be_visible()
+    await expect(reader.button("Ask")).to_be_disabled()
+    await reader.field.press("Enter")
+    await expect(reader.page.locator(".turn")).to_have_count(0)
+    await expect(reader.field).to_have_value("a" * 8_001)

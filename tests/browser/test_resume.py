@@ -1,0 +1,122 @@
+"""Resuming: a reload or a lost connection neither loses nor doubles a word."""
+
+import asyncio
+
+from playwright.async_api import expect
+
+from tests.browser.conftest import OpenReader
+from tests.browser.fake_server import FakeServer
+from tests.browser.reader import Reader, Server, plain
+from tests.browser.script import Hold, script
+
+
+async def test_a_reload_in_the_middle_goes_on(visit: OpenReader, server: Server) -> None:
+    reader = await visit(server.url)
+    await reader.ask(server.question)
+    await expect(reader.prose).to_contain_text(" ")
+    await reader.page.reload()
+    await expect(reader.page.get_by_role("heading", name=server.question)).to_be_visible()
+    await reader.finished()
+    assert await reader.words() == plain((await reader.stored())["text"])
+    await expect(reader.page.locator(".turn")).to_have_count(1)
+
+
+async def test_a_reload_afterwards_shows_the_stored_answer(fake: FakeServer, reader: Reader) -> None:
+    await reader.ask("anything")
+    await reader.finished()
+    seen = await reader.answer.inner_text()
+    await reader.page.reload()
+    await reader.finished()
+    assert await reader.answer.inner_text() == seen
+    await reader.marker(3).click()
+    await expect(reader.panel.locator("mark")).to_have_text("What was written so far is kept.")
+
+
+async def test_a_reload_before_the_server_answered_keeps_the_question(fake: FakeServer, reader: Reader) -> None:
+    fake.problems.append((503, {"code": "unavailable", "title": "Away", "detail": "Back soon."}))
+    await reader.ask("My question")
+    await expect(reader.answer.get_by_text("Back soon.")).to_be_visible()
+    await reader.page.reload()
+    await expect(reader.field).to_have_value("My question")
+
+
+async def test_dropped_connections_lose_and_double_nothing(fake: FakeServer, reader: Reader) -> None:
+    fake.drop_after = [4, 1, 7, 2, 1, 1, 5]
+    await reader.ask("anything")
+    await reader.finished()
+    assert fake.drop_after == []
+    assert await reader.words() == plain(fake.last_run().text())
+    await expect(reader.page.locator(".marker")).to_have_count(3)
+    resumed = [int(headers["last-event-id"]) for headers in fake.requested("GET", "/v1/runs/")]
+    assert len(resumed) == 7
+    assert resumed == sorted(resumed)
+
+
+async def test_events_that_were_seen_before_are_left_out(fake: FakeServer, reader: Reader) -> None:
+    fake.drop_after = [6]
+    fake.forget_last_event_id = True  # a proxy that strips the header: everything comes again
+    await reader.ask("anything")
+    await reader.finished()
+    assert await reader.words() == plain(fake.last_run().text())
+
+
+async def test_a_server_that_is_away_is_waited_for(fake: FakeServer, reader: Reader) -> None:
+    fake.drop_after = [5]
+    fake.refuse_resume = 2
+    await reader.ask("anything")
+    await expect(reader.answer.get_by_text("Connection lost. Trying again in")).to_be_visible()
+    await reader.finished()
+    await expect(reader.answer.get_by_text("Connection lost")).to_be_hidden()
+    assert await reader.words() == plain(fake.last_run().text())
+
+
+async def test_after_many_failures_the_reader_decides(visit: OpenReader, fake: FakeServer) -> None:
+    reader = await visit(fake.url)
+    await reader.page.clock.install()
+    fake.scripts["?"] = script("Half of ", Hold(), "the answer.")
+    fake.drop_after = [4]
+    fake.refuse_resume = 1_000
+    await reader.ask("?")
+    reconnect = reader.button("Reconnect")
+    for _ in range(60):
+        await reader.page.clock.run_for(2_000)
+        await asyncio.sleep(0.02)  # the requests between the pauses take real time
+        if await reconnect.is_visible():
+            break
+    await expect(reader.answer.get_by_role("alert")).to_contain_text("The connection was lost")
+    fake.refuse_resume = 0
+    fake.go_on()
+    await reconnect.click()
+    await reader.page.clock.resume()
+    await reader.finished()
+    assert await reader.words() == "Half of the answer."
+
+
+async def test_a_silent_connection_is_given_up(visit: OpenReader, fake: FakeServer) -> None:
+    reader = await visit(fake.url)
+    await reader.page.clock.install()
+    fake.scripts["?"] = script("Half of ", Hold(), "the answer.")
+    await reader.ask("?")
+    await reader.page.clock.run_for(1_000)
+    await expect(reader.prose).to_contain_text("Half of")
+    await reader.page.clock.run_for(46_000)
+    await asyncio.sleep(0.05)
+    fake.go_on()
+    await reader.page.clock.resume()
+    await reader.finished()
+    assert len(fake.requested("GET", "/v1/runs/")) == 1
+    assert await reader.words() == "Half of the answer."
+
+
+async def test_a_second_tab_reads_the_same_answer(visit: OpenReader, fake: FakeServer) -> None:
+    fake.scripts["?"] = script("Half of ", Hold(), "the answer.")
+    first = await visit(fake.url)
+    await first.ask("?")
+    await expect(first.prose).to_contain_text("Half of")
+    second = await visit(fake.url)
+    await second.page.get_by_role("navigation").get_by_role("button", name="? ").first.click()
+    await expect(second.prose).to_contain_text("Half of")
+    fake.go_on()
+    for reader in (first, second):
+        await reader.finished()
+        assert await reader.words() == "Half of the answer."

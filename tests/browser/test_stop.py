@@ -1,0 +1,64 @@
+"""Stopping: the answer ends at once, and what was written stays."""
+
+from playwright.async_api import expect
+
+from tests.browser.conftest import OpenReader
+from tests.browser.fake_server import FakeServer
+from tests.browser.reader import Reader, Server, plain
+from tests.browser.script import Hold, script
+
+
+async def test_stop_keeps_what_was_written(visit: OpenReader, server: Server) -> None:
+    reader = await visit(server.url)
+    await reader.ask(server.question)
+    await expect(reader.prose).to_contain_text(" ")
+    await reader.button("Stop the answer").click()
+    await expect(reader.answer.get_by_text("Stopped here.")).to_be_visible()
+    stored = await reader.stored()
+    assert stored["state"] == "cancelled"
+    assert await reader.words() == plain(stored["text"])
+    await expect(reader.field).to_be_focused()
+
+
+async def test_escape_stops_too(fake: FakeServer, reader: Reader) -> None:
+    fake.scripts["?"] = script("Some words ", Hold())
+    await reader.ask("?")
+    await expect(reader.prose).to_contain_text("Some words")
+    await reader.page.keyboard.press("Escape")
+    await expect(reader.answer.get_by_text("Stopped here.")).to_be_visible()
+    assert fake.last_run().state == "cancelled"
+
+
+async def test_escape_in_the_panel_only_closes_the_panel(fake: FakeServer, reader: Reader) -> None:
+    fake.scripts["?"] = [*script()[:-2], Hold()]
+    await reader.ask("anything")
+    await reader.finished()
+    await reader.ask("?")
+    await reader.page.locator(".marker button").first.click()
+    await expect(reader.panel).to_be_visible()
+    await reader.page.keyboard.press("Escape")
+    await expect(reader.panel).to_be_hidden()
+    assert not fake.last_run().stopped
+
+
+async def test_a_stopped_question_can_be_asked_again(fake: FakeServer, reader: Reader) -> None:
+    fake.scripts["?"] = script(Hold(), "The answer.")
+    await reader.ask("?")
+    await reader.button("Stop the answer").click()
+    await expect(reader.answer.get_by_text("Stopped before the first word.")).to_be_visible()
+    fake.go_on()
+    await reader.button("Ask again").click()
+    await reader.finished()
+    assert await reader.words() == "The answer."
+    assert [run.question for run in fake.runs.values()] == ["?", "?"]
+
+
+async def test_a_stop_ends_the_answer_even_when_its_stream_says_nothing_more(fake: FakeServer, reader: Reader) -> None:
+    fake.scripts["?"] = script("Some words ", Hold())
+    fake.cancel_works = False
+    await reader.ask("?")
+    await expect(reader.prose).to_contain_text("Some words")
+    await reader.button("Stop the answer").click()
+    await expect(reader.answer.get_by_text("Stopping…")).to_be_visible()
+    await expect(reader.answer.get_by_text("Stopped here.")).to_be_visible()
+    await expect(reader.button("Ask")).to_be_visible()
