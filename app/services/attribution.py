@@ -34,8 +34,9 @@ _SMALL_TALK = frozenset(
     map(
         stem,
         word_set(
-            "answer ask based certainly context document excerpt feel find follow found free glad great happy hello help "
-            "hi hope information know let passage provide question say sorry source summary sure text thank try welcome"
+            "answer ask based certainly context document excerpt feel find follow found free glad great happy hello "
+            "help hi hope information know let passage provide question say sorry source summary sure text thank try "
+            "welcome"
         ),
     )
 )
