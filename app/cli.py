@@ -20,9 +20,18 @@ from app import __version__
 from app.bootstrap import make_retrieval, open_services, require_fit
 from app.doctor import examine
 from app.domain.errors import ConfigurationError, FootnoteError
-from app.domain.passage import Leg
+from app.domain.passage import Leg, Passage
 from app.domain.principal import DEFAULT_WORKSPACE_ID, Principal
-from app.domain.run import Citation, RetrievalCompleted, RunCompleted, RunEvent, RunFailed, TextDelta, TextRewind
+from app.domain.run import (
+    Citation,
+    RetrievalCompleted,
+    RunCancelled,
+    RunCompleted,
+    RunEvent,
+    RunFailed,
+    TextDelta,
+    TextRewind,
+)
 from app.embedded.connect import connected
 from app.embedded.services import record_address
 from app.providers.embedder import make_embedder
@@ -130,8 +139,7 @@ def search(
         _print_json({"passages": passages})
         return
     for number, passage in enumerate(passages, start=1):
-        where = " › ".join((passage.title, *passage.heading_path)) + (f", page {passage.page}" if passage.page else "")
-        sys.stdout.write(f"{number}. {where}  [{passage.score:.4f}]\n   {passage.uri}\n")
+        sys.stdout.write(f"{number}. {_place(passage)}  [{passage.score:.4f}]\n   {passage.uri}\n")
         sys.stdout.write("   " + " ".join(passage.text.split())[:300] + "\n\n")
     if not passages:
         _say("nothing found")
@@ -184,41 +192,48 @@ def _print_event(event: RunEvent) -> None:
 
 
 class _AnswerPrinter:
-    """Streams the text, then lists the footnotes."""
+    """Streams the text sentence by sentence, each with its mark once it was checked, and lists the footnotes."""
 
     def __init__(self) -> None:
         self._titles: dict[str, str] = {}
         self._notes: dict[int, str] = {}
         self._text = ""
+        self._printed = 0
 
     def __call__(self, event: RunEvent) -> None:
         match event:
             case RetrievalCompleted(passages):
-                self._titles = {p.id: " › ".join((p.title, *p.heading_path)) for p in passages}
+                self._titles = {p.id: _place(p) for p in passages}
             case TextDelta(text):
                 self._text += text
-                self._write(text)
             case TextRewind(to):
                 self._text = self._text[:to]
-                self._write(f"\n\n{self._text}")
+                self._printed = min(self._printed, to)
             case Citation():
                 self._cite(event)
-            case RunCompleted() | RunFailed():
-                notes = [f"[{index}] {note}" for index, note in sorted(self._notes.items())]
-                self._write("\n" + "".join(f"\n{note}" for note in notes) + ("\n" if notes else ""))
+            case RunCompleted() | RunCancelled() | RunFailed():
+                notes = [f"[{index}] {note}\n" for index, note in sorted(self._notes.items())]
+                self._write(self._text[self._printed :] + "\n" + "".join(["\n", *notes] if notes else []))
 
     def _cite(self, citation: Citation) -> None:
+        mark = "[?]" if citation.verdict == "unsupported" else f"[{citation.index}]"
+        self._write(self._text[self._printed : citation.sentence_end] + mark)
+        self._printed = max(self._printed, citation.sentence_end)
         if citation.index:
             quote = " ".join(citation.quote.split())
-            title = self._titles.get(citation.passage_id, "")
-            self._notes.setdefault(citation.index, f"{title}: “{quote}” ({citation.verdict})")
-            if len(self._text) == citation.sentence_end:
-                self._write(f"[{citation.index}]")
+            note = f"{self._titles.get(citation.passage_id, '')}: “{quote}”"
+            self._notes.setdefault(citation.index, note + (" (in part)" if citation.verdict == "partial" else ""))
 
     @staticmethod
     def _write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
+
+
+def _place(passage: Passage) -> str:
+    """Where a passage stands: title, headings, page."""
+    headings = passage.heading_path[passage.heading_path[:1] == (passage.title,) :]
+    return " › ".join((passage.title, *headings)) + (f", page {passage.page}" if passage.page else "")
 
 
 def _start_ingesting(settings: Settings, folder: Path) -> subprocess.Popen[bytes]:
