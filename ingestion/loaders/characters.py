@@ -7,6 +7,7 @@ import unicodedata
 from charset_normalizer import from_bytes
 
 from app.domain.errors import UnsupportedFormat
+from ingestion.loaders.formats import unsupported
 
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -32,7 +33,7 @@ def decode(data: bytes, declared: str | None = None) -> str:
     if text is None or (declared and text.isascii()):  # ISO-2022-JP and its like are ASCII on the outside
         text = (_decode_as(data, declared) if declared else None) or text or _decode_guessed(data)
     if len(_CONTROL.findall(text)) > _MOST_CONTROLS * len(text):
-        raise UnsupportedFormat("The file is binary, not text.")
+        raise unsupported()
     return text
 
 
@@ -60,7 +61,7 @@ def _decode_as(data: bytes, encoding: str) -> str | None:
 
 def _decode_guessed(data: bytes) -> str:
     if b"\0" in data:  # no 8-bit encoding uses it
-        raise UnsupportedFormat("The file is binary, not text.")
+        raise unsupported()
     # the encodings that text files are found in; among all that exist, a short text fits many
     matches = from_bytes(data[:_GUESS_FROM_BYTES], cp_isolation=_GUESSES)
     best = matches.best()

@@ -13,6 +13,7 @@ from ingestion.loaders.title import choose_title
 MEDIA_TYPE = "text/markdown"
 
 _FRONT_MATTER = re.compile(r"\A(?P<mark>---|\+\+\+)[ \t]*\n(?P<fields>.*?\n)??(?P=mark)[ \t]*(?:\n|\Z)", re.DOTALL)
+_FIELD_LINE = re.compile(r"\s.*|[#\-\]}].*|[\w\"'.][\w\"'. -]*[:=].*|\[.*\]|")
 _FIELD = re.compile(r"^([A-Za-z_][\w-]*)[ \t]*[:=][ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
 
 
@@ -38,9 +39,11 @@ def split_front_matter(text: str) -> tuple[dict[str, object], str]:
     Lists and nested fields are left out: a title and a few labels are what a search result can show.
     """
     block = _FRONT_MATTER.match(text)
-    if block is None or not (fields := _FIELD.findall(block["fields"] or "")):
-        return {}, text  # a thematic break at the start is not front matter
-    return {key: value.strip("\"'") for key, value in fields}, text[block.end() :]
+    lines = (block["fields"] or "").split("\n") if block else []
+    if block is None or not any(lines) or not all(map(_FIELD_LINE.fullmatch, lines)):
+        return {}, text  # prose between two thematic breaks, for one
+    fields = {key: value.strip("\"'") for key, value in _FIELD.findall(block["fields"])}
+    return fields, text[block.end() :]
 
 
 def find_headings(text: str) -> tuple[Heading, ...]:

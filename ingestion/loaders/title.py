@@ -14,7 +14,7 @@ def choose_title(text: str, headings: Sequence[Heading], declared: str, name: st
     """The first top heading, else what the file declares, else a short first line, else the file's name."""
     top = next((heading.title for heading in headings if heading.level == 1), "")
     first_line = text.lstrip().split("\n", 1)[0].strip()
-    if not any(character.isalpha() for character in first_line) or len(first_line) > 120:
+    if sum(map(str.isalpha, first_line)) < 2 or len(first_line) > 120:
         first_line = ""
     for candidate in (top, declared, headings[0].title if headings else "", first_line, PurePath(name).stem):
         title = _SPACE.sub(" ", candidate).strip()

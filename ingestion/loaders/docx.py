@@ -1,0 +1,73 @@
+"""DOCX: a Word document as the same Markdown-like text that a web page becomes."""
+
+import io
+from zipfile import BadZipFile, ZipFile
+
+import mammoth
+from lxml import etree
+
+from app.domain.document import ParsedDocument
+from app.domain.errors import DamagedFile, EncryptedFile, FileTooLarge
+from ingestion.loaders.html import parse_tree
+from ingestion.loaders.html_text import write
+from ingestion.loaders.reader import StructureReader
+from ingestion.loaders.title import choose_title
+
+MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+
+# in addition to mammoth's own: Word's title and the usual names of code styles
+_STYLES = """
+p[style-name='Title'] => h1:fresh
+p[style-name='Code'] => pre:separator('\\n')
+p[style-name='Source Code'] => pre:separator('\\n')
+p[style-name='HTML Preformatted'] => pre:separator('\\n')
+"""
+_LARGEST_XML = 64 * 1024 * 1024  # bytes unpacked; mammoth's tree takes some 15 times that
+_BACK_LINK = "↑"  # mammoth's way back from a footnote
+
+
+class DocxReader(StructureReader):
+    """Reads Word documents through mammoth; pages are not in the file, images and tracked deletions are left out."""
+
+    def parse(self, name: str, data: bytes) -> ParsedDocument:
+        """Headings by style, lists, tables and footnotes."""
+        title = _inspect(data)
+        result = mammoth.convert_to_html(io.BytesIO(data), style_map=_STYLES, convert_image=lambda _: [])
+        page = parse_tree(f"<html><body>{result.value}</body></html>")
+        for link in page.iter("a"):
+            if link.text == _BACK_LINK:
+                link.text = ""
+        text, headings = write(page)
+        return ParsedDocument(
+            text=text, title=choose_title(text, headings, title, name), media_type=MEDIA_TYPE, headings=headings
+        )
+
+
+def _inspect(data: bytes) -> str:
+    """The title in the document's properties, once the package is known to be safe to unpack.
+
+    Raises DamagedFile, EncryptedFile, FileTooLarge.
+    """
+    try:
+        with ZipFile(io.BytesIO(data)) as package:
+            parts = [part for part in package.infolist() if part.filename.endswith((".xml", ".rels"))]
+            if any(part.flag_bits & 1 for part in parts):
+                raise EncryptedFile
+            if sum(part.file_size for part in parts) > _LARGEST_XML:
+                raise FileTooLarge("The document unpacks to more than 64 MB of XML; split it into several files.")
+            for part in parts:
+                xml = package.read(part).replace(b"\0", b"")  # so that UTF-16 hides nothing
+                if b"<!DOCTYPE" in xml or b"<!ENTITY" in xml:
+                    raise DamagedFile(
+                        "The document defines XML entities, which no word processor does; it was refused."
+                    )
+            return _title(package.read("docProps/core.xml")) if "docProps/core.xml" in package.namelist() else ""
+    except BadZipFile as error:
+        raise DamagedFile from error
+
+
+def _title(properties: bytes) -> str:
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, recover=True)
+    root = etree.fromstring(properties, parser)
+    found = root.findtext("{http://purl.org/dc/elements/1.1/}title") if root is not None else ""
+    return found or ""

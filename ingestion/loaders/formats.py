@@ -1,0 +1,101 @@
+"""Formats: the kinds of files that can be read, and how each is told by its content."""
+
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile
+
+from app.domain.errors import DamagedFile, EncryptedFile, UnsupportedFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A kind of file: what people call it, its suffixes, and `module:class` of its reader, imported when needed."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    reader: str
+
+
+MARKDOWN = Format("Markdown", (".md", ".markdown", ".mkd"), "ingestion.loaders.markdown:MarkdownReader")
+RST = Format("reStructuredText", (".rst", ".rest"), "ingestion.loaders.restructuredtext:RestructuredTextReader")
+PLAIN = Format("plain text", (".txt", ".text"), "ingestion.loaders.plain:PlainTextReader")
+HTML = Format("HTML", (".html", ".htm", ".xhtml"), "ingestion.loaders.html:HtmlReader")
+PDF = Format("PDF", (".pdf",), "ingestion.loaders.pdf:PdfReader")
+DOCX = Format("DOCX", (".docx",), "ingestion.loaders.docx:DocxReader")
+FORMATS = (MARKDOWN, RST, PLAIN, HTML, PDF, DOCX)
+SUFFIXES = {suffix: format_ for format_ in FORMATS for suffix in format_.suffixes}
+
+_SUPPORTED = "Supported are " + ", ".join(f"{format_.name} ({format_.suffixes[0]})" for format_ in FORMATS) + "."
+_SNIFFED_BYTES = 65_536
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
+_HTML = re.compile(
+    rb"\s*(?:<\?xml[^>]*>\s*)?(?:(?><!--.*?-->)\s*)*+<(?:!doctype\s+html|html|head|body)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_RST = re.compile(
+    rb"^\.\. (?:[\w:-]+::|_[^\n]+:[ \t]*$)"  # a directive or a target
+    rb"|(?:\A|\n[ \t]*\n)[^\s>|.*-][^\n]*\n([=~^\"'#*+-])\1{3,}[ \t]*\n"  # a title
+    rb"|:(?:ref|doc|class|meth|func|mod|attr|setting):`",
+    re.MULTILINE,
+)
+_MARKDOWN = re.compile(rb"\A\s*# \S[^\n]*\n(?:.*\n)??## \S", re.DOTALL)
+
+
+def detect(path: Path, data: bytes) -> Format:
+    """The format of `data`, the bytes of `path`: by content first, by suffix where content does not tell.
+
+    Raises DamagedFile, EncryptedFile, UnsupportedFormat.
+    """
+    named = SUFFIXES.get(path.suffix.lower())
+    head = data[:_SNIFFED_BYTES]
+    if b"%PDF-" in head[:1024]:
+        return PDF
+    if head.startswith(_ZIP):
+        return _inside_zip(data, named)
+    if head.startswith(_OLE):
+        _refuse_ole(data)
+    if named in {PDF, DOCX}:
+        raise DamagedFile(f"The file is named {path.suffix} but is not {named.name} inside; get a whole copy.")
+    if head.startswith((b"{\\rtf", b"%!PS")):
+        raise UnsupportedFormat(f"Rich text and PostScript cannot be read. {_SUPPORTED}")
+    if named in {MARKDOWN, RST, HTML}:
+        return named
+    return _markup(head.removeprefix(b"\xef\xbb\xbf").replace(b"\0", b"").replace(b"\r\n", b"\n"))
+
+
+def unsupported() -> UnsupportedFormat:
+    """The refusal of bytes that are no format known here, naming those that are."""
+    return UnsupportedFormat(f"The file is binary, of an unknown format. {_SUPPORTED}")
+
+
+def _markup(head: bytes) -> Format:
+    """The markup of a text whose suffix says nothing: many a documentation tree calls its sources .txt."""
+    if _HTML.match(head):
+        return HTML
+    if _RST.search(head):
+        return RST
+    return MARKDOWN if _MARKDOWN.match(head) else PLAIN
+
+
+def _inside_zip(data: bytes, named: Format | None) -> Format:
+    try:
+        with ZipFile(io.BytesIO(data)) as package:
+            names = set(package.namelist())
+    except (BadZipFile, NotImplementedError, OSError, ValueError) as error:
+        if named is DOCX or b"word/document.xml" in data:
+            raise DamagedFile(f"The Word document is damaged or truncated ({error}); get a whole copy.") from error
+        raise UnsupportedFormat(f"The file is a damaged archive. {_SUPPORTED}") from error
+    if "word/document.xml" in names:
+        return DOCX
+    raise UnsupportedFormat(f"The file is an archive or an office file of another kind than Word's. {_SUPPORTED}")
+
+
+def _refuse_ole(data: bytes) -> None:
+    """Compound files hold encrypted documents and those of Office before 2007."""
+    if _ENCRYPTED_PACKAGE in data:
+        raise EncryptedFile("The document is encrypted; save it without a password and ingest it again.")
+    raise UnsupportedFormat(f"The file is of an Office version before 2007; save it as DOCX. {_SUPPORTED}")

@@ -1,0 +1,108 @@
+"""HTML: the main content of a page as Markdown-like text."""
+
+import re
+
+from lxml import etree
+
+from app.domain.document import ParsedDocument
+from app.domain.errors import DamagedFile, EmptyFile
+from ingestion.loaders.characters import clean, decode
+from ingestion.loaders.html_text import write
+from ingestion.loaders.reader import StructureReader
+from ingestion.loaders.title import choose_title
+
+MEDIA_TYPE = "text/html"
+
+_DECLARED = re.compile(rb"""<(?:meta\b[^>]*?\bcharset|\?xml\b[^>]*?\bencoding)\s*=\s*["']?\s*([\w-]+)""", re.IGNORECASE)
+_JUNK_TAGS = {
+    *("script", "style", "noscript", "template", "svg", "canvas", "iframe", "object", "embed", "audio", "video", "map"),
+    *("nav", "aside", "footer", "dialog", "menu", "button", "input", "select", "textarea", "datalist"),
+}
+_JUNK_ROLES = {
+    *("navigation", "banner", "contentinfo", "search", "complementary", "dialog", "alertdialog", "menu", "menubar"),
+    *("toolbar", "tablist"),
+}
+# what generators of pages add to the author's text: heading anchors, edit links, line numbers, boxes of links
+_JUNK_CLASSES = {
+    *("headerlink", "heading-anchor", "anchor-link", "hash-link", "mw-editsection", "navbox", "mw-jump-link"),
+    *("linenos", "lineno", "linenodiv", "noprint", "sidebar", "catlinks", "breadcrumb", "breadcrumbs", "skip-link"),
+}
+_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_SMALLEST_MAIN = 0.1  # a <main> with less of the page's text is a shell around something else
+
+
+class HtmlReader(StructureReader):
+    """Reads web pages; nothing they link to is fetched, nothing they contain is run."""
+
+    def parse(self, name: str, data: bytes) -> ParsedDocument:
+        """Headings as `#`, lists, tables and code as Markdown writes them; navigation and furniture left out."""
+        declared = _DECLARED.search(data[:4096])
+        page = parse_tree(clean(decode(data, declared[1].decode("ascii") if declared else None)))
+        title = page.findtext(".//title") or ""
+        for element in list(page.iter("head")):
+            element.getparent().remove(element)
+        _drop_junk(page)
+        text, headings = write(_main_content(page))
+        return ParsedDocument(
+            text=text, title=choose_title(text, headings, title, name), media_type=MEDIA_TYPE, headings=headings
+        )
+
+
+def parse_tree(markup: str) -> etree._Element:
+    """The tree of a page, as forgiving as a browser. Raises EmptyFile, DamagedFile."""
+    # The tree's size is bounded by the file's; without huge_tree everything below 256 levels is dropped in silence.
+    parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, huge_tree=True)
+    page = etree.fromstring(markup.encode(), parser)
+    if page is None:
+        raise EmptyFile
+    if any("depth" in entry.message for entry in parser.error_log.filter_from_fatals()):
+        raise DamagedFile("The page's elements are nested too deeply to be read; it may be generated wrongly.")
+    return page
+
+
+def _drop_junk(page: etree._Element) -> None:
+    for element in list(page.iter(etree.Element)):
+        parent = element.getparent()
+        if parent is not None and _is_junk(element):
+            _remove(element)
+        elif element.tag == "header":  # an article's: its title and what is said with it, without lists of links
+            element[:] = list(element.iter("h1", "h2", "h3", "h4", "h5", "h6", "p"))
+
+
+def _is_junk(element: etree._Element) -> bool:
+    if element.tag in _JUNK_TAGS or element.get("role") in _JUNK_ROLES:
+        return True
+    if element.tag == "header":  # of an article it holds the title; of a page, the navigation
+        return element.find(".//h1") is None
+    if element.get("hidden") is not None or element.get("aria-hidden") == "true":
+        return True
+    if _HIDDEN.search(element.get("style", "")):
+        return True
+    return not _JUNK_CLASSES.isdisjoint(element.get("class", "").split())
+
+
+def _remove(element: etree._Element) -> None:
+    """Take an element out and leave the text that follows it."""
+    parent, previous = element.getparent(), element.getprevious()
+    if element.tail:
+        if previous is not None:
+            previous.tail = (previous.tail or "") + element.tail
+        else:
+            parent.text = (parent.text or "") + element.tail
+    parent.remove(element)
+
+
+def _main_content(page: etree._Element) -> etree._Element:
+    """The element that holds what the page is about: its main, its only article, or the whole body."""
+    body = page.find("body")
+    whole = body if body is not None else page
+    mains = [e for e in whole.iter(etree.Element) if e.tag == "main" or e.get("role") == "main"]
+    articles = list(whole.iter("article"))
+    for candidates in (mains, articles):
+        if len(candidates) == 1 and _size(candidates[0]) >= max(1, _SMALLEST_MAIN * _size(whole)):
+            return candidates[0]
+    return whole
+
+
+def _size(element: etree._Element) -> int:
+    return sum(len(text.strip()) for text in element.itertext())
