@@ -34,8 +34,11 @@ class Account:
         return (None, None, None) if self.prefix or self.uid is None else (self.uid, self.gid, [])
 
     def give(self, path: Path) -> None:
-        """Make the account own the path and, if it did not yet, everything under it. Raises OSError."""
-        if self.uid is None or self.gid is None or path.stat().st_uid == self.uid:
+        """Make the account own the path and, if it did not yet, everything under it. Raises OSError.
+
+        Symlinks are not followed: root would give away what they point to.
+        """
+        if self.uid is None or self.gid is None or path.is_symlink() or path.lstat().st_uid == self.uid:
             return
         for folder, _, files in os.walk(path, topdown=False):  # the top last: an interrupted change starts again
             for name in (*files, ""):

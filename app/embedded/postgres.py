@@ -76,9 +76,8 @@ def _create_cluster(cluster: Path, home: Home, *, sync: bool) -> None:
     home.account.give(draft)
     # C.UTF-8 of PostgreSQL itself: the same order of text on every system.
     locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
-    settings = ("--set", "huge_pages=off", "--set", "dynamic_shared_memory_type=mmap")
-    syncing = () if sync else ("--no-sync",)
-    command = ("initdb", "-D", draft, "--username=postgres", "--auth=trust", *locale, *settings, *syncing)
+    options = ("--set", "huge_pages=off", *(() if sync else ("--no-sync",)))
+    command = ("initdb", "-D", draft, "--username=postgres", "--auth=trust", *locale, *options)
     with _process("Creating the database", command, home, stop_signal="KILL") as process:
         process.wait()
     draft.replace(cluster)

@@ -32,8 +32,9 @@ def embedded_services(
         try:
             endpoints = _start(stack, data_dir, on_progress or (lambda _step: None), settings or {})
         except OSError as error:
+            reason = f"{error.strerror}: {error.filename}" if error.filename else str(error)
             raise FolderNotWritable(
-                f"The folder {data_dir.absolute()} cannot be used ({error}). Make it writable for this user, "
+                f"The folder {data_dir.absolute()} cannot be used ({reason}). Make it writable for this user, "
                 "or choose another with --data-dir (FOOTNOTE_DATA_DIR)."
             ) from error
         yield endpoints

@@ -33,7 +33,6 @@ def socket_folder(data_dir: Path, account: Account) -> Iterator[Path]:
             folder = _temporary_folder()
             link.rmdir()
             link.symlink_to(folder)
-        folder.chmod(0o700)
         account.give(folder)
         yield folder
     finally:

@@ -58,6 +58,12 @@ def test_in_a_users_folder_root_leaves_nothing_that_the_user_could_not_go_on_wit
 
 
 @as_root
+def test_a_folder_whose_owner_has_no_account_here_is_served_by_nobody(short_path: Path) -> None:
+    os.chown(short_path, 54321, 54321)  # a mounted folder in a container
+    assert account_for(short_path).uid == pwd.getpwnam("nobody").pw_uid
+
+
+@as_root
 def test_a_folder_of_another_account_is_taken_over(short_path: Path) -> None:
     (short_path / "deep").mkdir()
     (short_path / "deep" / "file").write_text("")
@@ -65,6 +71,9 @@ def test_a_folder_of_another_account_is_taken_over(short_path: Path) -> None:
     Account(1, 1).give(short_path)
     assert {path.lstat().st_uid for path in (short_path, *short_path.rglob("*"))} == {1}
     assert Path("/etc/passwd").stat().st_uid == 0
+    (short_path / "elsewhere").symlink_to("/etc")
+    Account(1, 1).give(short_path / "elsewhere")
+    assert Path("/etc").stat().st_uid == 0
 
 
 def test_when_no_account_can_run_them_the_message_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,17 @@ def test_data_is_kept_and_the_first_start_alone_makes_the_database(short_path: P
     assert not any("once" in step for step in steps)
 
 
+def test_a_first_start_that_failed_half_way_is_completed_by_the_next(short_path: Path) -> None:
+    read_only = {**NO_SYNC, "default_transaction_read_only": "on"}
+    with (
+        pytest.raises(ServiceDidNotStart, match="read-only transaction"),
+        embedded_services(short_path, settings=read_only),
+    ):
+        pass
+    with embedded_services(short_path, settings=NO_SYNC) as services, psycopg.connect(services.database_url) as there:
+        assert there.execute("SELECT '[1]'::vector <-> '[3]'").fetchone() == (2.0,)
+
+
 def test_another_process_finds_the_services_and_their_owner(owner: tuple[OwnerProcess, Path]) -> None:
     process, folder = owner
     services = running_endpoints(folder)
@@ -157,6 +168,16 @@ def test_a_refused_setting_shows_the_end_of_the_log(short_path: Path, put_used_f
     assert str(folder / "postgres.log") in failed.value.message
     assert "DATABASE_URL" in failed.value.message
     assert owner_of(folder) is None, "the folder is free again"
+
+
+def test_a_log_that_has_grown_large_is_set_aside(short_path: Path, put_used_folder: Callable[[Path], Path]) -> None:
+    folder = put_used_folder(short_path / "data")
+    (folder / "postgres.log").write_bytes(b"an old line\n" * 1_000_000)
+    with pytest.raises(ServiceDidNotStart) as failed, embedded_services(folder, settings={"port": "none"}):
+        pass
+    assert "an old line" not in failed.value.message
+    assert (folder / "postgres.old.log").stat().st_size == 12_000_000
+    assert (folder / "postgres.log").stat().st_size < 10_000
 
 
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
