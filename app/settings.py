@@ -4,6 +4,7 @@
 directory is read too. Provider keys (`OPENAI_API_KEY`, `ANTHROPIC_API_KEY`, …) are read by the providers' own packages.
 """
 
+import os
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
@@ -79,7 +80,12 @@ class Settings(BaseSettings):
     )
     chat_max_tokens: int = Field(800, ge=16, description="Longest answer.")
     chat_timeout_s: float = Field(60, gt=0, description="Longest silence of the chat model's provider.")
-    chat_threads: int = Field(2, ge=1, description="Threads of a model that runs in this process.")
+    chat_threads: int = Field(
+        default_factory=lambda: max(1, (os.cpu_count() or 2) // 2),
+        ge=1,
+        description="Threads of a model that runs on this machine; by default half the cores, because its threads wait "
+        "for each other, and sharing their cores with others slows them down many times over.",
+    )
     scripted_tokens_per_s: float = Field(50, gt=0, description="Speed of the `scripted` model.")
     embedder: str = Field("local", description="`local` or `openai:NAME`.")
     embedder_base_url: str | None = Field(None, description="Another endpoint that speaks OpenAI's protocol.")

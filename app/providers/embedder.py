@@ -29,5 +29,5 @@ def make_embedder(settings: Settings) -> Embedder:
         )
     raise UnknownModel(
         f"FOOTNOTE_EMBEDDER is `{settings.embedder}`; it takes `local` (the packaged model) or `openai:NAME`, for "
-        "example `openai:text-embedding-3-small`, with FOOTNOTE_EMBEDDER_BASE_URL for another endpoint of OpenAI's protocol."
+        "example `openai:text-embedding-3-small`; FOOTNOTE_EMBEDDER_BASE_URL is for another endpoint of that protocol."
     )

@@ -24,7 +24,7 @@ _FILE = re.compile(r"---\n(?P<front>.*?)\n---\n\s*## system\n(?P<system>.*?)\n##
 
 
 class PromptFiles:
-    """The active prompts of a folder, read and checked once. Raises ConfigurationError naming the file and the fault."""
+    """The active prompts of a folder, read and checked once. Raises ConfigurationError naming file and fault."""
 
     def __init__(self, folder: Path) -> None:
         versions = _active_versions(folder / "ACTIVE.toml")
@@ -40,8 +40,8 @@ class PromptFiles:
 def _active_versions(path: Path) -> dict[str, int]:
     """The version number of each prompt."""
     try:
-        table = tomllib.loads(_text(path))
-    except tomllib.TOMLDecodeError as error:
+        table = tomllib.loads(_bytes(path).decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is not TOML: {error}.") from error
     for name in _SUPPLIED:
         if not isinstance(table.get(name), int):
@@ -53,22 +53,19 @@ def _active_versions(path: Path) -> dict[str, int]:
 
 def _read(folder: Path, name: str, version: int) -> Prompt:
     path = folder / name / f"v{version}.md"
-    text = _text(path)
-    parts = _FILE.fullmatch(text)
+    data = _bytes(path)
+    parts = _FILE.fullmatch(data.decode(errors="replace").replace("\r\n", "\n"))
     if parts is None:
         raise ConfigurationError(f"{path} needs front matter between `---` lines, then `## system`, then `## user`.")
     _check_variables(path, _fields(path, parts["front"]), parts["system"] + parts["user"], _SUPPLIED[name])
-    checksum = hashlib.sha256(text.encode()).hexdigest()
-    return Prompt(name, version, checksum, parts["system"].strip(), parts["user"].strip())
+    return Prompt(name, version, hashlib.sha256(data).hexdigest(), parts["system"].strip(), parts["user"].strip())
 
 
-def _text(path: Path) -> str:
+def _bytes(path: Path) -> bytes:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"The prompt file {path} cannot be read ({error}); see FOOTNOTE_PROMPTS_DIR."
-        ) from error
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read ({error.strerror}); see FOOTNOTE_PROMPTS_DIR.") from error
 
 
 def _fields(path: Path, front: str) -> dict[str, str]:
