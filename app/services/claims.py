@@ -11,11 +11,12 @@ from app.services.words import Token, tokens_of, word_set
 _NOTE_MARK = re.compile(r"\[\^?\d{1,3}\]")
 _SHORT_RANGE = re.compile(r"\b(\d\d)(\d\d\s?[-–—]{1,2}\s?)(\d\d)\b(?!-)")  # 1946–49
 _DENIAL = re.compile(
-    r"\w+less(?:ly|ness)?|(?:lack|fail|prevent|refus|avoid|den[iy]|exclud|forb|absen|unable|inabilit|impossib)\w*|rarely|few"
+    r"\w+less(?:ly|ness)?|rarely|few|unless"
+    r"|(?:absen|avoid|den[iy]|disallow|exclud|fail|forb|impossib|inabilit|lack|limit|maxim|prevent|prohibit|refus|reject|unable)\w*"
 )
 _NEGATION_REACH = 4  # among so many words after a negation, the first that says something is what is negated
 _SINGULAR_VERBS = word_set("is was has had became did does")
-_GERMAN = word_set("der die das den dem und ist nicht ein eine wird von mit")
+_ARTICLES = word_set("der die das den dem des ein eine le la les un une el los las il lo gli")
 _MAY_PRECEDE_A_CAPITAL = ":.!?…|([—;"
 _QUOTES_AND_EMPHASIS = "\"'“‘«„*_`"
 _LEAST_NAME_STEM = 4
@@ -43,19 +44,19 @@ class Claim:
 def read_claim(text: str) -> Claim:
     """What `text` says; a model's own note marks ([1]) are left out."""
     text = _SHORT_RANGE.sub(r"\1\2\1\3", _NOTE_MARK.sub(" ", text))
-    tokens = tokens_of(text)
-    readings = read_quantities(tokens)
-    spelled = {i for reading in readings for i in range(reading.start, reading.end)}
-    said = [token for i, token in enumerate(tokens) if i not in spelled]
-    stems = [token.stems for token in said]
+    placed = tokens_of(text)
+    readings = read_quantities([token for _, token in placed])
+    numeric = {i for reading in readings for i in range(reading.start, reading.end)}
+    placed = [pair for i, pair in enumerate(placed) if i not in numeric]
+    said = [token for _, token in placed]
     negated, negates = _negated(said)
-    occurrences = Counter(stem for group in stems for stem in group)
+    occurrences = Counter(stem for token in said for stem in token.stems)
     return Claim(
         words=frozenset(occurrences) | {reading.quantity.value for reading in readings},
         # “one” and “first” are seldom meant as numbers
         quantities=frozenset(r.quantity for r in readings if not (r.in_words and r.quantity in {ONE, FIRST})),
         calendar=frozenset(token.lower for token in said if token.calendar),
-        names=_names(said, text),
+        names=_names(placed, text),
         negated=frozenset(negated),
         denied=frozenset(stem for stem, count in negated.items() if count == occurrences[stem]),
         negates=negates,
@@ -112,28 +113,23 @@ def _is_known(name: str, known: frozenset[str]) -> bool:
     return len(beginning) >= _LEAST_NAME_STEM and any(word.startswith(beginning) for word in known)
 
 
-def _names(tokens: Sequence[Token], text: str) -> frozenset[str]:
-    """Stems of the capitalised words that are more than the start of a sentence, or than a German noun."""
+def _names(placed: Sequence[tuple[int, Token]], text: str) -> frozenset[str]:
+    """Stems of the capitalised words that are more than the start of a sentence; in German, of all nouns."""
     if text.isupper():
         return frozenset()
-    german = len(_GERMAN.intersection(token.lower for token in tokens)) > 1
-    return frozenset(
-        token.stems[0]
-        for i, token in enumerate(tokens)
-        if token.capitalised
-        and token.stems
-        and not token.calendar
-        and (_inner_capital(token) or not (german or (_starts(token, text) and not _is_name_at_start(tokens, i))))
-    )
+    tokens = [token for _, token in placed]
+    names = set()
+    for i, (start, token) in enumerate(placed):
+        if not token.capitalised or token.calendar or not token.stems:
+            continue
+        if not _starts(start, text) or _is_name_at_start(tokens, i):
+            names.add(token.stems[0])
+    return frozenset(names)
 
 
-def _inner_capital(token: Token) -> bool:
-    return not token.text[1:].islower()
-
-
-def _starts(token: Token, text: str) -> bool:
+def _starts(start: int, text: str) -> bool:
     """Whether any word would be capitalised here: at the start, in a quotation or emphasis, after a stop or colon."""
-    before = text[: token.start].rstrip()
+    before = text[:start].rstrip()
     bare = before.rstrip(_QUOTES_AND_EMPHASIS).rstrip()
     return bare != before or not bare or bare[-1] in _MAY_PRECEDE_A_CAPITAL
 
@@ -141,10 +137,12 @@ def _starts(token: Token, text: str) -> bool:
 def _is_name_at_start(tokens: Sequence[Token], i: int) -> bool:
     """Whether the capitalised word that starts a sentence looks like a name.
 
-    Another capitalised word follows, or a verb in the singular follows what is no -s, -ing, -ed or -ly form. “Water is”
-    is taken for a name too; that does no harm where the passage has the word.
+    It has more capitals, another capitalised word follows, or a verb in the singular follows what is no -s, -ing, -ed
+    or -ly form. “Water is” is taken for a name too; that does no harm where the passage has the word.
     """
-    if i + 1 == len(tokens):
+    if not tokens[i].text[1:].islower():
+        return True
+    if i + 1 == len(tokens) or tokens[i].lower in _ARTICLES:
         return False
     following = tokens[i + 1]
     if following.capitalised and not following.stop_word:

@@ -10,7 +10,7 @@ def word_set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-STOP_WORDS = word_set(
+_STOP_WORDS = word_set(
     "a about above according after again all also although am an and another any anyone anything are around as at "
     "away be became because become been before being below between both but by came can could d did do does doing "
     "done down due during each either else etc even ever every for from further get gets getting given go goes "
@@ -22,10 +22,10 @@ STOP_WORDS = word_set(
     "whether which while who whom whose why will with within would yes yet you your yours"
 )
 """Words that say nothing on their own."""
-NEGATORS = word_set(
+_NEGATORS = word_set(
     "not no never without none cannot nor neither nobody nothing nowhere nicht kein keine keinen nie ohne"
 )
-CALENDAR = word_set(
+_CALENDAR = word_set(
     "january february march april may june july august september october november december "
     "monday tuesday wednesday thursday friday saturday sunday"
 )
@@ -47,65 +47,54 @@ _ENCLITIC = re.compile(r"['’](?:s|ve|re|ll|d|m)\Z", re.IGNORECASE)
 class Token:
     """A word, number, acronym (without its stops), symbol, or run of a script without word breaks.
 
-    `start` is its offset in the text; `suffix` the letters written onto a number (`th`, `km`).
+    `suffix`: the letters written onto a number (`th`, `km`). `capitalised`: a word of two letters or more that starts
+    with a capital. `calendar`: a month or weekday. `negator`: turns a statement into its opposite. `stop_word`: says
+    nothing on its own. `stems`: what it is matched by; none for stop words, negators and symbols, pairs of characters
+    for a script without word breaks.
     """
 
     kind: str
     text: str
-    start: int
-    suffix: str = ""
-
-    @property
-    def lower(self) -> str:
-        """The text in lower case."""
-        return self.text.lower()
-
-    @property
-    def capitalised(self) -> bool:
-        """Whether it is a word of at least two letters that starts with a capital."""
-        return self.kind in {"word", "acronym"} and len(self.text) > 1 and self.text[0].isupper()
-
-    @property
-    def calendar(self) -> bool:
-        """Whether it is a month or a weekday."""
-        return self.capitalised and self.lower in CALENDAR
-
-    @property
-    def negator(self) -> bool:
-        """Whether it turns a statement into its opposite."""
-        return self.lower in NEGATORS or self.lower.endswith(("n't", "n’t"))
-
-    @property
-    def stop_word(self) -> bool:
-        """Whether it says nothing on its own; `US` and `IT` do."""
-        acronym = self.kind == "acronym" or (self.text.isupper() and len(self.text) > 1)
-        return self.lower in STOP_WORDS and not acronym
-
-    @property
-    def stems(self) -> tuple[str, ...]:
-        """What it is matched by: nothing for stop words, negators and symbols; pairs of CJK characters."""
-        if self.kind == "cjk":
-            return tuple(self.text[i : i + 2] for i in range(max(1, len(self.text) - 1)))
-        if self.kind == "number":
-            return (self.text + self.suffix,)
-        if self.calendar:
-            return (self.lower,)
-        if self.kind == "symbol" or self.negator or self.stop_word:
-            return ()
-        return (stem(self.lower),)
+    suffix: str
+    lower: str
+    capitalised: bool
+    calendar: bool
+    negator: bool
+    stop_word: bool
+    stems: tuple[str, ...]
 
 
-def tokens_of(text: str) -> list[Token]:
-    """The tokens of a text in order; punctuation is left out."""
+def tokens_of(text: str) -> list[tuple[int, Token]]:
+    """The tokens of a text, each after its offset; punctuation is left out."""
     tokens = []
     for match in _TOKEN.finditer(text):
         if match["number"]:
-            tokens.append(Token("number", match["number"], match.start(), match["suffix"].lower()))
+            token = _token("number", match["number"], match["suffix"].lower())
         elif match["acronym"]:
-            tokens.append(Token("acronym", match[0].replace(".", ""), match.start()))
+            token = _token("acronym", match[0].replace(".", ""))
         else:
-            tokens.append(Token(str(match.lastgroup), _ENCLITIC.sub("", match[0]), match.start()))
+            token = _token(str(match.lastgroup), _ENCLITIC.sub("", match[0]))
+        tokens.append((match.start(), token))
     return tokens
+
+
+@lru_cache(maxsize=20_000)
+def _token(kind: str, text: str, suffix: str = "") -> Token:
+    lower = text.lower()
+    capitalised = kind in {"word", "acronym"} and len(text) > 1 and text[0].isupper()
+    acronym = kind == "acronym" or (len(text) > 1 and text.isupper())  # “US” and “IT” are no stop words
+    calendar = capitalised and lower in _CALENDAR
+    negator = lower in _NEGATORS or lower.endswith(("n't", "n’t"))
+    stop_word = lower in _STOP_WORDS and not acronym and not calendar
+    if kind == "cjk":
+        stems: tuple[str, ...] = tuple(text[i : i + 2] for i in range(max(1, len(text) - 1)))
+    elif kind == "number":
+        stems = (text + suffix,)
+    elif kind == "symbol" or negator or stop_word:
+        stems = ()
+    else:
+        stems = (lower if calendar else stem(lower),)
+    return Token(kind, text, suffix, lower, capitalised, calendar, negator, stop_word, stems)
 
 
 @lru_cache(maxsize=20_000)
