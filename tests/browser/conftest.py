@@ -87,3 +87,13 @@ async def visit(browser: Browser) -> AsyncIterator[OpenReader]:
 async def reader(visit: OpenReader, fake: FakeServer) -> Reader:
     """A reader at the fake server's page."""
     return await visit(fake.url)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def modules(browser: Browser) -> AsyncIterator[Reader]:
+    """A page whose modules are tested by themselves, shared by a file's tests."""
+    with serving(FakeServer()) as fake:
+        reader = await open_reader(browser, fake.url)
+        yield reader
+        await reader.page.context.close()
+    assert reader.complaints == []

@@ -17,6 +17,7 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
@@ -30,6 +31,15 @@ CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
+EMBEDDING_PAGE = """<!doctype html><html lang="en"><title>A page</title>
+<style>
+  * { color: red; letter-spacing: 1px; } body { font: 30px cursive; text-align: right; text-transform: uppercase; }
+  footnote-chat { width: 380px; height: 500px; } button { background: lime; }
+</style>
+<h1>Someone's page</h1>
+<footnote-chat label="Help" collection="handbook" questions="One? | Two?"></footnote-chat>
+<script type="module" src="SERVER/widget/footnote.js"></script></html>
+"""
 POLL_S = 0.005
 DELIVERY_S = 0.03  # a connection that breaks earlier takes the events before it along
 
@@ -41,6 +51,7 @@ class FakeRun:
     id: str
     conversation_id: str
     question: str
+    collection: str | None = None
     events: list[Event] = field(default_factory=list)
     stopped: bool = False
 
@@ -77,6 +88,7 @@ class FakeServer:
     """The next chat requests are answered with these status codes and problems."""
     api_key: str | None = None
     small_model: bool = False
+    collection_names: list[str] = field(default_factory=lambda: ["handbook"])
     forget_last_event_id: bool = False
     """Whether resumes begin at the first event, as behind a proxy that strips the header."""
     cancel_works: bool = True
@@ -107,7 +119,8 @@ class FakeServer:
             status, problem = self.problems.pop(0)
             return JSONResponse({"status": status, **problem}, status, media_type="application/problem+json")
         number = len(self.runs) + 1
-        run = FakeRun(f"run-{number}", body.get("conversation_id") or f"conversation-{number}", body["message"])
+        conversation_id = body.get("conversation_id") or f"conversation-{number}"
+        run = FakeRun(f"run-{number}", conversation_id, body["message"], body.get("collection"))
         self.runs[run.id] = run
         writer = asyncio.create_task(self._write(run))
         self._writers.add(writer)
@@ -150,12 +163,17 @@ class FakeServer:
         return JSONResponse(document.as_json())
 
     async def collections(self, _: Request) -> Response:
-        return JSONResponse({"collections": [{"name": "handbook", "documents": len(DOCUMENTS)}]})
+        return JSONResponse({"collections": [{"name": name, "documents": 2} for name in self.collection_names]})
 
     async def about(self, _: Request) -> Response:
         hint = "Set FOOTNOTE_CHAT_MODEL to gguf:PATH or ollama:NAME and start again." if self.small_model else None
         model = {"name": "scripted", "small": self.small_model}
         return JSONResponse({"version": "0", "chat_model": model, "embedder": "none", "hint": hint})
+
+    async def embed(self, request: Request) -> Response:
+        """Someone else's page, with loud styles of its own, that embeds the widget of the server at `from`."""
+        page = EMBEDDING_PAGE.replace("SERVER", request.query_params["from"])
+        return Response(page, media_type="text/html")
 
     # runs
 
@@ -233,9 +251,11 @@ class FakeServer:
             Route("/v1/documents/{id}", self.document),
             Route("/v1/collections", self.collections),
             Route("/v1/about", self.about),
+            Route("/embed", self.embed),
             Mount("/widget", StaticFiles(directory=WIDGET / "static")),
         ]
         inner = Starlette(routes=routes)
+        open_to_all = CORSMiddleware(inner, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
 
         async def outer(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http" and scope["path"].startswith("/v1"):
@@ -245,7 +265,7 @@ class FakeServer:
                     problem = {"code": "unauthenticated", "title": "A key is needed", "detail": "Send one."}
                     await JSONResponse(problem, 401)(scope, receive, send)
                     return
-            await inner(scope, receive, send)
+            await open_to_all(scope, receive, send)
 
         return outer
 

@@ -154,6 +154,8 @@ def default_script() -> list[Event | Hold]:
         Sentence("You need Python 3.11 or newer and uv. ", INSTALL, "You need Python 3.11 or newer and uv"),
         Sentence("One command installs the rest and starts the server. ", INSTALL, "type one command", "partial"),
         "\n\n",
-        Sentence("An answer can be stopped, and what was written is kept 👍. ", STOPPING, "What was written so far is kept."),
+        Sentence(
+            "An answer can be stopped, and what was written is kept 👍. ", STOPPING, "What was written so far is kept."
+        ),
         Sentence("It also makes coffee."),
     )

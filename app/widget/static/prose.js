@@ -66,6 +66,7 @@ class Writer {
   /** Text, cut where sentences begin and end. */
   #text(parent, { text, at }) {
     for (let from = 0; from < text.length; ) {
+      this.#placeUpTo(parent, at[from]); // sentences that ended in markup just before
       const mark = this.#markAt(at[from]);
       const stop = mark ? mark.end : this.#nextStart(at[from]);
       let to = from + 1;
@@ -79,6 +80,7 @@ class Writer {
   /** Code, links and images are not cut; a marker that falls inside one stands behind it. */
   #whole(parent, node) {
     const { leaf } = node;
+    if (leaf.at.length) this.#placeUpTo(parent, leaf.at[0]);
     parent.append(sentence(this.#markAt(leaf.at[0]), ATOMS[node.kind](node)));
     if (leaf.at.length) this.#placeUpTo(parent, leaf.at.at(-1) + 1);
   }

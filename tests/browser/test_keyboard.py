@@ -1,0 +1,119 @@
+"""Keyboard and screen reader: everything can be reached, everything has a name, nothing is said too often."""
+
+import re
+from typing import Any
+
+from playwright.async_api import expect
+
+from tests.browser.conftest import OpenReader
+from tests.browser.fake_server import FakeServer
+from tests.browser.reader import Reader, Server
+from tests.browser.script import Hold, Sentence, script
+
+COLLECT_ANNOUNCEMENTS = """() => {
+  window.heard = [];
+  const live = document.querySelector("footnote-chat").shadowRoot.querySelector("[aria-live=polite].visually-hidden");
+  new MutationObserver(() => window.heard.push(live.textContent)).observe(live, { childList: true, characterData: true });
+}"""
+
+
+async def tab_to(reader: Reader, name: str, key: str = "Tab") -> None:
+    """Press a key until the focus is at an element whose name begins so."""
+    for _ in range(60):
+        await reader.page.keyboard.press(key)
+        if (await reader.focused()).startswith(name):
+            return
+    raise AssertionError(f"{key} never reaches {name!r}; the focus is at {await reader.focused()!r}")
+
+
+async def test_a_visit_needs_no_mouse(visit: OpenReader, server: Server) -> None:
+    reader = await visit(server.url)
+    keyboard = reader.page.keyboard
+    assert await reader.focused() == "Your question"
+    await keyboard.type(server.question)
+    await keyboard.press("Enter")
+    await reader.finished()
+    assert await reader.focused() == "Your question"
+
+    await tab_to(reader, "Footnote 1", "Shift+Tab")
+    name = await reader.focused()
+    await keyboard.press("Enter")
+    await expect(reader.panel.locator("mark")).to_be_visible()
+    await tab_to(reader, "Close")
+    await keyboard.press("Enter")
+    await expect(reader.panel).to_be_hidden()
+    assert await reader.focused() == name
+
+    await tab_to(reader, "New conversation", "Shift+Tab")
+    await keyboard.press("Enter")
+    await expect(reader.page.locator(".turn")).to_have_count(0)
+    assert await reader.focused() == "Your question"
+
+
+async def test_enter_asks_and_shift_enter_breaks_the_line(fake: FakeServer, reader: Reader) -> None:
+    await reader.field.press_sequentially("one")
+    height = (await reader.field.bounding_box() or {})["height"]
+    await reader.field.press("Shift+Enter")
+    await reader.field.press_sequentially("two")
+    assert (await reader.field.bounding_box() or {})["height"] > height
+    await reader.field.press("Enter")
+    await reader.finished()
+    assert fake.last_run().question == "one\ntwo"
+    await expect(reader.field).to_have_value("")
+
+
+async def test_enter_waits_for_a_running_answer(fake: FakeServer, reader: Reader) -> None:
+    fake.scripts["?"] = script(Hold(), "Done.")
+    await reader.ask("?")
+    await reader.ask("My next question")
+    await expect(reader.field).to_have_value("My next question")
+    fake.go_on()
+    await reader.finished()
+    await reader.field.press("Enter")
+    await expect(reader.page.get_by_role("heading", name="My next question")).to_be_visible()
+
+
+async def test_the_landmarks_have_names(reader: Reader) -> None:
+    page = reader.page
+    await expect(page.get_by_role("main")).to_have_count(1)
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Footnote")
+    for role, name in (("navigation", "Conversations"), ("region", "Conversation"), ("form", "Ask a question")):
+        await expect(page.get_by_role(role, name=name, exact=True)).to_have_count(1)  # type: ignore[arg-type]
+    await expect(page.get_by_role("list", name="Example questions").get_by_role("button")).to_have_count(3)
+
+
+async def test_everything_that_can_be_used_has_a_name(reader: Reader) -> None:
+    await reader.ask("anything")
+    await reader.finished()
+    await reader.marker(1).click()
+    for step in ("panel", "page"):
+        if step == "page":
+            await reader.page.keyboard.press("Escape")
+        nameless = [node for node in await controls(reader) if not node["name"]["value"].strip()]
+        assert nameless == []
+
+
+async def controls(reader: Reader) -> list[dict[str, Any]]:
+    """What the browser tells a screen reader about buttons, links, fields and dialogs."""
+    session = await reader.page.context.new_cdp_session(reader.page)
+    nodes = (await session.send("Accessibility.getFullAXTree"))["nodes"]
+    used = {"button", "link", "textbox", "combobox", "dialog", "navigation", "form"}
+    return [node for node in nodes if not node["ignored"] and node["role"]["value"] in used]
+
+
+async def test_the_answer_is_announced_once_and_whole(fake: FakeServer, reader: Reader) -> None:
+    await reader.page.evaluate(COLLECT_ANNOUNCEMENTS)
+    await reader.ask("anything")
+    await reader.finished()
+    heard = await reader.page.evaluate("window.heard")
+    assert heard[0] == "Searching the documents"
+    assert len(heard) == 2
+    assert re.match(r"Answer: You need Python .* It also makes coffee\. 3 footnotes\.$", heard[1], re.DOTALL)
+    assert await reader.answer.get_attribute("aria-busy") == "false"
+
+
+async def test_a_growing_answer_is_marked_busy(fake: FakeServer, reader: Reader) -> None:
+    fake.scripts["?"] = script(Sentence("Some words. "), Hold())
+    await reader.ask("?")
+    await expect(reader.prose).to_contain_text("Some words")
+    assert await reader.answer.get_attribute("aria-busy") == "true"

@@ -1,0 +1,132 @@
+"""The look: light and dark, from phone to desktop, readable everywhere, still where motion is unwelcome."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import OpenReader
+from tests.browser.fake_server import FakeServer
+from tests.browser.reader import Reader, Server
+from tests.browser.script import Hold, script
+
+# Every visible text and its contrast (WCAG 2.2, relative luminance), where it is too low.
+LOW_CONTRAST = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const rgba = (color) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = color;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const light = (color) => {
+    const [r, g, b] = color.map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const up = (element) => element.parentElement ?? element.getRootNode().host;
+  const ground = (element) => {
+    for (let at = element; at; at = up(at)) {
+      const color = rgba(getComputedStyle(at).backgroundColor);
+      if (color[3] === 255) return color;
+    }
+    return [255, 255, 255, 255];
+  };
+  const low = [];
+  const walker = document.createTreeWalker(document.querySelector("footnote-chat").shadowRoot, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    const words = walker.currentNode.data.trim();
+    const disabled = element.closest(":disabled");
+    if (!words || disabled || !element.checkVisibility({ visibilityProperty: true })) continue;
+    const style = getComputedStyle(element);
+    const [a, b] = [light(rgba(style.color)), light(ground(element))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    const large = parseFloat(style.fontSize) >= 24;
+    if (ratio < (large ? 3 : 4.5)) low.push(`${ratio.toFixed(2)} ${words.slice(0, 40)}`);
+  }
+  return low;
+}"""
+TOO_WIDE = """() => {
+  const root = document.querySelector("footnote-chat").shadowRoot;
+  const boxes = [document.documentElement, ...root.querySelectorAll(".app, .reading, .column, .foot, dialog[open], .document, .sidebar")];
+  return boxes.filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.className || box.tagName);
+}"""
+GROUND = "() => getComputedStyle(document.querySelector('footnote-chat')).backgroundColor"
+PAPER, NIGHT = "rgb(251, 247, 239)", "rgb(23, 20, 16)"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_every_text_is_readable(fake: FakeServer, visit: OpenReader, scheme: str) -> None:
+    fake.small_model = True
+    reader = await visit(fake.url, color_scheme=scheme)
+    assert await reader.page.evaluate(LOW_CONTRAST) == []
+    await reader.ask("anything")
+    await reader.finished()
+    fake.problems.append((422, {"code": "invalid_input", "title": "Refused", "detail": "Ask otherwise."}))
+    await reader.ask("another")
+    await expect(reader.answer.get_by_role("alert")).to_be_visible()
+    await reader.page.locator(".marker button").first.click()
+    await expect(reader.panel.locator(".context").last).to_be_visible()
+    assert await reader.page.evaluate(LOW_CONTRAST) == []
+
+
+async def test_the_theme_follows_the_system_until_it_is_chosen(visit: OpenReader, server: Server) -> None:
+    reader = await visit(server.url, color_scheme="dark")
+    assert await reader.page.evaluate(GROUND) == NIGHT
+    await reader.page.emulate_media(color_scheme="light")
+    assert await reader.page.evaluate(GROUND) == PAPER
+    await reader.button("Use the dark theme").click()
+    assert await reader.page.evaluate(GROUND) == NIGHT
+    await reader.page.reload()
+    await expect(reader.button("Use the light theme")).to_be_visible()
+    assert await reader.page.evaluate(GROUND) == NIGHT
+
+
+@pytest.mark.parametrize("width", [360, 390])
+async def test_a_phone_shows_all_of_it(visit: OpenReader, server: Server, width: int) -> None:
+    reader = await visit(server.url, viewport={"width": width, "height": 760}, has_touch=True, is_mobile=True)
+    page = reader.page
+    assert await page.evaluate(TOO_WIDE) == []
+    await reader.ask(server.question)
+    await reader.finished()
+    assert await page.evaluate(TOO_WIDE) == []
+
+    await reader.marker(1).tap()
+    await expect(reader.panel.locator("mark")).to_be_in_viewport()
+    assert await reader.panel.bounding_box() == {"x": 0, "y": 0, "width": width, "height": 760}
+    assert await page.evaluate(TOO_WIDE) == []
+    await reader.button("Close").tap()
+
+    navigation = page.get_by_role("navigation", name="Conversations")
+    await expect(navigation).to_be_hidden()
+    await reader.button("Conversations").tap()
+    await expect(navigation).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(navigation).to_be_hidden()
+    await expect(reader.button("Conversations")).to_be_focused()
+
+
+async def test_long_words_and_wide_code_stay_inside(fake: FakeServer, visit: OpenReader) -> None:
+    fake.scripts["W" * 300] = script(
+        f"{'w' * 300}\n\n```\n{'code ' * 60}\n```\n\nhttps://a.example/{'x' * 200} `{'y' * 200}`"
+    )
+    reader = await visit(fake.url, viewport={"width": 360, "height": 760})
+    await reader.ask("W" * 300)
+    await reader.finished()
+    assert await reader.page.evaluate(TOO_WIDE) == []
+
+
+async def test_nothing_moves_for_those_who_asked_for_stillness(fake: FakeServer, visit: OpenReader) -> None:
+    fake.scripts["?"] = script("Some words ", Hold())
+    reader = await visit(fake.url, reduced_motion="reduce")
+    await reader.ask("?")
+    await expect(reader.prose).to_contain_text("Some words")
+    running = "document.querySelector('footnote-chat').shadowRoot.getAnimations().length"
+    assert await reader.page.evaluate(running) == 0
+
+
+async def test_the_small_model_is_told_unobtrusively(fake: FakeServer, visit: OpenReader, reader: Reader) -> None:
+    await expect(reader.page.locator("summary")).to_have_count(0)
+    fake.small_model = True
+    told = await visit(fake.url)
+    await expect(told.page.get_by_text("gguf:PATH")).to_be_hidden()
+    await told.page.get_by_text("A tiny packaged model answers").click()
+    await expect(told.page.get_by_text("gguf:PATH")).to_be_visible()
