@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["tests.fixtures.services", "tests.fixtures.server", "tests.fixtures.documents", "tests.fixtures.installation"]
+pytest_plugins = [f"tests.fixtures.{name}" for name in ("services", "server", "documents", "installation", "proxy")]
 
 
 @pytest.fixture(autouse=True)
