@@ -1,136 +1,173 @@
-"""Structure: chunks that follow a document's sections, paragraphs and sentences."""
+"""Structure chunker: sections first, then blocks, then sentences, packed up to a number of tokens."""
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterator
+from itertools import accumulate
 
-from app.domain.document import Chunk, Heading, ParsedDocument
+from app.domain.document import Chunk, ParsedDocument
 from app.domain.ports import TokenCounter
+from ingestion.chunking.boundaries import Boundary, Strength, find_boundaries
+from ingestion.chunking.sections import Sections
 
-# From coarse to fine: where a text that is too long may be cut. A cut falls after the match.
-_BLOCKS = re.compile(r"\n[ \t]*\n\s*")
-_SENTENCES = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+|(?<=[。！？])")
-_LINES = re.compile(r"\n\s*")
-_WORDS = re.compile(r"\s+")
-_CUTS = (_BLOCKS, _SENTENCES, _LINES, _WORDS)
-_FENCE = re.compile(r"^ {0,3}(```+|~~~+)[^\n]*\n.*?^ {0,3}\1[ \t]*$", re.MULTILINE | re.DOTALL)
+_SMALL_SECTION = 0.2  # of a chunk; neighbours that small share one
+_LONGEST_WORD = 32  # characters; what is longer is data, cut anywhere
+_MOST_CHARACTERS_PER_TOKEN = 32  # a piece with more is cut into words without being counted first
+_WORD = re.compile(r"\s*\S+(?:\s+\Z)?|\s+")
+
+Span = tuple[int, int, int]
+"""Start and end in the text, and the tokens between them."""
 
 
 def chunker_id(max_tokens: int) -> str:
-    """The identity of this strategy, as an index generation stores it; the part after the slash is `max_tokens`."""
+    """The identity that an index generation stores: the strategy, its version and its size."""
     return f"structure-v1/{max_tokens}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """Part of the text without white space around it, and its tokens."""
-
-    start: int
-    end: int
-    tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Section:
-    path: tuple[str, ...]
-    start: int
-    end: int
-
-
 def chunk(document: ParsedDocument, *, max_tokens: int, count_tokens: TokenCounter) -> list[Chunk]:
-    """Cut a document into chunks of at most `max_tokens`.
+    """Cut a document into chunks of at most `max_tokens` tokens (a single character may have more).
 
-    A chunk never crosses a section and holds as many whole paragraphs as fit; a longer paragraph is cut at sentences,
-    lines or words, in this order of preference. Chunks do not overlap and together hold every character that is not
-    white space. A heading belongs to the chunk that it heads; one without a text of its own to the next section's.
+    A chunk does not cross from one section into another, unless both are small siblings or the first is a bare
+    heading. A block that does not fit is cut between its parts, sentences, lines or words, in this order of preference.
+    Chunks are in order, do not overlap, and leave out nothing but white space.
     """
-    text = document.text
-    spans = _Spans(text, max_tokens, count_tokens)
-    chunks: list[Chunk] = []
-    for section in _sections(document):
-        for span in spans.cut(section.start, section.end):
-            page = bisect_right(document.page_starts, span.start) or None
-            own = text[span.start : span.end]
-            chunks.append(Chunk(len(chunks), section.path, span.start, span.end, page, span.tokens, own))
-    return chunks
+    sections = Sections(document)
+    pieces = _Pieces(document, sections, max_tokens, count_tokens)
+    return [
+        Chunk(
+            ordinal=ordinal,
+            heading_path=sections.path(start, end),
+            char_start=start,
+            char_end=end,
+            page=max(1, bisect_right(document.page_starts, start)) if document.page_starts else None,
+            token_count=tokens,
+            text=document.text[start:end],
+        )
+        for ordinal, (start, end, tokens) in enumerate(pieces.chunks())
+    ]
 
 
-def _sections(document: ParsedDocument) -> Iterator[_Section]:
-    """The text between headings, each part with the headings above it."""
-    text, carried = document.text, 0
-    bounds = [(0, ()), *_paths(document.headings), (len(text), ())]
-    for (start, path), (end, _) in pairwise(bounds):
-        first_line = text.find("\n", start, end)
-        heading_only = bool(path) and (first_line < 0 or _is_underline(text[first_line:end]))
-        if end < len(text) and (heading_only or not text[start:end].strip()):
-            continue  # carried on to the next section
-        yield _Section(path, carried, end)
-        carried = end
+class _Pieces:
+    """A text in pieces that are not to be cut, with the tokens of each and the boundary before it."""
 
-
-def _paths(headings: Sequence[Heading]) -> Iterator[tuple[int, tuple[str, ...]]]:
-    above: list[Heading] = []
-    for heading in headings:
-        above = [*(h for h in above if h.level < heading.level), heading]
-        yield heading.char_start, tuple(h.title for h in above)
-
-
-def _is_underline(rest: str) -> bool:
-    """Whether nothing follows a title but the line under it (reStructuredText, Setext)."""
-    return len(set(rest.strip())) <= 1
-
-
-class _Spans:
-    """Cuts parts of one text into spans that fit."""
-
-    def __init__(self, text: str, max_tokens: int, count_tokens: TokenCounter) -> None:
-        self._text = text
-        self._max = max_tokens
+    def __init__(
+        self, document: ParsedDocument, sections: Sections, max_tokens: int, count_tokens: TokenCounter
+    ) -> None:
+        self._text = document.text
+        self._max_tokens = max_tokens
         self._count = count_tokens
+        self._boundaries: list[Boundary] = []
+        counts: list[int] = []
+        found = find_boundaries(document, sections.starts)
+        for (start, strength), (end, _) in zip(
+            found, [*found[1:], Boundary(len(self._text), Strength.SECTION)], strict=True
+        ):
+            for boundary, tokens in self._count_piece(start, end, strength):
+                self._boundaries.append(boundary)
+                counts.append(tokens)
+        self._before = [0, *accumulate(counts)]  # tokens before each piece; each is counted once, sums are estimates
+        self._join_small_sections(sections)
 
-    def cut(self, start: int, end: int, cuts: Sequence[re.Pattern[str]] = _CUTS) -> list[_Span]:
-        """Spans of at most the maximum that hold the text from `start` to `end`, as few as greedy packing makes."""
-        span = self._span(start, end)
-        if span is None:
-            return []
-        if span.tokens <= self._max:
-            return [span]
-        if not cuts:
-            middle = (span.start + span.end) // 2
-            return self.cut(span.start, middle, ()) + self.cut(middle, span.end, ())
-        parts = _split(self._text, span.start, span.end, cuts[0])
-        fitting = [fit for a, b in parts for fit in self.cut(a, b, cuts[1:])]
-        return self._pack(fitting)
+    def chunks(self) -> Iterator[Span]:
+        """The text's chunks without the white space around them."""
+        for first, last in self._pack(0, len(self._boundaries), Strength.SECTION):
+            yield from self._fit(first, last)
 
-    def _span(self, start: int, end: int) -> _Span | None:
-        """The part without white space around it; None when nothing is left."""
-        own = self._text[start:end]
-        lead = len(own) - len(own.lstrip())
-        own = own.strip()
-        return _Span(start + lead, start + lead + len(own), self._count(own)) if own else None
+    def _count_piece(self, start: int, end: int, strength: Strength) -> Iterator[tuple[Boundary, int]]:
+        """A piece and its tokens; its words, when it has too many."""
+        if end - start <= self._max_tokens * _MOST_CHARACTERS_PER_TOKEN:
+            tokens = self._count(self._text[start:end])
+            if tokens <= self._max_tokens:
+                yield Boundary(start, strength), tokens
+                return
+        step = max(1, min(_LONGEST_WORD, self._max_tokens // 4))  # a character has 4 tokens at most
+        for word in _WORD.finditer(self._text, start, end):
+            cuts = (
+                range(word.start(), word.end(), step) if word.end() - word.start() > _LONGEST_WORD else [word.start()]
+            )
+            for cut in cuts:
+                stop = min(cut + step, word.end()) if len(cuts) > 1 else word.end()
+                yield Boundary(cut, strength), self._count(self._text[cut:stop])
+                strength = Strength.WORD
 
-    def _pack(self, spans: Sequence[_Span]) -> list[_Span]:
-        """Join neighbours while they fit together."""
-        packed: list[_Span] = []
-        for span in spans:
-            # one token for the gap is an estimate, so the joined text is counted again where it is close
-            if packed and packed[-1].tokens + 1 + span.tokens <= self._max:
-                joined = self._span(packed[-1].start, span.end)
-                if joined is not None and joined.tokens <= self._max:
-                    packed[-1] = joined
+    def _join_small_sections(self, sections: Sections) -> None:
+        """Weaken boundaries between sections that need each other: a bare heading and what it holds, small siblings."""
+        starts = [i for i, boundary in enumerate(self._boundaries) if boundary.strength is Strength.SECTION]
+        ends = [*starts[1:], len(self._boundaries)]
+        small = [self._tokens(i, j) <= _SMALL_SECTION * self._max_tokens for i, j in zip(starts, ends, strict=True)]
+        for number in range(1, len(starts)):
+            offset = self._boundaries[starts[number]].offset
+            bare = starts[number] - starts[number - 1] == 1
+            if sections.starts_child(offset) and (bare or (number == 1 and small[0])):
+                strength = Strength.HEADING
+            elif sections.starts_sibling(offset) and small[number - 1] and small[number]:
+                strength = Strength.SIBLING
+            else:
+                continue
+            self._boundaries[starts[number]] = Boundary(offset, strength)
+
+    def _tokens(self, first: int, last: int) -> int:
+        return self._before[last] - self._before[first]
+
+    def _pack(self, first: int, last: int, strength: Strength) -> Iterator[tuple[int, int]]:
+        """Ranges of pieces that fit: cut at boundaries of `strength`, inside what is still too large at weaker ones."""
+        if first == last:
+            return
+        if self._tokens(first, last) <= self._max_tokens and strength < Strength.SECTION:
+            yield first, last
+            return
+        cuts = [i for i in range(first + 1, last) if self._boundaries[i].strength >= strength]
+        filling: tuple[int, int] | None = None
+        for start, end in zip([first, *cuts], [*cuts, last], strict=True):
+            fits = self._tokens(start, end) <= self._max_tokens or strength is Strength.WORD
+            parts = [(start, end)] if fits else self._pack(start, end, Strength(strength - 1))
+            for number, part in enumerate(parts):
+                # what has to be cut anyway begins its own chunk, rather than leave its beginning in a full one
+                fillable = self._max_tokens if fits or number else self._max_tokens // 2
+                if filling and strength < Strength.SECTION and self._takes(filling, part, fillable):
+                    filling = filling[0], part[1]
                     continue
-            packed.append(span)
-        return packed
+                if filling:
+                    yield filling
+                filling = part
+        if filling:
+            yield filling
 
+    def _takes(self, filling: tuple[int, int], part: tuple[int, int], fillable: int) -> bool:
+        return self._tokens(*filling) <= fillable and self._tokens(filling[0], part[1]) <= self._max_tokens
 
-def _split(text: str, start: int, end: int, cut: re.Pattern[str]) -> Iterator[tuple[int, int]]:
-    """The parts between cuts; a fenced code block is one block."""
-    fences = [m.span() for m in _FENCE.finditer(text, start, end)] if cut is _BLOCKS else []
-    at = start
-    for match in cut.finditer(text, start, end):
-        if not any(a < match.start() < b for a, b in fences):
-            yield at, match.end()
-            at = match.end()
-    yield at, end
+    def _fit(self, first: int, last: int) -> Iterator[Span]:
+        """The span of a range, cut once more where its pieces together have more tokens than one by one."""
+        while first < last:
+            stop = last
+            while (span := self._span(first, stop)) and span[2] > self._max_tokens and stop - first > 1:
+                stop -= 1
+            if span:
+                yield from self._halve(*span)
+            first = stop
+
+    def _span(self, first: int, last: int) -> Span | None:
+        """The text of a range with its tokens; the indentation of its first line is part of it."""
+        start = self._boundaries[first].offset
+        end = self._boundaries[last].offset if last < len(self._boundaries) else len(self._text)
+        text = self._text[start:end]
+        end = start + len(text.rstrip())
+        if end == start:
+            return None
+        visible = start + len(text) - len(text.lstrip())
+        line = self._text.rfind("\n", 0, visible) + 1
+        start = max(start, line) if not self._text[line:visible].strip() else visible
+        return start, end, self._count(self._text[start:end])
+
+    def _halve(self, start: int, end: int, tokens: int) -> Iterator[Span]:
+        """A span, in halves when it is one piece that got too large by losing the space around it."""
+        if tokens <= self._max_tokens or end - start < 2:
+            yield start, end, tokens
+            return
+        middle = (start + end) // 2
+        for half_start, half_end in ((start, middle), (middle, end)):
+            text = self._text[half_start:half_end]
+            if text.strip():
+                inner = half_start + len(text) - len(text.lstrip())
+                inner_end = half_start + len(text.rstrip())
+                yield from self._halve(inner, inner_end, self._count(self._text[inner:inner_end]))

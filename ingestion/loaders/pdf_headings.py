@@ -58,7 +58,8 @@ def numbered(layout: Layout) -> tuple[Heading, ...]:
         if _follows(last, number) and styles.setdefault(len(number), style) == style:
             last = number
             rest = _continuation(lines[index + 1 : index + _TALLEST], line, layout.text)
-            headings.append(Heading(len(number), " ".join([line.text, *rest]), offset))
+            title = " ".join(" ".join([line.text, *rest]).split())
+            headings.append(Heading(len(number), title, offset))
     return tuple(headings) if len(headings) >= _FEWEST else ()
 
 

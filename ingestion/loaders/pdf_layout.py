@@ -53,7 +53,7 @@ def lay_out(pages: Sequence[Sequence[Line]]) -> Layout:
     Hyphens at line ends are undone, page numbers and running heads left out. A line break stays where joining is not
     safe: in tables, lists and addresses.
     """
-    kept = _without_running_heads([_mend(_sideways_first(page)) for page in pages])
+    kept = _without_running_heads([_plain_gaps(_mend(_sideways_first(page))) for page in pages])
     vocabulary = _Vocabulary(line for page in kept for line in page)
     pieces: list[str] = []
     position = 0
@@ -109,10 +109,13 @@ class _Flow:
             return ""
         if above.sideways or line.sideways:
             return "\n"
-        restyled = not _same_size(above, line) or _other_font(above, line)
-        if restyled or self._is_apart(above, line) or self._is_indented(above, index):
+        if self._is_apart(above, line):
             return "\n\n"
-        if _ITEM.match(line.text) or _is_tabular(line.text) or _is_tabular(above.text):
+        if _is_tabular(line.text) and _is_tabular(above.text):
+            return "\n"
+        if not _same_size(above, line) or _other_font(above, line) or self._is_indented(above, index):
+            return "\n\n"
+        if _ITEM.match(line.text):
             return "\n"
         if self._had_room(index - 1, line.text):
             if _ENDS_SENTENCE.search(above.text):
@@ -202,6 +205,15 @@ def _mend(lines: Sequence[Line]) -> list[Line]:
     return [line for line in mended if any(map(str.isalnum, line.text))]  # no dots and arrows of drawings
 
 
+def _plain_gaps(lines: list[Line]) -> list[Line]:
+    """Spaces for the tabs of a line that stands alone: a paragraph's, stretched to the margin."""
+    tabular = [False, *(_is_tabular(line.text) for line in lines), False]
+    return [
+        line if tabular[index] or tabular[index + 2] else replace(line, text=line.text.replace("\t", " "))
+        for index, line in enumerate(lines)
+    ]
+
+
 def _is_beside(last: Line, line: Line) -> bool:
     overlap = min(last.top, line.top) - max(last.bottom, line.bottom)
     gap = line.left - last.right
@@ -240,7 +252,7 @@ def _is_tabular(text: str) -> bool:
 
 
 def _same_size(above: Line, line: Line) -> bool:
-    return abs(line.height - above.height) <= 0.15 * above.height
+    return abs(line.height - above.height) <= 0.1 * above.height
 
 
 def _other_font(above: Line, line: Line) -> bool:

@@ -12,7 +12,8 @@ from ingestion.loaders.pdf_layout import Line
 
 _HYPHEN_AT_LINE_END = 0x02
 _LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"})
-_COLUMN_GAP = 1.1  # of the line's height; justified text stretches a space to half of that
+_COLUMN_GAP = 1.1  # of the line's height
+_WIDE_GAP = 2.0
 
 
 def read_page(document: Any, number: int) -> list[Line]:
@@ -55,7 +56,7 @@ def _line(text_page: Any, characters: list[tuple[int, str]], *, hyphenated: bool
     left, right = min(box.left for box in boxes), max(box.right for box in boxes)
     extent = max(box.top for box in boxes) - min(box.bottom for box in boxes)
     tallest = max(boxes, key=lambda box: box.top - box.bottom)  # not a raised or lowered one
-    text = _text(text_page, characters, _COLUMN_GAP * (tallest.top - tallest.bottom))
+    text = _text(text_page, characters, tallest.top - tallest.bottom)
     if text[-1:] in {"-", "\u00ad"} and text[-2:-1].isalpha():
         text, hyphenated = text[:-1], True
     text = clean(text)
@@ -73,22 +74,28 @@ def _line(text_page: Any, characters: list[tuple[int, str]], *, hyphenated: bool
     )
 
 
-def _text(text_page: Any, characters: list[tuple[int, str]], column_gap: float) -> str:
-    """The words of a line, one space between them, a tab where a gap of `column_gap` points separates columns."""
-    parts: list[str] = []
-    before, spaced = -1, False
+def _text(text_page: Any, characters: list[tuple[int, str]], height: float) -> str:
+    """The words of a line, one space between them, a tab where a gap separates columns."""
+    words: list[str] = []
+    gaps: list[float] = []  # before each word, in points
+    before, spaced = -1, True
     for index, character in characters:
         if character.isspace():
-            spaced = before >= 0
+            spaced = True
             continue
         if spaced:
-            gap = _box(text_page, index).left - _box(text_page, before).right
-            parts.append("\t" if gap > column_gap else " ")
-        parts.append(character)
+            gaps.append(_box(text_page, index).left - _box(text_page, before).right if words else 0.0)
+            words.append("")
+        words[-1] += character
         before, spaced = index, False
+    narrowest = min(gaps[1:], default=0.0)
+    text = words[0]
+    for word, gap, last in zip(words[1:], gaps[1:], words, strict=False):
+        # justified text stretches all spaces of a line, most of all those after punctuation
+        stretched = gap < 2 * narrowest or last[-1] in ".,;:?!)"
+        text += ("\t" if gap > (_WIDE_GAP if stretched else _COLUMN_GAP) * height else " ") + word
     # PDFium counts in UTF-16 units: put the halves of a character together
-    text = "".join(parts).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text.translate(_LIGATURES)
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").translate(_LIGATURES)
 
 
 def _box(text_page: Any, index: int) -> Any:
