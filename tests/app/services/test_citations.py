@@ -155,6 +155,10 @@ def test_headings_code_and_table_heads_need_no_support() -> None:
     assert [s.text for s in split(text) if s.checkable] == ["| cell |", "Prose."]
 
 
+def test_backticks_within_a_line_open_no_code_block() -> None:
+    assert texts("```a``` is code. It is short.") == ["```a``` is code.", "It is short."]
+
+
 def test_an_unclosed_code_block_reaches_to_the_end() -> None:
     assert [(s.text, s.checkable) for s in split("Run:\n```\na. B\n\nc")] == [("Run:", True), ("```\na. B\n\nc", False)]
 

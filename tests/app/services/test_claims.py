@@ -176,6 +176,11 @@ def test_scripts_without_word_breaks_are_read_in_pairs() -> None:
     assert "8000" in read_claim("默认端口是8000。").words
 
 
+def test_acronyms_are_read_with_or_without_stops() -> None:
+    assert found("It is sold in the US.", "It is sold in the U.S. and elsewhere.") == []
+    assert found("It is sold in the UK.", "It is sold in the U.S. and elsewhere.") == ["name"]
+
+
 @given(st.text(max_size=200))
 def test_any_text_can_be_read_and_agrees_with_itself(text: str) -> None:
     claim = read_claim(text)
