@@ -18,6 +18,8 @@ from app.settings import Settings
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
+Close = Callable[[], Awaitable[None]]
+
 _SETTING = "FOOTNOTE_CHAT_MODEL"
 _PACKAGED_CONTEXT = 2048
 _GGUF_CONTEXT = 4096
@@ -75,44 +77,61 @@ def _gguf(path: Path, settings: Settings) -> LocalChatModel:
 
 def _provider(provider: str, name: str, settings: Settings) -> LangChainChatModel:
     context_tokens = settings.chat_context_tokens or _PROVIDER_CONTEXT
-    options: dict[str, Any] = {"temperature": 0}
-    call_options: CallOptions = lambda max_tokens: {"max_tokens": max_tokens}  # noqa: E731
-    close: Callable[[], Awaitable[None]] | None = None
-    if settings.chat_base_url:
-        options["base_url"] = settings.chat_base_url
-    if provider == "ollama":
-        # Ollama's own context is small, and it cuts off what does not fit without a word: always say what is needed.
-        options["reasoning"] = False
-        call_options = lambda max_tokens: {  # noqa: E731
-            "options": {"num_predict": max_tokens, "num_ctx": context_tokens, "temperature": 0}
-        }
-    else:
-        options |= {"timeout": settings.chat_timeout_s, "max_retries": _MAX_RETRIES}
-    if provider == "openai":
-        from openai import DefaultAsyncHttpxClient  # noqa: PLC0415 - slow to import
-
-        client = DefaultAsyncHttpxClient(timeout=settings.chat_timeout_s)  # LangChain's own is shared and never closed
-        options |= {"stream_usage": True, "http_async_client": client, "stream_chunk_timeout": settings.chat_timeout_s}
-        close = client.aclose
+    options, call_options, close = _options(provider, context_tokens, settings)
     model = _construct(provider, name, options)
     if (model.profile or {}).get("temperature") is False:  # some reasoning models refuse the parameter
         model.temperature = None  # type: ignore[attr-defined]
     keys = _keys(model)
+    endpoint = Endpoint(
+        provider,
+        name,
+        _SETTING,
+        settings.chat_base_url,
+        key_variable=next(iter(keys), None),
+        secrets=tuple(keys.values()),
+    )
     return LangChainChatModel(
         model,
         ChatModelProfile(f"{provider}:{name}", context_tokens),
-        Endpoint(
-            provider,
-            name,
-            _SETTING,
-            settings.chat_base_url,
-            key_variable=next(iter(keys), None),
-            secrets=tuple(key for key in keys.values() if key),
-        ),
+        endpoint,
         timeout_s=settings.chat_timeout_s,
         call_options=call_options,
         close=close,
     )
+
+
+def _options(
+    provider: str, context_tokens: int, settings: Settings
+) -> tuple[dict[str, Any], CallOptions, Close | None]:
+    """How LangChain's class for `provider` wants to be told: once, with each call, and when all is over.
+
+    LangChain shares its HTTP clients and never closes them. OpenAI's class takes one of ours; the others keep no
+    connection open after an answer (they would for 5 s only).
+    """
+    options: dict[str, Any] = {"temperature": 0}
+    if settings.chat_base_url:
+        options["base_url"] = settings.chat_base_url
+    if provider == "ollama":
+        import httpx  # noqa: PLC0415 - slow to import
+
+        # Ollama's own context is small, and it cuts off what does not fit without a word: always say what is needed.
+        ollama = {"num_ctx": context_tokens, "temperature": 0}
+        options |= {"reasoning": False, "async_client_kwargs": {"limits": httpx.Limits(max_keepalive_connections=0)}}
+        return options, lambda max_tokens: {"options": {**ollama, "num_predict": max_tokens}}, None
+    options |= {"timeout": settings.chat_timeout_s, "max_retries": _MAX_RETRIES}
+    if provider == "anthropic":
+        return options | {"default_headers": {"Connection": "close"}}, _max_tokens, None
+    if provider != "openai":
+        return options, _max_tokens, None
+    from openai import DefaultAsyncHttpxClient  # noqa: PLC0415
+
+    client = DefaultAsyncHttpxClient(timeout=settings.chat_timeout_s)
+    own = {"stream_usage": True, "stream_chunk_timeout": settings.chat_timeout_s, "http_async_client": client}
+    return options | own, _max_tokens, client.aclose
+
+
+def _max_tokens(max_tokens: int) -> dict[str, Any]:
+    return {"max_tokens": max_tokens}
 
 
 def _construct(provider: str, name: str, options: dict[str, Any]) -> "BaseChatModel":

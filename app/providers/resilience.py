@@ -23,7 +23,7 @@ class Endpoint:
     def place(self) -> str:
         """The address without user or password, or the provider's name."""
         if not self.base_url:
-            return f"the provider `{self.provider}`"
+            return f"`{self.provider}`"
         parts = urlsplit(self.base_url)
         port = f":{parts.port}" if parts.port else ""
         return f"{parts.scheme}://{parts.hostname}{port}{parts.path.rstrip('/')}"
@@ -43,26 +43,20 @@ class Endpoint:
                 "base URL are right."
             )
         return ProviderUnavailable(
-            f"{self._sentence_place} sent something unexpected ({type(error).__name__}: {self._clean(str(error))})."
+            f"{self.place} sent something unexpected ({type(error).__name__}: {self._clean(str(error))})."
         )
 
     def timed_out(self) -> ProviderTimedOut:
         """It was silent for too long."""
-        return ProviderTimedOut(
-            f"{self._sentence_place} did not answer in time; try again, or raise FOOTNOTE_CHAT_TIMEOUT_S."
-        )
+        return ProviderTimedOut(f"{self.place} did not answer in time; try again, or raise FOOTNOTE_CHAT_TIMEOUT_S.")
 
     def broke_off(self) -> ProviderUnavailable:
         """The stream ended without saying why."""
-        return ProviderUnavailable(f"{self._sentence_place} broke off in the middle of its answer; try again.")
-
-    @property
-    def _sentence_place(self) -> str:
-        return self.place[0].upper() + self.place[1:]
+        return ProviderUnavailable(f"{self.place} broke off in the middle of its answer; try again.")
 
     def _answered(self, status: int, error: BaseException) -> ProviderError:
         """The provider answered with an HTTP error."""
-        place = self._sentence_place
+        place = self.place
         if status in {401, 403}:
             # its own words are left out: some providers repeat the key in them
             key = self.key_variable or "its credentials"

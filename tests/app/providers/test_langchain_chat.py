@@ -1,0 +1,177 @@
+"""LangChain chat models against upstreams that count and misbehave."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from app.domain.conversation import ChatMessage
+from app.domain.errors import ProviderError, ProviderRejected, ProviderTimedOut, ProviderUnavailable
+from app.domain.ports import ChatDelta, ChatModel
+from app.providers.chat_model import make_chat_model
+from app.settings import Settings
+from tests.fixtures.openai_server import FakeUpstream, fake_upstream
+
+PROMPT = [ChatMessage("system", "Be brief."), ChatMessage("user", "Say something.")]
+PROVIDERS = ["openai", "anthropic", "ollama"]
+
+
+@asynccontextmanager
+async def model_at(upstream: FakeUpstream, provider: str = "openai", **settings: Any) -> AsyncIterator[ChatModel]:
+    base_url = upstream.base_url if provider == "openai" else upstream.url
+    model = make_chat_model(Settings(chat_model=f"{provider}:m", chat_base_url=base_url, **settings))
+    yield model
+    await model.close()
+
+
+async def read(model: ChatModel, max_tokens: int = 50) -> list[ChatDelta]:
+    return [delta async for delta in model.stream(PROMPT, max_tokens=max_tokens)]
+
+
+async def eventually(condition: Any) -> None:
+    """Wait until the upstream's thread has noticed."""
+    for _ in range(200):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never came true")
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_every_provider_streams_counts_and_says_why_it_ended(provider: str) -> None:
+    with fake_upstream(tokens=6) as upstream:
+        async with model_at(upstream, provider) as model:
+            *pieces, last = await read(model)
+            assert [piece.text for piece in pieces] == [f" word{n}" for n in range(1, 7)]
+            assert last == ChatDelta("", 7, 6, "stop")
+            assert (await read(model, max_tokens=3))[-1] == ChatDelta("", 7, 3, "length")
+    first = upstream.requests[0]
+    assert first.get("temperature", first.get("options", {}).get("temperature")) == 0
+    assert first["stream"] is True
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_closing_ends_the_generation_upstream(provider: str) -> None:
+    with fake_upstream(tokens=1000, tokens_per_s=100) as upstream:
+        async with model_at(upstream, provider) as model:
+            stream = model.stream(PROMPT, max_tokens=1000)
+            for _ in range(5):
+                await anext(stream)
+            await stream.aclose()
+            await eventually(lambda: upstream.active == 0)
+    assert upstream.disconnected_at
+    assert upstream.disconnected_at[0] < 50
+
+
+async def test_closing_before_the_first_token_ends_the_request() -> None:
+    with fake_upstream(hang_after=0) as upstream:
+        async with model_at(upstream) as model:
+            waiting = asyncio.ensure_future(anext(model.stream(PROMPT, max_tokens=5)))
+            await eventually(lambda: upstream.active == 1)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            await eventually(lambda: upstream.active == 0)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "hint"),
+    [
+        (400, ProviderRejected, "as the test wants"),
+        (401, ProviderRejected, "OPENAI_API_KEY"),
+        (403, ProviderRejected, "OPENAI_API_KEY"),
+        (404, ProviderRejected, "FOOTNOTE_CHAT_MODEL"),
+        (429, ProviderRejected, "quota"),
+        (500, ProviderUnavailable, "try again"),
+        (504, ProviderTimedOut, "FOOTNOTE_CHAT_TIMEOUT_S"),
+    ],
+)
+async def test_http_errors_say_what_to_do(status: int, kind: type[ProviderError], hint: str) -> None:
+    with fake_upstream(status=status) as upstream:
+        async with model_at(upstream) as model:
+            with pytest.raises(kind) as caught:
+                await read(model)
+    assert hint in caught.value.message
+    assert upstream.base_url in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(401, ProviderRejected), (404, ProviderRejected), (500, ProviderUnavailable)]
+)
+@pytest.mark.parametrize("provider", ["anthropic", "ollama"])
+async def test_other_providers_errors_are_told_apart_too(provider: str, status: int, kind: type[ProviderError]) -> None:
+    with fake_upstream(status=status) as upstream:
+        async with model_at(upstream, provider) as model:
+            with pytest.raises(kind):
+                await read(model)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_nobody_there(provider: str) -> None:
+    with fake_upstream() as upstream:
+        gone = upstream
+    async with model_at(gone, provider) as model:
+        with pytest.raises(ProviderUnavailable, match="Cannot reach"):
+            await read(model)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("fault", ["break_after", "end_after"])
+async def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(provider: str, fault: str) -> None:
+    with fake_upstream(**{fault: 3}) as upstream:
+        async with model_at(upstream, provider) as model:
+            stream = model.stream(PROMPT, max_tokens=50)
+            assert [(await anext(stream)).text for _ in range(3)] == [" word1", " word2", " word3"]
+            with pytest.raises(ProviderUnavailable):
+                await anext(stream)
+
+
+async def test_an_error_event_in_the_stream_is_a_failure() -> None:
+    with fake_upstream(error_after=2) as upstream:
+        async with model_at(upstream) as model:
+            with pytest.raises(ProviderError, match="as the test wants"):
+                await read(model)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_silence_times_out(provider: str) -> None:
+    with fake_upstream(hang_after=2) as upstream:
+        async with model_at(upstream, provider, chat_timeout_s=0.4) as model:
+            started = time.monotonic()
+            with pytest.raises(ProviderTimedOut, match="FOOTNOTE_CHAT_TIMEOUT_S"):
+                await read(model)
+            assert time.monotonic() - started < 5
+            await eventually(lambda: upstream.active == 0)
+
+
+async def test_the_key_is_sent_but_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "sk-secret-0123456789"
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    for status in (400, 401, 500):
+        with fake_upstream(status=status, message=f"the key {key} is bad") as upstream:
+            async with model_at(upstream) as model:
+                with pytest.raises(ProviderError) as caught:
+                    await read(model)
+        assert key not in caught.value.message
+        assert upstream.keys[0] == f"Bearer {key}"
+
+
+async def test_ollama_is_told_the_context_it_needs() -> None:
+    with fake_upstream(tokens=1) as upstream:
+        async with model_at(upstream, "ollama", chat_context_tokens=8192) as model:
+            await read(model)
+    assert upstream.requests[0]["options"] == {"num_predict": 50, "num_ctx": 8192, "temperature": 0}
+    assert upstream.requests[0]["think"] is False
+
+
+async def test_an_address_with_a_password_is_named_without_it() -> None:
+    with fake_upstream(status=404) as upstream:
+        base_url = upstream.base_url.replace("http://", "http://ann:pw-1234@")
+        model = make_chat_model(Settings(chat_model="openai:m", chat_base_url=base_url))
+        with pytest.raises(ProviderRejected) as caught:
+            await read(model)
+        await model.close()
+    assert "pw-1234" not in caught.value.message
