@@ -23,6 +23,9 @@ contracts: ## who may import whom
 test: ## all tests, with coverage (fails under 90 %)
 	uv run pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
 
+bench-citations: ## footnotes against gold sentences: make bench-citations DATA=FOLDER
+	uv run python -m evals.citations $(DATA) --data-dir .footnote-bench
+
 lock: ## write requirements.lock anew from uv.lock
 	uv lock --upgrade
 	uv export --no-dev --all-extras --no-emit-project --no-annotate --format requirements.txt --output-file requirements.lock --quiet

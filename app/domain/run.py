@@ -73,7 +73,7 @@ class TextRewind:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """One sentence of the answer and the span of a passage that supports it best.
+    """One sentence of the answer and a span of a passage that supports it; one that rests on several has as many.
 
     `index` is the footnote's number (1-based by first use of a span; 0 on an unsupported sentence, which has no
     footnote: its passage fields are empty and its offsets 0). Sentence offsets are code points of the answer,

@@ -10,7 +10,7 @@ from app.services.citations import FootnoteNumbers, Sentence, SentenceSplitter
 
 
 class Footnoting:
-    """Fed with deltas, gives text and citation events.
+    """Fed with deltas, gives text and citation events; a sentence that rests on several spans has a citation for each.
 
     Marking (`withhold=False`): the text goes out as it comes, a sentence's citation follows its end. Withholding: a
     sentence goes out, with its citation, once it was checked and found supported or partly so; others never do.
@@ -41,20 +41,20 @@ class Footnoting:
             return [event for sentence in sentences for event in self._checked(sentence)]
         self.text += text
         events: list[RunEvent] = [TextDelta(text)] if text else []
-        citations = (self._attributor.attribute(sentence) for sentence in sentences)
-        return events + [self._numbers.number(citation) for citation in citations if citation is not None]
+        citations = [citation for sentence in sentences for citation in self._attributor.citations(sentence)]
+        return events + [self._numbers.number(citation) for citation in citations]
 
     def _checked(self, sentence: Sentence) -> list[RunEvent]:
-        """The sentence and its citation, when it holds."""
+        """The sentence and its citations, when it holds."""
         lead = _lead(self._raw[self._judged : sentence.start], first=not self.text)
         self._judged = sentence.end
-        citation = self._attributor.attribute(sentence)
-        if citation is None or citation.verdict == "unsupported":
+        citations = self._attributor.citations(sentence)
+        if not citations or citations[0].verdict == "unsupported":
             return []
         start = len(self.text) + len(lead)
         self.text += lead + sentence.text
-        shown = replace(citation, sentence_start=start, sentence_end=len(self.text))
-        return [TextDelta(lead + sentence.text), self._numbers.number(shown)]
+        moved = [replace(c, sentence_start=start, sentence_end=len(self.text)) for c in citations]
+        return [TextDelta(lead + sentence.text), *(self._numbers.number(citation) for citation in moved)]
 
 
 def _lead(gap: str, *, first: bool) -> str:

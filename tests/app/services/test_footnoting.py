@@ -1,0 +1,72 @@
+"""Footnoting and quoting: what is shown, what is withheld, and that offsets fit what is shown."""
+
+import pytest
+
+from app.domain.passage import Passage
+from app.domain.run import Citation, RunEvent, TextDelta
+from app.services.footnoting import Footnoting
+from app.services.quoting import INTRODUCTION, quote_passages
+
+TEXT = (
+    "The ferry leaves the north quay every hour. The crossing takes 25 minutes. Bicycles travel free of charge, and "
+    "cars pay 140 crowns."
+)
+PASSAGE = Passage("p1", "d1", "v1", "The ferry", "file:///ferry.txt", (), None, 100, 100 + len(TEXT), TEXT, 1.0)
+ANSWER = "The crossing takes 25 minutes. The crossing takes 90 minutes. \n\n- Cars pay 140 crowns.\n- Cars pay nothing."
+
+
+def events_of(answer: str, *, withhold: bool, pieces: int = 7) -> list[RunEvent]:
+    footnoting = Footnoting([PASSAGE], "How long does it take?", withhold=withhold)
+    events = [e for at in range(0, len(answer), pieces) for e in footnoting.feed(answer[at : at + pieces])]
+    events += footnoting.flush()
+    assert footnoting.text == shown(events)
+    return events
+
+
+def shown(events: list[RunEvent]) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+def cited(events: list[RunEvent]) -> list[tuple[str, str, str]]:
+    text = shown(events)
+    return [(text[e.sentence_start : e.sentence_end], e.verdict, e.quote) for e in events if isinstance(e, Citation)]
+
+
+def test_marking_shows_everything_and_marks_what_has_no_support() -> None:
+    events = events_of(ANSWER, withhold=False)
+    assert shown(events) == ANSWER
+    verdicts = {sentence: verdict for sentence, verdict, _ in cited(events)}
+    assert verdicts["The crossing takes 25 minutes."] == "supported"
+    assert verdicts["The crossing takes 90 minutes."] == "unsupported"
+    assert verdicts["Cars pay 140 crowns."] == "supported"
+
+
+@pytest.mark.parametrize("pieces", [1, 5, 1000])
+def test_withholding_shows_only_what_holds(pieces: int) -> None:
+    events = events_of(ANSWER, withhold=True, pieces=pieces)
+    assert shown(events) == "The crossing takes 25 minutes.\n\n- Cars pay 140 crowns."
+    assert [(s, v) for s, v, _ in cited(events)] == [
+        ("The crossing takes 25 minutes.", "supported"),
+        ("Cars pay 140 crowns.", "supported"),
+    ]
+
+
+def test_spans_are_offsets_into_the_document_version() -> None:
+    for event in events_of(ANSWER, withhold=True):
+        if isinstance(event, Citation):
+            assert TEXT[event.char_start - 100 : event.char_end - 100] == event.quote
+
+
+def test_text_goes_out_as_it_comes_when_marking() -> None:
+    footnoting = Footnoting([PASSAGE], "", withhold=False)
+    assert footnoting.feed("The cros") == [TextDelta("The cros")]
+    assert footnoting.feed("") == []
+
+
+def test_quoting_says_that_it_quotes_and_cites_the_nearest_words() -> None:
+    events = quote_passages([PASSAGE], "How many crowns do cars pay?")
+    assert shown(events).startswith(INTRODUCTION)
+    sentence, verdict, quote = cited(events)[0]
+    assert verdict == "supported"
+    assert quote == "Bicycles travel free of charge, and cars pay 140 crowns."
+    assert sentence == f"“{quote}”"
