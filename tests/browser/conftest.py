@@ -11,16 +11,31 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 from pytest_asyncio import is_async_test
 
+from app.settings import Settings
+from ingestion.pipeline import Report
 from tests.browser.fake_server import FakeServer, serving
-from tests.browser.reader import Reader, Server, open_reader
+from tests.browser.reader import Reader, Site, open_reader
+from tests.fixtures.server import Server
 
 HERE = Path(__file__).parent
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # The sandbox needs a user other than root; the rest keeps the browser from calling anyone.
-CHROMIUM_ARGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+CHROMIUM_ARGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+# What the scripted model answers: words of the test corpus (and others), so that there are footnotes to open.
+KEEPERS = (
+    "Three keepers lived at the station with their families 👩‍👩‍👧. Each watch lasted six hours. The last keeper, Olav "
+    "Brekke, left in 1986, when the light became automatic. Nobody knows what became of the 🐈 that lived there too."
+)
 
 OpenReader = Callable[..., Awaitable[Reader]]
 
@@ -62,10 +77,10 @@ def fake(chromium: str) -> Iterator[FakeServer]:
 
 
 @pytest.fixture
-def server(fake: FakeServer) -> Server:
-    """The server that the tests of healthy behaviour visit."""
-    fake.pace_s = 0.02
-    return Server(fake.url, "How do I install Footnote?")
+def site(chromium: str, settings: Settings, corpus: Report, serve: Callable[[Settings], Server]) -> Site:
+    """The real application over the test corpus, its scripted model writing at a reader's pace."""
+    server = serve(settings.model_copy(update={"scripted_tokens_per_s": 25}))
+    return Site(server.url, f"Who kept the lighthouse? [[say={KEEPERS}]]")
 
 
 @pytest_asyncio.fixture(loop_scope="session")

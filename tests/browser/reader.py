@@ -27,8 +27,8 @@ FOCUSED = """() => {
 
 
 @dataclass(frozen=True)
-class Server:
-    """A server to visit, and a question that it answers at a reader's pace with at least one footnote."""
+class Site:
+    """A real server to visit, and a question that it answers at a reader's pace with at least one footnote."""
 
     url: str
     question: str

@@ -7,13 +7,13 @@ from playwright.async_api import expect
 
 from tests.browser.conftest import OpenReader
 from tests.browser.fake_server import FakeServer
-from tests.browser.reader import Reader, Server, plain
+from tests.browser.reader import Reader, Site, plain
 from tests.browser.script import INSTALL, STOPPING, Event, Hold, Sentence, completed, script
 
 
-async def test_the_text_appears_while_it_is_written(visit: OpenReader, server: Server) -> None:
-    reader = await visit(server.url)
-    await reader.ask(server.question)
+async def test_the_text_appears_while_it_is_written(visit: OpenReader, site: Site) -> None:
+    reader = await visit(site.url)
+    await reader.ask(site.question)
     lengths: set[int] = set()
     while not await reader.answer.get_by_role("button", name="Copy the answer").is_visible():
         lengths.add(len(await reader.words()))
@@ -22,9 +22,9 @@ async def test_the_text_appears_while_it_is_written(visit: OpenReader, server: S
     assert await reader.words() == plain((await reader.stored())["text"])
 
 
-async def test_a_footnote_opens_the_quoted_words_in_their_document(visit: OpenReader, server: Server) -> None:
-    reader = await visit(server.url)
-    await reader.ask(server.question)
+async def test_a_footnote_opens_the_quoted_words_in_their_document(visit: OpenReader, site: Site) -> None:
+    reader = await visit(site.url)
+    await reader.ask(site.question)
     await reader.finished()
     stored = await reader.stored()
     cited = next(citation for citation in stored["citations"] if citation["index"] == 1)

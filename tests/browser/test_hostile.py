@@ -12,7 +12,8 @@ from tests.browser.script import Event, completed
 ATTACK = (
     '<img src="https://evil.example/a.png" onerror="window.owned = 1"> <script>window.owned = 1</script> '
     "![x](https://evil.example/b.png) [click](javascript:window.owned=1) [go](https://evil.example/c) "
-    '<iframe src="https://evil.example"></iframe> <a href="javascript:window.owned=1">y</a> <svg onload="window.owned=1">'
+    '<iframe src="https://evil.example"></iframe> <a href="javascript:window.owned=1">y</a> '
+    '<svg onload="window.owned=1">'
 )
 FORBIDDEN = (
     "img, script, iframe, object, embed, a, form:not(.composer), video, audio, style, [onerror], [onload], [style]"

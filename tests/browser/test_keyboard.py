@@ -7,13 +7,14 @@ from playwright.async_api import expect
 
 from tests.browser.conftest import OpenReader
 from tests.browser.fake_server import FakeServer
-from tests.browser.reader import Reader, Server
+from tests.browser.reader import Reader, Site
 from tests.browser.script import Hold, Sentence, script
 
 COLLECT_ANNOUNCEMENTS = """() => {
   window.heard = [];
   const live = document.querySelector("footnote-chat").shadowRoot.querySelector("[aria-live=polite].visually-hidden");
-  new MutationObserver(() => window.heard.push(live.textContent)).observe(live, { childList: true, characterData: true });
+  const observer = new MutationObserver(() => window.heard.push(live.textContent));
+  observer.observe(live, { childList: true, characterData: true });
 }"""
 
 
@@ -26,11 +27,11 @@ async def tab_to(reader: Reader, name: str, key: str = "Tab") -> None:
     raise AssertionError(f"{key} never reaches {name!r}; the focus is at {await reader.focused()!r}")
 
 
-async def test_a_visit_needs_no_mouse(visit: OpenReader, server: Server) -> None:
-    reader = await visit(server.url)
+async def test_a_visit_needs_no_mouse(visit: OpenReader, site: Site) -> None:
+    reader = await visit(site.url)
     keyboard = reader.page.keyboard
     assert await reader.focused() == "Your question"
-    await keyboard.type(server.question)
+    await keyboard.type(site.question)
     await keyboard.press("Enter")
     await reader.finished()
     assert await reader.focused() == "Your question"
@@ -52,10 +53,10 @@ async def test_a_visit_needs_no_mouse(visit: OpenReader, server: Server) -> None
 
 async def test_enter_asks_and_shift_enter_breaks_the_line(fake: FakeServer, reader: Reader) -> None:
     await reader.field.press_sequentially("one")
-    height = (await reader.field.bounding_box() or {})["height"]
+    height = await reader.field.evaluate("(field) => field.offsetHeight")
     await reader.field.press("Shift+Enter")
     await reader.field.press_sequentially("two")
-    assert (await reader.field.bounding_box() or {})["height"] > height
+    assert await reader.field.evaluate("(field) => field.offsetHeight") > height
     await reader.field.press("Enter")
     await reader.finished()
     assert fake.last_run().question == "one\ntwo"

@@ -5,7 +5,7 @@ from playwright.async_api import expect
 
 from tests.browser.conftest import OpenReader
 from tests.browser.fake_server import FakeServer
-from tests.browser.reader import Reader, Server
+from tests.browser.reader import Reader, Site
 from tests.browser.script import Hold, script
 
 # Every visible text and its contrast (WCAG 2.2, relative luminance), where it is too low.
@@ -46,10 +46,12 @@ LOW_CONTRAST = """() => {
 }"""
 TOO_WIDE = """() => {
   const root = document.querySelector("footnote-chat").shadowRoot;
-  const boxes = [document.documentElement, ...root.querySelectorAll(".app, .reading, .column, .foot, dialog[open], .document, .sidebar")];
+  const parts = root.querySelectorAll(".app, .reading, .column, .foot, dialog[open], .document, .sidebar");
+  const boxes = [document.documentElement, ...parts];
   return boxes.filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.className || box.tagName);
 }"""
 GROUND = "() => getComputedStyle(document.querySelector('footnote-chat')).backgroundColor"
+PHONE = {"viewport": {"width": 390, "height": 760}, "has_touch": True, "is_mobile": True, "reduced_motion": "reduce"}
 PAPER, NIGHT = "rgb(251, 247, 239)", "rgb(23, 20, 16)"
 
 
@@ -68,8 +70,8 @@ async def test_every_text_is_readable(fake: FakeServer, visit: OpenReader, schem
     assert await reader.page.evaluate(LOW_CONTRAST) == []
 
 
-async def test_the_theme_follows_the_system_until_it_is_chosen(visit: OpenReader, server: Server) -> None:
-    reader = await visit(server.url, color_scheme="dark")
+async def test_the_theme_follows_the_system_until_it_is_chosen(visit: OpenReader, fake: FakeServer) -> None:
+    reader = await visit(fake.url, color_scheme="dark")
     assert await reader.page.evaluate(GROUND) == NIGHT
     await reader.page.emulate_media(color_scheme="light")
     assert await reader.page.evaluate(GROUND) == PAPER
@@ -80,18 +82,19 @@ async def test_the_theme_follows_the_system_until_it_is_chosen(visit: OpenReader
     assert await reader.page.evaluate(GROUND) == NIGHT
 
 
-@pytest.mark.parametrize("width", [360, 390])
-async def test_a_phone_shows_all_of_it(visit: OpenReader, server: Server, width: int) -> None:
-    reader = await visit(server.url, viewport={"width": width, "height": 760}, has_touch=True, is_mobile=True)
+async def test_a_phone_shows_all_of_it(visit: OpenReader, site: Site) -> None:
+    reader = await visit(site.url, **PHONE)
     page = reader.page
     assert await page.evaluate(TOO_WIDE) == []
-    await reader.ask(server.question)
+    await reader.ask(site.question)
     await reader.finished()
+    assert await page.evaluate(TOO_WIDE) == []
+    await page.set_viewport_size({"width": 360, "height": 760})
     assert await page.evaluate(TOO_WIDE) == []
 
     await reader.marker(1).tap()
     await expect(reader.panel.locator("mark")).to_be_in_viewport()
-    assert await reader.panel.bounding_box() == {"x": 0, "y": 0, "width": width, "height": 760}
+    assert await reader.panel.bounding_box() == {"x": 0, "y": 0, "width": 360, "height": 760}
     assert await page.evaluate(TOO_WIDE) == []
     await reader.button("Close").tap()
 

@@ -63,18 +63,18 @@ async def test_the_parser_tells_a_clean_end(modules: Reader) -> None:
 
 async def test_code_points_are_counted_as_the_server_counts_them(modules: Reader) -> None:
     draw = random.Random(7)
-    cases = []
+    cases: list[tuple[str, int, int]] = []
     for length in [0, 1, 2, 5, 40] * 20:
         text = "".join(
             draw.choice(["a", "ß", "漢", "🎉", "👍🏽", "👩‍👩‍👧", "e\u0301", "𝔘", "\n"]) for _ in range(length)
         )
         start, end = sorted(draw.randint(0, len(text) + 2) for _ in range(2))
-        cases.append({"text": text, "start": start, "end": end})
-    body = """return value.map(({ text, start, end }) => {
+        cases.append((text, start, end))
+    body = """return value.map(([text, start, end]) => {
       const points = new m.CodePoints(text);
       return [points.slice(start, end), points.length];
     });"""
-    expected = [[case["text"][case["start"] : case["end"]], len(case["text"])] for case in cases]  # type: ignore[misc]
+    expected = [[text[start:end], len(text)] for text, start, end in cases]
     assert await modules.module("code-points", body, cases) == expected
 
 
@@ -106,7 +106,8 @@ async def test_events_make_the_answer(modules: Reader) -> None:
     body = """
     const answers = [m.newAnswer()];
     for (const event of value) answers.push(m.applyEvent(answers.at(-1), event));
-    return [answers.at(-1), JSON.stringify(answers[0]) === JSON.stringify(m.newAnswer()), m.sentenceMarks(answers.at(-1))];
+    const untouched = JSON.stringify(answers[0]) === JSON.stringify(m.newAnswer());
+    return [answers.at(-1), untouched, m.sentenceMarks(answers.at(-1))];
     """
     answer, untouched, marks = await modules.module("transcript", body, sent)
     assert answer["text"] == "🎉 One. Three."
@@ -133,6 +134,7 @@ async def test_a_footnote_is_supported_when_one_of_its_sentences_is(modules: Rea
 @pytest.mark.parametrize("blocked", [True, False])
 async def test_values_are_remembered_even_where_storage_is_blocked(modules: Reader, blocked: bool) -> None:
     body = """
+    const usual = Object.getOwnPropertyDescriptor(window, "sessionStorage");
     const refuse = { configurable: true, get() { throw new DOMException("no", "SecurityError"); } };
     if (value) Object.defineProperty(window, "sessionStorage", refuse);
     const remembered = new m.Remembered("sessionStorage", "here ");
@@ -140,7 +142,7 @@ async def test_values_are_remembered_even_where_storage_is_blocked(modules: Read
     remembered.set("b", "2");
     remembered.set("b", null);
     const got = [remembered.get("a"), remembered.get("b"), remembered.get("c")];
-    delete window.sessionStorage;
+    Object.defineProperty(window, "sessionStorage", usual);
     return got;
     """
     assert await modules.module("remembered", body, blocked) == ["1", None, None]

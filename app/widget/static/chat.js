@@ -4,7 +4,7 @@ import { Problem } from "./problem.js";
 import { RunStream } from "./run-stream.js";
 import { applyEvent, isFinal, newAnswer, storedTurns } from "./transcript.js";
 
-// A stopped run's last event comes at once; if it does not, the stream is dead and the answer is shown as stopped.
+// A stopped run's last event comes at once; if it does not, the stream is dead and the stored answer is shown.
 const STOP_GRACE_MS = 3_000;
 let turnCount = 0;
 
@@ -217,12 +217,19 @@ export class Chat extends EventTarget {
       if (Problem.of(error).status === 401) this.dispatchEvent(new Event("key"));
       return this.#changed();
     }
-    setTimeout(() => {
-      if (isFinal(turn.answer)) return;
-      reading?.abort();
+    setTimeout(() => this.#settleStopped(turn, reading), STOP_GRACE_MS);
+  }
+
+  async #settleStopped(turn, reading) {
+    if (isFinal(turn.answer) || this.#life.signal.aborted) return;
+    reading.abort();
+    try {
+      await this.#reread(turn);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
       turn.answer = { ...turn.answer, state: "cancelled" };
-      this.#changed();
-    }, STOP_GRACE_MS);
+    }
+    this.#changed();
   }
 
   #show(id, turns) {

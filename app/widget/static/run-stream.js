@@ -38,6 +38,8 @@ export class RunStream {
     for (let failures = 0; ; ) {
       const before = this.lastEventId;
       try {
+        // Known before the first event: a stream that breaks at once can be taken up too.
+        this.runId ??= response?.headers.get("X-Run-Id") ?? null;
         response ??= await this.#api.runEvents(this.runId, this.lastEventId, signal);
         if (response.status === 204) return;
         this.#onPause(null);
