@@ -8,12 +8,12 @@ from typing import Annotated
 
 import msgspec
 import typer
-from app.providers.embedder import make_embedder
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.domain.principal import Principal
 from app.embedded.connect import connected
+from app.providers.embedder import make_embedder
 from app.settings import Settings, load_settings
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database

@@ -1,7 +1,7 @@
 """The run log: order, resuming, fencing, and what happens while Valkey is away."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -118,8 +118,8 @@ async def test_reading_an_unknown_run_ends(run_log: RunLog) -> None:
 
 
 @pytest.fixture
-def nowhere(tmp_path: Path) -> Iterator[str]:
-    yield f"unix://{tmp_path}/nothing.sock"
+def nowhere(tmp_path: Path) -> str:
+    return f"unix://{tmp_path}/nothing.sock"
 
 
 async def test_without_valkey_the_writers_own_worker_still_streams(nowhere: str) -> None:
