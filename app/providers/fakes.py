@@ -95,7 +95,7 @@ def _script(prompt: str) -> tuple[list[str], int | None]:
     words = _words(answer)
     length = _number(directives.get("tokens"))
     if length is not None:
-        words = list(itertools.islice(itertools.cycle(_spaced(words)), length))
+        words = _words("".join(itertools.islice(itertools.cycle(f"{word.strip()} " for word in words), length)))
     fail_after = 0 if "fail-first" in directives else _number(directives.get("fail-after"))
     return words, None if fail_after is None else min(fail_after, len(words))
 
@@ -118,10 +118,6 @@ def _last_line(text: str) -> str:
 def _words(text: str) -> list[str]:
     """The words with the space before them, so that joined they are the text."""
     return re.findall(r"\s*\S+", text)
-
-
-def _spaced(words: Sequence[str]) -> list[str]:
-    return [word if word[:1].isspace() else f" {word}" for word in words]
 
 
 class HashEmbedder:

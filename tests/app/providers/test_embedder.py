@@ -1,0 +1,136 @@
+"""Embedders: the choice, the local one's manners, the remote one's failures."""
+
+import asyncio
+import time
+
+import pytest
+
+from app.domain.errors import MissingKey, ProviderError, ProviderRejected, ProviderUnavailable, UnknownModel
+from app.providers.embedder import make_embedder
+from app.providers.fakes import HashEmbedder
+from app.providers.local_embedder import LocalEmbedder
+from app.settings import Settings
+from tests.fixtures.openai_server import FakeUpstream, fake_upstream
+
+
+def openai_at(upstream: FakeUpstream, **settings: object) -> Settings:
+    return Settings.model_validate({"embedder": "openai:m", "embedder_base_url": upstream.base_url, **settings})
+
+
+@pytest.mark.parametrize("name", ["", "openai:", "cohere:m", "all-MiniLM-L6-v2"])
+def test_unknown_names_are_explained(name: str) -> None:
+    with pytest.raises(UnknownModel, match=r"FOOTNOTE_EMBEDDER.*`openai:text-embedding-3-small`"):
+        make_embedder(Settings(embedder=name))
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(MissingKey, match="OPENAI_API_KEY"):
+        make_embedder(Settings(embedder="openai:text-embedding-3-small"))
+
+
+def test_the_scripted_one_has_the_dimensions_asked_for() -> None:
+    embedder = make_embedder(Settings(embedder="scripted", embedder_dimensions=16))
+    assert isinstance(embedder, HashEmbedder)
+    assert embedder.dimensions == 16
+
+
+async def test_the_local_one_loads_in_the_background() -> None:
+    started = time.monotonic()
+    embedder = make_embedder(Settings(embedder="local"))
+    assert isinstance(embedder, LocalEmbedder)
+    assert time.monotonic() - started < 0.1
+    await embedder.ready()
+    assert (embedder.name, embedder.dimensions) == ("local:all-MiniLM-L6-v2-int8", 384)
+    await embedder.close()
+
+
+async def test_the_local_one_knows_meanings() -> None:
+    embedder = make_embedder(Settings(embedder="local"))
+    passages = await embedder.embed_passages(["The cat sleeps on the sofa.", "Interest rates rose again."])
+    question = await embedder.embed_query("Where is the kitten napping?")
+    near, far = passages @ question[0]
+    assert near > far + 0.3
+    await embedder.close()
+
+
+async def test_a_question_does_not_wait_for_an_ingestion() -> None:
+    embedder = make_embedder(Settings(embedder="local", embedder_threads=1))
+    await embedder.embed_query("warm")
+    ingestion = asyncio.create_task(embedder.embed_passages(["The river rose and the mill stood still. " * 20] * 200))
+    await asyncio.sleep(0.05)
+    await embedder.embed_query("How high did the river rise?")
+    assert not ingestion.done()
+    ingestion.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ingestion
+    await embedder.close()
+
+
+async def test_openai_is_asked_in_batches_and_for_dimensions_only_when_set() -> None:
+    with fake_upstream() as upstream:
+        embedder = make_embedder(openai_at(upstream, embedder_dimensions=8))
+        assert upstream.requests == []  # configured dimensions need no asking
+        vectors = await embedder.embed_passages([f"text {n}" for n in range(200)])
+        assert vectors.shape == (200, 8)
+        assert sorted(len(request["input"]) for request in upstream.requests) == [8, 96, 96]
+        assert {request["dimensions"] for request in upstream.requests} == {8}
+        await embedder.close()
+
+
+async def test_unknown_dimensions_are_asked_for_once() -> None:
+    with fake_upstream(embedding_dimensions=24) as upstream:
+        embedder = make_embedder(openai_at(upstream))
+        assert embedder.dimensions == 24
+        assert len(upstream.requests) == 1
+        assert "dimensions" not in upstream.requests[0]
+        await embedder.close()
+
+
+async def test_known_models_need_no_asking() -> None:
+    with fake_upstream() as upstream:
+        embedder = make_embedder(openai_at(upstream, embedder="openai:text-embedding-3-large"))
+        assert (embedder.dimensions, embedder.name) == (3072, "openai:text-embedding-3-large")
+        assert upstream.requests == []
+        await embedder.close()
+
+
+async def test_vectors_of_another_length_are_refused() -> None:
+    with fake_upstream(embedding_dimensions=24) as upstream:
+        embedder = make_embedder(openai_at(upstream))
+        upstream.script.embedding_dimensions = 25
+        with pytest.raises(ProviderRejected, match="FOOTNOTE_EMBEDDER_DIMENSIONS"):
+            await embedder.embed_query("x")
+        await embedder.close()
+
+
+async def test_missing_vectors_are_noticed() -> None:
+    with fake_upstream() as upstream:
+        embedder = make_embedder(openai_at(upstream))
+        upstream.script.embeddings_missing = 1
+        with pytest.raises(ProviderRejected, match="2 vectors for 3 texts"):
+            await embedder.embed_passages(["a", "b", "c"])
+        await embedder.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "hint"),
+    [
+        (401, ProviderRejected, "OPENAI_API_KEY"),
+        (404, ProviderRejected, "FOOTNOTE_EMBEDDER"),
+        (503, ProviderUnavailable, "try again"),
+    ],
+)
+async def test_failures_say_what_to_do(status: int, kind: type[ProviderError], hint: str) -> None:
+    with fake_upstream() as upstream:
+        embedder = make_embedder(openai_at(upstream))
+        upstream.script.status = status
+        with pytest.raises(kind, match=hint):
+            await embedder.embed_passages(["a"])
+        await embedder.close()
+
+
+def test_nobody_there_when_dimensions_must_be_asked_for() -> None:
+    with fake_upstream() as upstream:
+        settings = openai_at(upstream)
+    with pytest.raises(ProviderUnavailable, match="Cannot reach"):
+        make_embedder(settings)

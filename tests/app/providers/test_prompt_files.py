@@ -1,0 +1,111 @@
+"""Prompt files: what is read, and how each mistake is told."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+from app.domain.errors import ConfigurationError
+from app.providers.prompt_files import PromptFiles
+from app.settings import Settings
+
+NAMES = ["answer", "answer-small", "condense"]
+FILE = """---
+purpose: a test
+model: any
+variables: {variables}
+---
+
+## system
+
+Be brief.
+
+## user
+
+{user}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A valid folder of prompts."""
+    (tmp_path / "ACTIVE.toml").write_text("".join(f"{name} = 1\n" for name in NAMES))
+    for name in NAMES:
+        write(tmp_path, name, FILE.format(variables="question", user="Question: $question, for $$5"))
+    return tmp_path
+
+
+def write(folder: Path, name: str, text: str, version: int = 1) -> None:
+    path = folder / name / f"v{version}.md"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+
+
+def test_the_projects_own_prompts_are_valid_and_hold_their_values() -> None:
+    files = PromptFiles(Settings().prompts_dir)
+    for name in NAMES:
+        prompt = files.active(name)
+        system, user = prompt.render(passages="[the passages]", question="[the question]", history="[the history]")
+        assert system
+        assert "[the question]" in user
+        assert ("[the passages]" in user) == (name != "condense")
+        assert "$" not in system + user
+
+
+def test_a_prompt_has_its_version_checksum_and_parts(folder: Path) -> None:
+    write(folder, "answer", FILE.format(variables="question", user="Well: $question"), version=12)
+    toml = folder / "ACTIVE.toml"
+    toml.write_text(toml.read_text().replace("answer = 1\n", "answer = 12\n", 1))
+    prompt = PromptFiles(folder).active("answer")
+    assert (prompt.name, prompt.version, prompt.system, prompt.user) == ("answer", 12, "Be brief.", "Well: $question")
+    assert prompt.checksum == hashlib.sha256((folder / "answer" / "v12.md").read_bytes()).hexdigest()
+    assert prompt.reference == f"answer/v12@{prompt.checksum[:8]}"
+
+
+def test_values_are_never_interpreted(folder: Path) -> None:
+    _, user = PromptFiles(folder).active("answer").render(question="$history ${x} $$ {y}", history="secret")
+    assert user == "Question: $history ${x} $$ {y}, for $5"
+
+
+def test_line_ends_of_windows_are_taken(folder: Path) -> None:
+    path = folder / "answer" / "v1.md"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert PromptFiles(folder).active("answer").system == "Be brief."
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (FILE.format(variables="question, passages", user="$question"), "does not use: passages"),
+        (FILE.format(variables="question", user="$question $passages"), "does not declare: passages"),
+        (FILE.format(variables="question, quesiton", user="$question $quesiton"), "nothing fills in: quesiton"),
+        (FILE.format(variables="question", user="$question costs $5"), "write `$$`"),
+        (FILE.format(variables="", user="$question"), "`variables: …`"),
+        ("## system\nx\n## user\n$question\n", "front matter"),
+        (FILE.format(variables="question", user="$question").replace("## user", "## human"), "`## user`"),
+    ],
+)
+def test_mistakes_in_a_file_are_told_at_the_start(folder: Path, text: str, fault: str) -> None:
+    write(folder, "answer", text)
+    with pytest.raises(ConfigurationError, match=re.escape(fault)) as caught:
+        PromptFiles(folder)
+    assert str(folder / "answer" / "v1.md") in caught.value.message
+
+
+@pytest.mark.parametrize("toml", ["answer = 1\ncondense = 1\n", 'answer = "one"\n', "answer = [", ""])
+def test_mistakes_in_the_list_of_versions_are_told(folder: Path, toml: str) -> None:
+    (folder / "ACTIVE.toml").write_text(toml)
+    with pytest.raises(ConfigurationError, match=r"ACTIVE\.toml"):
+        PromptFiles(folder)
+
+
+def test_a_missing_file_is_named(folder: Path) -> None:
+    (folder / "condense" / "v1.md").unlink()
+    with pytest.raises(ConfigurationError, match=r"condense/v1\.md cannot be read.*FOOTNOTE_PROMPTS_DIR"):
+        PromptFiles(folder)
+
+
+def test_an_unknown_prompt_is_told(folder: Path) -> None:
+    with pytest.raises(ConfigurationError, match="There is no prompt `summary`"):
+        PromptFiles(folder).active("summary")
