@@ -101,6 +101,8 @@ class LlamaProcess:
         if self._process.stdin:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
+        if not self._loaded.done():
+            self._process.kill()  # while it loads it does not listen, and there is nothing to lose
         try:
             self._process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
