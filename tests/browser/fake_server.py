@@ -93,6 +93,8 @@ class FakeServer:
     """Whether resumes begin at the first event, as behind a proxy that strips the header."""
     cancel_works: bool = True
     """Whether a stopped run ends."""
+    cancel_problem: dict[str, str] | None = None
+    """What a request to stop is answered with, if anything."""
     url: str = ""
     runs: dict[str, FakeRun] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
@@ -138,6 +140,8 @@ class FakeServer:
         return self._stream(run, after)
 
     async def cancel(self, request: Request) -> Response:
+        if self.cancel_problem:
+            return JSONResponse(self.cancel_problem, 503)
         run = self.runs[request.path_params["id"]]
         run.stopped = self.cancel_works
         return JSONResponse({"state": "cancelled", "text_chars": len(run.text())})
@@ -192,13 +196,13 @@ class FakeServer:
 
     def _stream(self, run: FakeRun, after: int) -> StreamingResponse:
         drop = self.drop_after.pop(0) if self.drop_after else None
-        headers = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+        headers = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no", "X-Run-Id": run.id}
         return StreamingResponse(self._encode(run, after, drop), media_type="text/event-stream", headers=headers)
 
     async def _encode(self, run: FakeRun, after: int, drop: int | None) -> AsyncIterator[bytes]:
         yield b": hello\nretry: 50\n\n"
         sent = 0
-        while True:
+        while sent != drop:
             if after < len(run.events):
                 event = run.events[after]
                 after += 1
@@ -209,9 +213,8 @@ class FakeServer:
                 return
             else:
                 await asyncio.sleep(POLL_S)
-            if drop is not None and sent >= drop:
-                await asyncio.sleep(DELIVERY_S)
-                raise ConnectionError("dropped, as the test wants")
+        await asyncio.sleep(DELIVERY_S)
+        raise ConnectionError("dropped, as the test wants")
 
     def _stored(self) -> dict[str, dict[str, Any]]:
         stored: dict[str, dict[str, Any]] = {}

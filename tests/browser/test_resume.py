@@ -55,6 +55,14 @@ async def test_dropped_connections_lose_and_double_nothing(fake: FakeServer, rea
     assert resumed == sorted(resumed)
 
 
+async def test_a_connection_that_breaks_before_the_first_event_is_taken_up(fake: FakeServer, reader: Reader) -> None:
+    fake.drop_after = [0, 0]
+    await reader.ask("anything")
+    await reader.finished()
+    assert len(fake.runs) == 1
+    assert await reader.words() == plain(fake.last_run().text())
+
+
 async def test_events_that_were_seen_before_are_left_out(fake: FakeServer, reader: Reader) -> None:
     fake.drop_after = [6]
     fake.forget_last_event_id = True  # a proxy that strips the header: everything comes again

@@ -57,6 +57,18 @@ async def test_a_stopped_question_can_be_asked_again(fake: FakeServer, reader: R
     assert [run.question for run in fake.runs.values()] == ["?", "?"]
 
 
+async def test_a_stop_that_fails_is_told_and_can_be_repeated(fake: FakeServer, reader: Reader) -> None:
+    fake.scripts["?"] = script("Some words ", Hold())
+    fake.cancel_problem = {"code": "unavailable", "title": "Away", "detail": "Try again shortly."}
+    await reader.ask("?")
+    await expect(reader.prose).to_contain_text("Some words")
+    await reader.button("Stop the answer").click()
+    await expect(reader.answer.get_by_text("This could not be stopped: Try again shortly.")).to_be_visible()
+    fake.cancel_problem = None
+    await reader.button("Stop the answer").click()
+    await expect(reader.answer.get_by_text("Stopped here.")).to_be_visible()
+
+
 async def test_a_stop_ends_the_answer_even_when_its_stream_says_nothing_more(fake: FakeServer, reader: Reader) -> None:
     fake.scripts["?"] = script("Some words ", Hold())
     fake.cancel_works = False

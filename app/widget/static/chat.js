@@ -2,6 +2,7 @@
 
 import { Problem } from "./problem.js";
 import { RunStream } from "./run-stream.js";
+import { Surroundings } from "./surroundings.js";
 import { applyEvent, isFinal, newAnswer, storedTurns } from "./transcript.js";
 
 // A stopped run's last event comes at once; if it does not, the stream is dead and the stored answer is shown.
@@ -11,10 +12,7 @@ let turnCount = 0;
 /** Fires `change` after every change of its fields, `key` when the server asks for an API key. */
 export class Chat extends EventTarget {
   conversationId = null;
-  turns = []; // {id, question, answer, pause, problem, stopping}
-  conversations = [];
-  collections = null; // null until they are known
-  about = null;
+  turns = []; // {id, question, answer, pause, problem, stopping, notStopped}
   opening = false; // a stored conversation is on its way
   problem = null; // why it did not come
 
@@ -30,6 +28,9 @@ export class Chat extends EventTarget {
     this.#api = api;
     this.#remembered = remembered;
     this.#collection = collection;
+    this.surroundings = new Surroundings(api, this.#life.signal);
+    this.surroundings.addEventListener("change", () => this.#changed());
+    this.surroundings.addEventListener("key", () => this.#needKey());
   }
 
   /** Whether an answer is being written. */
@@ -51,7 +52,7 @@ export class Chat extends EventTarget {
   /** Fetch what the page shows around the answers, and take up the conversation this tab was in. */
   async start() {
     const known = this.#remembered.get("conversation");
-    await Promise.all([this.#loadSurroundings(), known ? this.open(known) : null]);
+    await Promise.all([this.surroundings.load(), known ? this.open(known) : null]);
   }
 
   /** Stop reading and fetching; runs go on at the server. */
@@ -95,6 +96,7 @@ export class Chat extends EventTarget {
     const turn = this.turns.at(-1);
     if (!this.busy || turn.stopping) return;
     turn.stopping = true;
+    turn.notStopped = null;
     this.#changed();
     if (turn.answer.runId) await this.#cancel(turn); // else as soon as the run's id is known
   }
@@ -112,7 +114,8 @@ export class Chat extends EventTarget {
     try {
       const stored = await this.#api.conversation(id, this.#life.signal);
       if (this.conversationId !== id) return; // another one was opened meanwhile
-      this.turns = storedTurns(stored.messages).map(({ question, answer }) => newTurn(question, answer ?? unanswered()));
+      const turns = storedTurns(stored.messages);
+      this.turns = turns.map(({ question, answer }) => newTurn(question, answer ?? unanswered()));
     } catch (error) {
       if (error.name === "AbortError" || this.conversationId !== id) return;
       this.#openFailed(Problem.of(error));
@@ -132,9 +135,8 @@ export class Chat extends EventTarget {
     } catch (error) {
       if (Problem.of(error).status !== 404) throw error;
     }
-    this.conversations = this.conversations.filter((conversation) => conversation.id !== id);
     if (this.conversationId === id) this.fresh();
-    this.#changed();
+    await this.surroundings.loadConversations();
   }
 
   /** Use another API key and fetch again what was refused. */
@@ -143,7 +145,7 @@ export class Chat extends EventTarget {
     this.#remembered.set("key", key);
     const last = this.turns.at(-1);
     await Promise.all([
-      this.#loadSurroundings(),
+      this.surroundings.load(),
       this.problem?.status === 401 ? this.open(this.#remembered.get("conversation")) : null,
       last?.problem?.status === 401 ? (last.answer.runId ? this.resume(last) : this.retry(last)) : null,
     ]);
@@ -180,12 +182,12 @@ export class Chat extends EventTarget {
     } catch (error) {
       if (error.name === "AbortError") return;
       turn.problem = Problem.of(error);
-      if (turn.problem.status === 401) this.dispatchEvent(new Event("key"));
+      if (turn.problem.status === 401) this.#needKey();
     } finally {
       turn.pause = null;
       this.#changed();
     }
-    await this.#loadConversations();
+    await this.surroundings.loadConversations();
   }
 
   #apply(turn, event) {
@@ -194,7 +196,7 @@ export class Chat extends EventTarget {
       this.conversationId = event.data.conversation_id;
       this.#remembered.set("conversation", this.conversationId);
       this.#remembered.set("question", null); // the server has it now
-      this.#loadConversations();
+      this.surroundings.loadConversations();
       if (turn.stopping) this.#cancel(turn);
     }
     this.#changed();
@@ -214,7 +216,8 @@ export class Chat extends EventTarget {
       await this.#api.cancel(turn.answer.runId);
     } catch (error) {
       turn.stopping = false;
-      if (Problem.of(error).status === 401) this.dispatchEvent(new Event("key"));
+      turn.notStopped = Problem.of(error);
+      if (turn.notStopped.status === 401) this.#needKey();
       return this.#changed();
     }
     setTimeout(() => this.#settleStopped(turn, reading), STOP_GRACE_MS);
@@ -240,36 +243,18 @@ export class Chat extends EventTarget {
     this.problem = null;
     this.opening = false;
     this.#remembered.set("conversation", id);
+    this.#remembered.set("question", null);
     this.#changed();
   }
 
   #openFailed(problem) {
     if (problem.status === 404) return this.fresh(); // deleted elsewhere
     this.problem = problem;
-    if (problem.status === 401) this.dispatchEvent(new Event("key"));
+    if (problem.status === 401) this.#needKey();
   }
 
-  async #loadSurroundings() {
-    const { signal } = this.#life;
-    await Promise.all([
-      this.#load("about", () => this.#api.about(signal)),
-      this.#load("collections", () => this.#api.collections(signal)),
-      this.#loadConversations(),
-    ]);
-  }
-
-  #loadConversations() {
-    return this.#load("conversations", () => this.#api.conversations(this.#life.signal));
-  }
-
-  /** Fetch one of the things around the answers; without it the chat still works, so only a missing key is told. */
-  async #load(field, fetching) {
-    try {
-      this[field] = await fetching();
-      this.#changed();
-    } catch (error) {
-      if (error.name !== "AbortError" && Problem.of(error).status === 401) this.dispatchEvent(new Event("key"));
-    }
+  #needKey() {
+    this.dispatchEvent(new Event("key"));
   }
 
   #changed() {
@@ -279,7 +264,7 @@ export class Chat extends EventTarget {
 
 function newTurn(question, answer) {
   turnCount += 1;
-  return { id: turnCount, question, answer, pause: null, problem: null, stopping: false };
+  return { id: turnCount, question, answer, pause: null, problem: null, stopping: false, notStopped: null };
 }
 
 /** A question whose answer was never stored. */

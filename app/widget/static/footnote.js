@@ -50,10 +50,19 @@ class FootnoteChat extends HTMLElement {
 
 /** Resolves when the styles are there: links, not inline styles, which a strict content security policy keeps out. */
 async function styled(root) {
-  const links = STYLES.map((name) => h("link", { rel: "stylesheet", href: new URL(`styles/${name}.css`, import.meta.url).href }));
-  const settled = links.map((link) => new Promise((resolve) => ["load", "error"].forEach((end) => link.addEventListener(end, resolve))));
-  root.prepend(...links);
-  await Promise.all(settled);
+  const sheets = STYLES.map(sheet);
+  root.prepend(...sheets.map(({ link }) => link));
+  await Promise.all(sheets.map(({ settled }) => settled));
+}
+
+function sheet(name) {
+  const { href } = new URL(`styles/${name}.css`, import.meta.url);
+  const link = h("link", { rel: "stylesheet", href });
+  const settled = new Promise((resolve) => {
+    link.addEventListener("load", resolve);
+    link.addEventListener("error", resolve); // unstyled is better than not there
+  });
+  return { link, settled };
 }
 
 function split(list) {

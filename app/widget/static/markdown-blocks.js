@@ -33,7 +33,8 @@ function parseBlocks(lines, depth) {
       position += 1;
       continue;
     }
-    const reader = READERS.find(({ opens, nests }) => opens.test(lines[position].text) && !(nests && depth >= MAX_DEPTH));
+    const { text } = lines[position];
+    const reader = READERS.find(({ opens, nests }) => opens.test(text) && !(nests && depth >= MAX_DEPTH));
     const taken = (reader?.read ?? readParagraph)(lines, position, depth);
     blocks.push({ ...taken.block, end: endOf(lines[taken.next - 1]) });
     position = taken.next;
@@ -81,7 +82,8 @@ function readList(lines, position, depth) {
   while (next < lines.length && itemKind(lines[next]) === kind && !RULE.test(lines[next].text)) {
     const end = endOfItem(lines, next);
     const width = ITEM.exec(lines[next].text)[0].length;
-    const inner = lines.slice(next, end).map((line, row) => cut(line, row === 0 ? width : Math.min(indent(line), width)));
+    const [first, ...rest] = lines.slice(next, end);
+    const inner = [cut(first, width), ...rest.map((line) => cut(line, Math.min(indent(line), width)))];
     items.push(parseBlocks(inner, depth + 1));
     next = end;
   }

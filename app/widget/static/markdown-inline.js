@@ -1,5 +1,11 @@
 /** Markdown inlines: emphasis, code, links and images inside a block's text. */
 
+const LONGEST = 2_000; // characters of a link or an image; longer ones are text
+const LINK = /^\[([^[\]]+)\]\(\s*<?(https?:\/\/[^\s<>()]*(?:\([^\s<>()]*\)[^\s<>()]*)*)>?(?:\s+"[^"]*")?\s*\)/i;
+const IMAGE = /^!\[([^[\]]*)\]\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)/;
+const AUTOLINK = /^<(https?:\/\/[^\s<>]+)>/i;
+const ADDRESS = /^https?:\/\/[^\s<>"`*]+/;
+
 /**
  * Parse a leaf `{text, at}` into nodes: `text` and `code` (with `leaf`), `strong` and `em` (with `nodes`), `break`,
  * `link` (with `leaf` and `url`, always http or https) and `image` (with `leaf`, its alternative text; its address is
@@ -80,23 +86,21 @@ function closes(text, end, mark) {
 }
 
 function readLink(leaf, position) {
-  const found = /^\[([^[\]]+)\]\(\s*<?(https?:\/\/[^\s<>()]*(?:\([^\s<>()]*\)[^\s<>()]*)*)>?(?:\s+"[^"]*")?\s*\)/i.exec(
-    leaf.text.slice(position, position + 2_000),
-  );
+  const found = LINK.exec(leaf.text.slice(position, position + LONGEST));
   if (!found || !isWebAddress(found[2])) return null;
   const label = spaced(part(leaf, position + 1, position + 1 + found[1].length));
   return { node: { kind: "link", leaf: label, url: found[2] }, end: position + found[0].length };
 }
 
 function readImage(leaf, position) {
-  const found = /^!\[([^[\]]*)\]\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)/.exec(leaf.text.slice(position, position + 2_000));
+  const found = IMAGE.exec(leaf.text.slice(position, position + LONGEST));
   if (!found) return null;
   const alternative = spaced(part(leaf, position + 2, position + 2 + found[1].length));
   return { node: { kind: "image", leaf: alternative }, end: position + found[0].length };
 }
 
 function readAutolink(leaf, position) {
-  const found = /^<(https?:\/\/[^\s<>]+)>/i.exec(leaf.text.slice(position, position + 2_000));
+  const found = AUTOLINK.exec(leaf.text.slice(position, position + LONGEST));
   if (!found || !isWebAddress(found[1])) return null;
   const label = part(leaf, position + 1, position + 1 + found[1].length);
   return { node: { kind: "link", leaf: label, url: found[1] }, end: position + found[0].length };
@@ -104,7 +108,7 @@ function readAutolink(leaf, position) {
 
 function readAddress(leaf, position) {
   if (isWord(leaf.text[position - 1])) return null;
-  const found = /^https?:\/\/[^\s<>"`*]+/.exec(leaf.text.slice(position, position + 2_000));
+  const found = ADDRESS.exec(leaf.text.slice(position, position + LONGEST));
   const url = found?.[0].replace(/[.,;:!?'”’]+$/, "").replace(/^([^(]*)\)+$/, "$1");
   if (!url || !isWebAddress(url)) return null;
   return { node: { kind: "link", leaf: part(leaf, position, position + url.length), url }, end: position + url.length };

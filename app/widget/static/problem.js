@@ -61,6 +61,7 @@ export class Problem extends Error {
   static of(error) {
     if (error instanceof Problem) return error;
     console.error(error);
-    return new Problem({ code: "page_error", title: "The page stumbled", detail: "Reload the page; nothing was lost." });
+    const detail = "Reload the page; nothing was lost.";
+    return new Problem({ code: "page_error", title: "The page stumbled", detail });
   }
 }

@@ -22,7 +22,8 @@ export class Remembered {
   set(name, value) {
     if (value === null) this.#fallback.delete(name);
     else this.#fallback.set(name, value);
-    this.#try((storage) => (value === null ? storage.removeItem(this.#key(name)) : storage.setItem(this.#key(name), value)));
+    if (value === null) this.#try((storage) => storage.removeItem(this.#key(name)));
+    else this.#try((storage) => storage.setItem(this.#key(name), value));
   }
 
   #key(name) {

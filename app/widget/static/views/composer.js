@@ -25,9 +25,11 @@ export class Composer {
       keydown: (event) => this.#key(event),
     });
     this.send = h("button", { type: "submit", class: "send", "aria-label": "Ask" }, icon("send"));
-    this.stop = h("button", { type: "button", class: "send stop", "aria-label": "Stop the answer", click: () => actions.stop() }, icon("stop"));
+    const stop = { type: "button", class: "send stop", "aria-label": "Stop the answer", click: () => actions.stop() };
+    this.stop = h("button", stop, icon("stop"));
     this.counter = h("span", { class: "counter", role: "status" });
-    this.scope = h("select", { "aria-label": "Documents to ask", change: () => actions.choose(this.scope.value || null) });
+    const choose = () => actions.choose(this.scope.value || null);
+    this.scope = h("select", { "aria-label": "Documents to ask", change: choose });
     const keys = h("span", { class: "keys", id: "composer-help" }, "Enter asks, Shift+Enter starts a new line");
     const submit = (event) => {
       event.preventDefault();

@@ -9,17 +9,17 @@ export class Frame {
   #drawerOpen = false;
   #narrow = false;
 
-  /** `parts` are `{label, sidebar, composer}`; `actions` are `fresh()`, `toggleTheme()` and `toEnd()`. */
-  constructor({ label, sidebar, composer }, actions) {
+  /** `parts` are `{label, sidebar, column, composer}`; `actions` are `fresh()`, `toggleTheme()` and `toEnd()`. */
+  constructor({ label, sidebar, column, composer }, actions) {
     this.menu = button("menu", "Conversations", () => this.toggleDrawer(), { "aria-controls": "sidebar" });
     this.plus = button("plus", "New conversation", actions.fresh);
     this.theme = button("moon", "", actions.toggleTheme);
     this.sidebar = sidebar;
     this.scrim = h("div", { class: "scrim", click: () => this.closeDrawer() });
-    this.column = h("div", { class: "column" });
     // Focusable, so that the keyboard can scroll it and that opening a conversation can put the reader into it.
-    this.reading = h("section", { class: "reading", "aria-label": "Conversation", tabindex: "0" }, this.column);
-    this.jump = h("button", { type: "button", class: "jump", hidden: true, click: actions.toEnd }, icon("down"), "Latest");
+    this.reading = h("section", { class: "reading", "aria-label": "Conversation", tabindex: "0" }, column);
+    const jump = { type: "button", class: "jump", hidden: true, click: actions.toEnd };
+    this.jump = h("button", jump, icon("down"), "Latest");
     this.about = h("div", { class: "about" });
     this.live = h("div", { class: "visually-hidden", "aria-live": "polite", "aria-atomic": "true" });
     const wordmark = h("p", { class: "wordmark" }, label, h("sup", { "aria-hidden": "true" }, "1"));
@@ -77,5 +77,6 @@ export class Frame {
 }
 
 function button(drawing, name, click, attributes = {}) {
-  return h("button", { type: "button", class: `quiet ${drawing}-button`, "aria-label": name, click, ...attributes }, icon(drawing));
+  const all = { type: "button", class: `quiet ${drawing}-button`, "aria-label": name, click, ...attributes };
+  return h("button", all, icon(drawing));
 }

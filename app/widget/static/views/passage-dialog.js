@@ -7,6 +7,8 @@ import { icon } from "./icon.js";
 
 const CONTEXT_CHARS = 2_000; // shown on each side before the whole document is asked for
 
+const MISSING = "The document is no longer there; this is the passage as it was found.";
+
 export class PassageDialog {
   #loadDocument;
   #places = [];
@@ -25,7 +27,8 @@ export class PassageDialog {
     this.previous = h("button", { type: "button", click: () => this.#step(-1) }, icon("previous"), "Previous");
     this.next = h("button", { type: "button", click: () => this.#step(1) }, "Next", icon("next"));
     this.counter = h("span", { class: "counter", "aria-live": "polite" });
-    const close = h("button", { type: "button", class: "quiet", "aria-label": "Close", click: () => this.close() }, icon("close"));
+    const closing = { type: "button", class: "quiet", "aria-label": "Close", click: () => this.close() };
+    const close = h("button", closing, icon("close"));
     const heading = h("div", { class: "heading" }, this.label, this.title, this.place, this.origin);
     this.footer = h("footer", {}, this.previous, this.counter, this.next);
     this.element = h(
@@ -97,10 +100,8 @@ export class PassageDialog {
     else {
       const inside = new CodePoints(passage.text);
       const from = passage.char_start;
-      this.body.replaceChildren(
-        known?.missing ? h("p", { class: "remark" }, "The document is no longer there; this is the passage as it was found.") : "",
-        h("p", { class: "passage", dir: "auto" }, highlighted(inside, start - from, end - from)),
-      );
+      const text = h("p", { class: "passage", dir: "auto" }, highlighted(inside, start - from, end - from));
+      this.body.replaceChildren(known?.missing ? h("p", { class: "remark" }, MISSING) : "", text);
     }
     this.body.querySelector("mark")?.scrollIntoView({ block: "center" });
   }
@@ -113,7 +114,8 @@ export class PassageDialog {
       "p",
       { dir: "auto" },
       h("span", { class: "context" }, (from > 0 ? "… " : "") + points.slice(from, passage.char_start)),
-      h("span", { class: "passage" }, points.slice(passage.char_start, start), mark(points.slice(start, end)), points.slice(end, passage.char_end)),
+      h("span", { class: "passage" }, points.slice(passage.char_start, start), mark(points.slice(start, end))),
+      h("span", { class: "passage" }, points.slice(end, passage.char_end)),
       h("span", { class: "context" }, points.slice(passage.char_end, to) + (to < points.length ? " …" : "")),
     );
     const more = from > 0 || to < points.length;

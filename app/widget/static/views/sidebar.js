@@ -11,17 +11,20 @@ export class Sidebar {
   /** `actions` are `fresh()`, `open(id)` and `remove(conversation)`. */
   constructor(actions) {
     this.#actions = actions;
-    this.fresh = h("button", { type: "button", class: "fresh", click: () => actions.fresh() }, icon("plus"), "New conversation");
+    const fresh = { type: "button", class: "fresh", click: () => actions.fresh() };
+    this.fresh = h("button", fresh, icon("plus"), "New conversation");
     this.list = h("ul", { class: "conversations", click: (event) => this.#clicked(event) });
     this.empty = h("p", { class: "none" }, "Conversations will be listed here.");
-    this.element = h("nav", { class: "sidebar", id: "sidebar", "aria-label": "Conversations" }, this.fresh, this.empty, this.list);
+    const attributes = { class: "sidebar", id: "sidebar", "aria-label": "Conversations" };
+    this.element = h("nav", attributes, this.fresh, this.empty, this.list);
   }
 
   /** Show the conversations, with the open one marked. */
   update(conversations, current) {
     this.conversations = conversations;
     this.empty.hidden = conversations.length > 0;
-    morph(this.list, h("ul", {}, conversations.map((conversation) => entry(conversation, conversation.id === current))));
+    const entries = conversations.map((conversation) => entry(conversation, conversation.id === current));
+    morph(this.list, h("ul", {}, entries));
   }
 
   #clicked(event) {
@@ -33,6 +36,7 @@ export class Sidebar {
 
 function entry({ id, title, updated_at: updatedAt }, current) {
   const name = title || "Untitled";
+  const remove = { type: "button", class: "quiet remove", "data-remove": id, "aria-label": `Delete “${name}”` };
   return h(
     "li",
     { class: current ? "current" : null },
@@ -42,7 +46,7 @@ function entry({ id, title, updated_at: updatedAt }, current) {
       h("span", { class: "title", dir: "auto" }, name),
       h("time", { datetime: updatedAt }, day(new Date(updatedAt))),
     ),
-    h("button", { type: "button", class: "quiet remove", "data-remove": id, "aria-label": `Delete “${name}”` }, icon("trash")),
+    h("button", remove, icon("trash")),
   );
 }
 

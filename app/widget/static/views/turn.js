@@ -52,7 +52,8 @@ export class TurnView {
     this.#drawPause(turn.pause);
     this.#once("trouble", [turn.problem ?? answer.problem], () => this.#drawProblem(turn));
     this.#once("notes", [answer.citations, answer.passages, writing], () => this.#drawNotes(answer, writing));
-    this.#once("buttons", [writing, answer.text, answer.citations, turn.problem], () => this.#drawButtons(turn, writing));
+    const told = [writing, answer.text, answer.citations, turn.problem];
+    this.#once("buttons", told, () => this.#drawButtons(turn, writing));
   }
 
   /** Stop the clock of a turn that is no longer shown. */
@@ -162,13 +163,17 @@ function progressOf({ answer, stopping, pause }) {
   if (stopping) return "Stopping…";
   if (pause) return "";
   if (answer.passages === null) return "Searching the documents";
+  if (answer.passages.length === 0) return "Writing";
   const documents = new Set(answer.passages.map((passage) => passage.document_id)).size;
-  const count = answer.passages.length;
-  if (count === 0) return "Writing";
-  return `Reading ${count} ${count === 1 ? "passage" : "passages"} in ${documents} ${documents === 1 ? "document" : "documents"}`;
+  return `Reading ${counted(answer.passages.length, "passage")} in ${counted(documents, "document")}`;
 }
 
-function remarkOf({ answer, stopping }) {
+function counted(count, noun) {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+function remarkOf({ answer, stopping, notStopped }) {
+  if (notStopped && !isFinal(answer)) return `This could not be stopped: ${notStopped.detail}`;
   if (stopping && !isFinal(answer) && answer.text) return "Stopping…";
   if (answer.state === "cancelled") return answer.text ? "Stopped here." : "Stopped before the first word.";
   if (answer.finishReason === "length") return "The answer ends here because it reached its length limit.";
@@ -180,10 +185,14 @@ function legendOf(answer) {
   const verdicts = new Set(answer.citations.map((citation) => citation.verdict));
   const entries = [];
   if (verdicts.has("partial")) {
-    entries.push(h("span", {}, h("span", { class: "sample partial", "aria-hidden": "true" }, "1"), "supported in part"));
+    entries.push(h("span", {}, sample("partial", "1"), "supported in part"));
   }
   if (verdicts.has("unsupported")) {
-    entries.push(h("span", {}, h("span", { class: "sample unsupported", "aria-hidden": "true" }, "dotted"), NOT_FOUND));
+    entries.push(h("span", {}, sample("unsupported", "dotted"), NOT_FOUND));
   }
   return entries.length ? h("p", { class: "legend" }, entries) : null;
+}
+
+function sample(verdict, text) {
+  return h("span", { class: `sample ${verdict}`, "aria-hidden": "true" }, text);
 }

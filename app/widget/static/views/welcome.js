@@ -18,7 +18,8 @@ export function welcome({ questions, collections, ask }) {
 }
 
 function examples(questions, ask) {
-  const entries = questions.map((question) => h("li", {}, h("button", { type: "button", click: () => ask(question) }, question)));
+  const button = (question) => h("button", { type: "button", click: () => ask(question) }, question);
+  const entries = questions.map((question) => h("li", {}, button(question)));
   return h("ol", { class: "examples", "aria-label": "Example questions" }, entries);
 }
 
