@@ -41,7 +41,7 @@ _LITERAL_DIRECTIVES = {
     *("code", "code-block", "sourcecode", "console", "doctest", "testcode", "parsed-literal", "math", "literalinclude"),
     *("productionlist", "csv-table", "list-table", "highlight", "toctree"),
 }
-_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’»)\]*_`]*(?=\s)|[。！？]+[」』”’）]*")
+_SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’»)\]*_`]*+(?=\s)|[。！？]++[」』”’）]*+")
 _WHITE = re.compile(r"\s+")
 _ABBREVIATIONS = {
     *("e.g", "i.e", "cf", "vs", "al", "fig", "figs", "eq", "eqs", "sec", "ref", "refs", "no", "nos", "vol", "pp", "p"),
@@ -49,6 +49,7 @@ _ABBREVIATIONS = {
 }
 _LIKE_HEADING = re.compile(r"(?:\d[\d.]*\s+|\*\*)?\w[^|\t]*[^\W_](?:[)\"”’]|\*\*)?")
 _SHORT_LINE = 60  # characters
+_LONGEST_ABBREVIATION = 12  # characters, a bracket or quote before it included
 _TALLEST_HEADING = 4  # lines: an overline, two of title, an underline
 
 
@@ -196,7 +197,8 @@ def _is_abbreviation(text: str, start: int, end: re.Match[str]) -> bool:
     """Whether the full stop belongs to the word before it: `Fig. 3`, `J. Smith`, `1. Wash`."""
     if end[0] != ".":
         return False
-    word_start = max(text.rfind(" ", start, end.start()), text.rfind("\n", start, end.start()), start - 1) + 1
+    reach = max(start, end.start() - _LONGEST_ABBREVIATION)
+    word_start = max(text.rfind(" ", reach, end.start()), text.rfind("\n", reach, end.start()), reach - 1) + 1
     word = text[word_start : end.start()].lstrip("([\"'“‘*_")
     initial = len(word) == 1 and word.isalpha() and word.isupper()
     numbered = word.isdecimal() and len(word) < 3 and not text[start:word_start].strip()

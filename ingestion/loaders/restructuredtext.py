@@ -12,6 +12,7 @@ MEDIA_TYPE = "text/x-rst"
 
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1+\Z")
 _NOT_A_TITLE = re.compile(r"\s|>>> |\.\. |\| |[-*+] ")
+_LONGEST_TITLE = 500  # characters
 _ROLE = re.compile(r":[\w:+.-]+:`([^`]+)`")
 _TARGET = re.compile(r"\A(.+?)\s*<[^<>]*>\Z", re.DOTALL)
 _PHRASE = re.compile(r"`([^`]+)`_{0,2}")
@@ -57,11 +58,17 @@ def _title_at(lines: list[str], index: int) -> tuple[int, str]:
     first, second, third = (lines[i].rstrip() if i < len(lines) else "" for i in (index, index + 1, index + 2))
     over = _ADORNMENT.match(first)
     if over:
-        if second and first == third and not _ADORNMENT.match(second) and _covers(first, second):
+        if (
+            second
+            and len(second) <= _LONGEST_TITLE
+            and first == third
+            and not _ADORNMENT.match(second)
+            and _covers(first, second)
+        ):
             return 3, over[1] * 2
         return 1, ""
     under = _ADORNMENT.match(second)
-    if not first or not under or _NOT_A_TITLE.match(first) or not _covers(second, first):
+    if not first or len(first) > _LONGEST_TITLE or not under or _NOT_A_TITLE.match(first) or not _covers(second, first):
         return 1, ""
     before = lines[index - 1].strip() if index else ""
     if before and not before.startswith("..") and not _ADORNMENT.match(before):
