@@ -15,7 +15,7 @@ from ingestion.chunking.structure import chunk, chunker_id
 def parsed(text: str, *headings: tuple[int, str], pages: tuple[int, ...] = ()) -> ParsedDocument:
     """A document whose headings are found in its text."""
     found = [Heading(level, title, text.index(f"{'#' * level} {title}\n")) for level, title in headings]
-    return ParsedDocument(text, "T", "text/plain", tuple(found), pages)
+    return ParsedDocument(text, headings[0][1] if headings else "T", "text/plain", tuple(found), pages)
 
 
 def cut(document: ParsedDocument, max_tokens: int = 40) -> list[Chunk]:
@@ -64,19 +64,21 @@ def test_invariants(document: ParsedDocument, max_tokens: int) -> None:
 
 
 def test_sections_stay_apart_and_know_their_headings() -> None:
-    text = "# Guide\n\nIntro.\n\n## Setup\n\nInstall it.\n\n### Linux\n\nUse apt.\n\n## Use\n\nRun it.\n"
+    said = "This part says more than a few words, so that it stands alone, about the"
+    text = f"# Guide\n\n{said} guide.\n\n## Setup\n\n{said} setup.\n\n### Linux\n\n{said} Linux.\n\n"
+    text += f"## Use\n\n{said} use.\n"
     document = parsed(text, (1, "Guide"), (2, "Setup"), (3, "Linux"), (2, "Use"))
-    assert [(c.heading_path, c.text.splitlines()[-1]) for c in cut(document)] == [
-        (("Guide",), "Intro."),
-        (("Guide", "Setup"), "Install it."),
-        (("Guide", "Setup", "Linux"), "Use apt."),
-        (("Guide", "Use"), "Run it."),
+    assert [(c.heading_path, c.text.split()[-1]) for c in cut(document)] == [
+        (("Guide",), "guide."),
+        (("Guide", "Setup"), "setup."),
+        (("Guide", "Setup", "Linux"), "Linux."),
+        (("Guide", "Use"), "use."),
     ]
 
 
 def test_a_heading_without_text_goes_with_what_it_heads() -> None:
     text = "Title\n=====\n\nPart\n----\n\nText of the part.\n"
-    document = ParsedDocument(text, "T", "text/plain", (Heading(1, "Title", 0), Heading(2, "Part", 13)))
+    document = ParsedDocument(text, "Title", "text/plain", (Heading(1, "Title", 0), Heading(2, "Part", 13)))
     [only] = cut(document)
     assert only.heading_path == ("Title", "Part")
     assert only.text == text.strip()
