@@ -118,6 +118,24 @@ async def test_events_make_the_answer(modules: Reader) -> None:
     assert marks == [{"start": 0, "end": 7, "index": 1, "verdict": "supported"}]  # UTF-16, without the space
 
 
+LONG = "These words fill a line until an editor breaks it,"
+REFLOWED = [
+    (f"{LONG}\nso that\nit ends.\n\nNext", f"{LONG} so that\nit ends.\n\nNext"),
+    (f"{LONG}\n- one\n2. two\n  indented\n| cell\n# Head", None),
+    (f"# {LONG}\ntext", None),
+    (f"```\n{LONG}\ncode\n```\n{LONG}\ntext", f"```\n{LONG}\ncode\n```\n{LONG} text"),
+    ("short\nlines", None),
+    (f"{LONG}\n======\n{LONG}\r\ntext", f"{LONG}\n======\n{LONG}\r text"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), REFLOWED)
+async def test_wrapped_lines_are_joined_in_place(modules: Reader, text: str, expected: str | None) -> None:
+    body = "return ['text/markdown', 'application/pdf'].map((type) => m.reflowed(value, type));"
+    assert await modules.module("reflow", body, text) == [expected or text, text]
+    assert len(expected or text) == len(text)
+
+
 async def test_a_footnote_is_supported_when_one_of_its_sentences_is(modules: Reader) -> None:
     cited = [
         citation(0, 1, 2, "partial"),

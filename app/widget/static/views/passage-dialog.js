@@ -2,6 +2,7 @@
 
 import { CodePoints } from "../code-points.js";
 import { h } from "../dom.js";
+import { reflowed } from "../reflow.js";
 import { notePlace } from "../transcript.js";
 import { icon } from "./icon.js";
 
@@ -14,7 +15,7 @@ export class PassageDialog {
   #places = [];
   #position = 0;
   #whole = false;
-  #documents = new Map(); // by version: {text} or {missing}
+  #documents = new Map(); // by version: {points, shown} or {missing}
 
   /** `loadDocument(documentId, versionId)` fetches a document version with its `text`. */
   constructor(loadDocument) {
@@ -71,8 +72,9 @@ export class PassageDialog {
 
   async #load(passage) {
     try {
-      const { text } = await this.#loadDocument(passage.document_id, passage.version_id);
-      this.#documents.set(passage.version_id, { points: new CodePoints(text) });
+      const { text, media_type: mediaType } = await this.#loadDocument(passage.document_id, passage.version_id);
+      const shown = new CodePoints(reflowed(text, mediaType));
+      this.#documents.set(passage.version_id, { points: new CodePoints(text), shown });
     } catch (error) {
       // Not remembered when it may come back: the next opening tries again.
       if (error.status === 404) this.#documents.set(passage.version_id, { missing: true });
@@ -95,8 +97,7 @@ export class PassageDialog {
   #drawText(place) {
     const { passage, start, end, quote } = place;
     const known = this.#documents.get(passage.version_id);
-    const points = known?.points;
-    if (points && points.slice(start, end) === quote) this.#drawDocument(points, place);
+    if (known?.points?.slice(start, end) === quote) this.#drawDocument(known.shown, place);
     else {
       const inside = new CodePoints(passage.text);
       const from = passage.char_start;
