@@ -1,7 +1,8 @@
 """Chunking: nothing is lost, nothing is too long, sections stay apart, offsets are exact."""
 
 import re
-from time import perf_counter
+from itertools import pairwise
+from time import perf_counter, process_time
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 
 from app.domain.document import Chunk, Heading, ParsedDocument
 from app.providers.tokenizer import count_tokens
+from ingestion.chunking.boundaries import find_sentences
 from ingestion.chunking.structure import chunk, chunker_id
+from ingestion.loaders import markdown, restructuredtext
 
 
 def parsed(text: str, *headings: tuple[int, str], pages: tuple[int, ...] = ()) -> ParsedDocument:
@@ -22,28 +25,36 @@ def cut(document: ParsedDocument, max_tokens: int = 40) -> list[Chunk]:
     return chunk(document, max_tokens=max_tokens, count_tokens=count_tokens)
 
 
+PIECES = [
+    *("word ", "A sentence. ", "See Fig. 3 for J. Doe. ", "日本語。", "🦊", "1.2", "longlonglong" * 9, "e\u0301"),
+    *(
+        "\n",
+        "\n\n",
+        "\n \n",
+        "\t",
+        "    indented\n",
+        "# H\n",
+        "\nTitle\n=====\n",
+        "====  ====\n",
+        ".. note::\n\n",
+        "::\n\n",
+    ),
+    *("```\n", "~~~\ncode\n~~~\n", "- item\n", "1. item\n", "| a | b |\n", ".. _target:\n\n"),
+]
+
+
 @st.composite
 def documents(draw: st.DrawFn) -> ParsedDocument:
-    pieces = st.sampled_from(
-        [
-            "word ",
-            "A sentence. ",
-            "\n",
-            "\n\n",
-            "# H\n",
-            "```\n",
-            "longlonglong" * 9,
-            "日本語。",
-            "🦊",
-            "\t",
-            "- item\n",
-            "1.2",
-        ]
-    )
-    text = "".join(draw(st.lists(pieces | st.text(max_size=12), max_size=60)))
-    starts = sorted(draw(st.sets(st.integers(0, max(len(text) - 1, 0)), max_size=5)))
-    headings = tuple(Heading(draw(st.integers(1, 4)), f"h{n}", start) for n, start in enumerate(starts))
-    return ParsedDocument(text, "T", "text/plain", headings)
+    """Texts of every markup, and headings and pages that need not agree with them."""
+    text = "".join(draw(st.lists(st.sampled_from(PIECES) | st.text(max_size=12), max_size=60)))
+    found = draw(st.sampled_from([markdown.find_headings, restructuredtext.find_headings, None]))
+    if found:
+        headings = found(text)
+    else:
+        starts = sorted(draw(st.sets(st.integers(0, max(len(text) - 1, 0)), max_size=5)))
+        headings = tuple(Heading(draw(st.integers(1, 4)), f"h{n}", start) for n, start in enumerate(starts))
+    media_type = draw(st.sampled_from(["text/plain", "text/markdown", "text/x-rst", "application/pdf"]))
+    return ParsedDocument(text, "T", media_type, headings)
 
 
 @given(documents(), st.integers(8, 60))
@@ -101,6 +112,112 @@ def test_a_fenced_block_is_not_cut_at_its_blank_lines() -> None:
     code = "```python\na = 1\n\nb = 2\n\nc = 3\n```"
     chunks = cut(parsed(f"{'Before it stands a text. ' * 5}\n\n{code}\n\n{'After it comes more. ' * 5}"), 45)
     assert any(code in c.text for c in chunks)
+
+
+def markdown_document(text: str) -> ParsedDocument:
+    return markdown.MarkdownReader().parse("notes.md", text.encode())
+
+
+def rst_document(text: str) -> ParsedDocument:
+    return restructuredtext.RestructuredTextReader().parse("notes.rst", text.encode())
+
+
+def test_small_siblings_share_a_chunk_that_is_their_parents() -> None:
+    keys = "\n\n".join(f"### Key {n}\n\nDoes {n}." for n in range(4))
+    large = "### Large\n\n" + "It takes a good many words to tell what this one does. " * 6
+    chunks = cut(markdown_document(f"# Guide\n\n## Keys\n\n{keys}\n\n{large}\n"), 100)
+    assert [c.heading_path for c in chunks] == [("Guide", "Keys"), ("Guide", "Keys", "Large")]
+    assert chunks[0].text.count("###") == 4
+
+
+def test_a_document_whose_title_is_no_heading_is_named_first() -> None:
+    document = ParsedDocument("Preface.\n\nOne\n\nText.\n", "The Book", "application/pdf", (Heading(1, "One", 10),))
+    paths = [c.heading_path for c in chunk(document, max_tokens=4, count_tokens=count_tokens)]
+    assert paths[0] == ("The Book",)
+    assert paths[-1] == ("The Book", "One")
+
+
+def test_a_text_before_the_first_heading_goes_with_it_when_it_is_short() -> None:
+    [only] = cut(markdown_document("A badge.\n\n# Guide\n\nIntro.\n"))
+    assert only.heading_path == ("Guide",)
+
+
+def test_a_target_belongs_to_the_section_that_it_names() -> None:
+    assert perf_counter() - started - first < 40 * max(first, 0.05), "linear, not quadratic"
+    chunks = cut(rst_document(f"Aye\n===\n\nOne.\n\n{bee}Cee\n===\n\nThree.\n"), 30)
+    assert [c.text.splitlines()[0] for c in chunks] == ["Aye", ".. _b-target:", "Cee"]
+    assert chunks[1].heading_path == ("Bee",)
+    assert chunks[1].text.endswith(".. image:: x.png")
+
+
+def test_a_heading_is_never_the_end_of_a_chunk() -> None:
+    text = "".join(f"## Section {n}\n\n{'The words of a paragraph fill it up. ' * (n + 3)}\n\n" for n in range(12))
+    for c in cut(markdown_document(f"# Guide\n\n{text}"), 50):
+        assert not c.text.splitlines()[-1].startswith("#")
+
+
+def test_what_looks_like_a_heading_goes_with_the_paragraph_below() -> None:
+    filler = "Some text stands before it and is long enough to matter here. " * 2
+    chunks = cut(
+        ParsedDocument(f"{filler}\n\nAbstract\n\n{'We did this and that. ' * 8}\n", "T", "application/pdf"), 50
+    )
+    assert chunks[1].text.startswith("Abstract\n\nWe did")
+
+
+def test_a_table_is_cut_between_rows() -> None:
+    rows = "\n".join(f"| row {n} | a value. And more | 0.{n} |" for n in range(40))
+    chunks = cut(markdown_document(f"# T\n\n| name | text | n |\n| --- | --- | --- |\n{rows}\n"), 60)
+    assert len(chunks) > 5
+    assert all(c.text.startswith(("# T", "| ")) and c.text.endswith("|") for c in chunks)
+
+
+def test_code_is_cut_between_lines_and_at_its_blank_lines_first() -> None:
+    functions = "\n\n".join(f"    def f{n}(a, b):\n        c = a. b\n        return c. d" for n in range(12))
+    chunks = cut(rst_document(f"Code::\n\n{functions}\n\nThat is all.\n"), 60)
+    assert len(chunks) > 3
+    assert all(c.text.startswith(("def", "Code")) for c in chunks)
+
+
+def test_a_list_is_cut_between_items() -> None:
+    items = "\n".join(f"- Item {n} has. Two sentences\n  on two lines" for n in range(20))
+    chunks = cut(markdown_document(f"The items:\n\n{items}\n"), 50)
+    assert len(chunks) > 3
+    assert chunks[0].text.startswith("The items:\n\n- Item 0")
+    assert all(c.text.startswith("- Item") for c in chunks[1:])
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("See Fig. 3 by J. Smith et al. It works. Really!", ["See Fig. 3 by J. Smith et al. It works.", " Really!"]),
+        ("He said “no.” Then he left (at 3 p.m. sharp).", ["He said “no.”", " Then he left (at 3 p.m. sharp)."]),
+        ("Version 1.2 is out.\nGet it.", ["Version 1.2 is out.\n", "Get it."]),
+        ("1. Wash. 2. Dry.", ["1. Wash.", " 2.", " Dry."]),
+        ("今日は。明日は？はい。", ["今日は。", "明日は？", "はい。"]),
+        ("So on … and on. e.g. this. Done", ["So on … and on. e.g. this.", " Done"]),
+    ],
+)
+def test_sentences(text: str, sentences: list[str]) -> None:
+    cuts = [0, *find_sentences(text, 0, len(text)), len(text)]
+    assert [text[a:b] for a, b in pairwise(cuts)] == sentences
+
+
+def test_a_word_is_cut_only_when_it_is_too_long_for_a_chunk() -> None:
+    text = " ".join(f"word{n}" for n in range(200)) + " " + "0123456789abcdef" * 60 + " end"
+    chunks = cut(parsed(text), 32)
+    assert "".join(c.text for c in chunks).replace(" ", "") == text.replace(" ", "")
+    starts = {match.start() for match in re.finditer(r"\S+", text)}
+    long_word = text.index("0123456789abcdef")
+    assert all(c.char_start in starts for c in chunks if c.char_start < long_word)
+
+
+@pytest.mark.parametrize(
+    "text", ["." * 60_000, "x. " * 20_000, "a\n\n" * 15_000, "=\n" * 30_000, ">" * 60_000, "。" * 30_000]
+)
+def test_hostile_texts_take_no_longer_than_others(text: str) -> None:
+    started = process_time()
+    assert cut(parsed(text), 200)
+    assert process_time() - started < 10
 
 
 def test_pages_are_those_of_the_chunks_start() -> None:
