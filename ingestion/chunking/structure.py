@@ -31,6 +31,8 @@ def chunk(document: ParsedDocument, *, max_tokens: int, count_tokens: TokenCount
     heading. A block that does not fit is cut between its parts, sentences, lines or words, in this order of preference.
     Chunks are in order, do not overlap, and leave out nothing but white space.
     """
+    if not document.text.strip():
+        return []
     sections = Sections(document)
     pieces = _Pieces(document, sections, max_tokens, count_tokens)
     return [
@@ -98,7 +100,7 @@ class _Pieces:
         for number in range(1, len(starts)):
             offset = self._boundaries[starts[number]].offset
             bare = starts[number] - starts[number - 1] == 1
-            if sections.starts_child(offset) and (bare or (number == 1 and small[0])):
+            if sections.starts_child(offset) and (bare or (small[number - 1] and sections.follows_preamble(offset))):
                 strength = Strength.HEADING
             elif sections.starts_sibling(offset) and small[number - 1] and small[number]:
                 strength = Strength.SIBLING
@@ -147,17 +149,15 @@ class _Pieces:
             first = stop
 
     def _span(self, first: int, last: int) -> Span | None:
-        """The text of a range with its tokens; the indentation of its first line is part of it."""
+        """The text of a range without the white space around it; None when nothing is left."""
         start = self._boundaries[first].offset
-        end = self._boundaries[last].offset if last < len(self._boundaries) else len(self._text)
+        return self._trim(start, self._boundaries[last].offset if last < len(self._boundaries) else len(self._text))
+
+    def _trim(self, start: int, end: int) -> Span | None:
         text = self._text[start:end]
-        end = start + len(text.rstrip())
-        if end == start:
-            return None
-        visible = start + len(text) - len(text.lstrip())
-        line = self._text.rfind("\n", 0, visible) + 1
-        start = max(start, line) if not self._text[line:visible].strip() else visible
-        return start, end, self._count(self._text[start:end])
+        inner = text.strip()
+        start += len(text) - len(text.lstrip())
+        return (start, start + len(inner), self._count(inner)) if inner else None
 
     def _halve(self, start: int, end: int, tokens: int) -> Iterator[Span]:
         """A span, in halves when it is one piece that got too large by losing the space around it."""
@@ -165,9 +165,6 @@ class _Pieces:
             yield start, end, tokens
             return
         middle = (start + end) // 2
-        for half_start, half_end in ((start, middle), (middle, end)):
-            text = self._text[half_start:half_end]
-            if text.strip():
-                inner = half_start + len(text) - len(text.lstrip())
-                inner_end = half_start + len(text.rstrip())
-                yield from self._halve(inner, inner_end, self._count(self._text[inner:inner_end]))
+        for half in (self._trim(start, middle), self._trim(middle, end)):
+            if half:
+                yield from self._halve(*half)

@@ -26,7 +26,7 @@ class MarkdownReader(StructureReader):
         headings = find_headings(text)
         return ParsedDocument(
             text=text,
-            title=choose_title(text, headings, str(metadata.get("title", "")), name),
+            title=str(metadata.get("title") or choose_title(text, headings, "", name)),
             media_type=MEDIA_TYPE,
             headings=headings,
             metadata=metadata,
