@@ -21,6 +21,8 @@ _UNWANTED = re.compile("[\x00-\x08\x0e-\x1f\x7f\u00ad\ufeff\ufffe\uffff\ud800-\u
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _MOST_CONTROLS = 0.02  # a text has next to none; random bytes have 11 %
 _GUESS_FROM_BYTES = 65_536  # enough to know an encoding by; guessing is slow
+_SAME_CHAOS = 0.05
+# the likelier first: where two fit equally well, the earlier is taken
 _GUESSES = ["cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "koi8_r", "cp932", "euc_jp", "gb18030", "big5", "cp949"]
 
 
@@ -67,6 +69,6 @@ def _decode_guessed(data: bytes) -> str:
     best = matches.best()
     if best is None:
         raise UnsupportedFormat("The file is binary, or text in an unknown encoding; save it as UTF-8.")
-    ties = [match for match in matches if (match.chaos, match.coherence) == (best.chaos, best.coherence)]
-    western = any("cp1252" in match.could_be_from_charset for match in ties)
-    return data.decode("cp1252" if western else best.encoding, errors="replace")
+    ties = [m for m in matches if m.chaos <= best.chaos + _SAME_CHAOS and m.coherence >= best.coherence]
+    likely = {encoding for match in ties for encoding in match.could_be_from_charset}
+    return data.decode(next(filter(likely.__contains__, _GUESSES), best.encoding), errors="replace")

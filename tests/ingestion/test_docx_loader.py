@@ -1,0 +1,128 @@
+"""DOCX loader: Word's styles become headings, lists and tables; packages that are not harmless are refused."""
+
+import io
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
+
+import docx
+import pytest
+
+from app.domain.document import ParsedDocument
+from app.domain.errors import DamagedFile, EmptyFile, EncryptedFile, FileTooLarge
+from ingestion.loaders import docx as docx_loader
+from ingestion.loaders.dispatch import load
+
+
+def saved(made: object) -> bytes:
+    out = io.BytesIO()
+    made.save(out)  # type: ignore[attr-defined]
+    return out.getvalue()
+
+
+def repacked(data: bytes, **parts: bytes) -> bytes:
+    """The package with parts replaced or added; `word__document` stands for `word/document.xml`."""
+    names = {name.replace("__", "/") + ".xml": content for name, content in parts.items()}
+    out = io.BytesIO()
+    with ZipFile(io.BytesIO(data)) as package, ZipFile(out, "w", ZIP_DEFLATED) as changed:
+        for name in package.namelist():
+            changed.writestr(name, names.pop(name, None) or package.read(name))
+        for name, content in names.items():
+            changed.writestr(name, content)
+    return out.getvalue()
+
+
+def one_paragraph(text: str = "Words.") -> bytes:
+    made = docx.Document()
+    made.add_paragraph(text)
+    return saved(made)
+
+
+def read(data: bytes) -> ParsedDocument:
+    return load(Path("a.docx"), data)
+
+
+def test_styles_become_structure() -> None:
+    made = docx.Document()
+    made.add_heading("Handbook", 0)
+    made.add_heading("Oven", 1)
+    made.add_paragraph("Heat it to 220 °C.").add_run(" Wait.").bold = True
+    made.add_heading("Steam", 2)
+    made.add_paragraph("water", style="List Bullet")
+    made.add_paragraph("a tray", style="List Bullet")
+    table = made.add_table(rows=2, cols=2)
+    for cell, text in zip((c for row in table.rows for c in row.cells), ("Bread", "min", "Rye", "55"), strict=True):
+        cell.text = text
+    document = read(saved(made))
+    assert document.text == (
+        "# Handbook\n\n# Oven\n\nHeat it to 220 °C. Wait.\n\n## Steam\n\n- water\n- a tray\n\n"
+        "| Bread | min |\n| --- | --- |\n| Rye | 55 |\n"
+    )
+    assert [(h.level, h.title) for h in document.headings] == [(1, "Handbook"), (1, "Oven"), (2, "Steam")]
+    assert document.title == "Handbook"
+    assert document.page_starts == ()
+
+
+def test_the_title_is_that_of_the_properties_when_there_is_no_heading() -> None:
+    made = docx.Document()
+    made.core_properties.title = "Given title"
+    made.add_paragraph("Words.")
+    assert read(saved(made)).title == "Given title"
+
+
+def test_a_document_without_words_is_empty() -> None:
+    with pytest.raises(EmptyFile):
+        read(saved(docx.Document()))
+
+
+def test_a_truncated_document_is_damaged() -> None:
+    whole = one_paragraph()
+    for size in (100, len(whole) // 2, len(whole) - 30):
+        with pytest.raises(DamagedFile):
+            read(whole[:size])
+
+
+def test_a_flipped_byte_is_noticed() -> None:
+    data = bytearray(one_paragraph("Words. " * 2000))
+    start = data.index(b"word/document.xml") + 60
+    data[start : start + 20] = bytes(20)
+    with pytest.raises(DamagedFile):
+        read(bytes(data))
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        b"<!DOCTYPE x [<!ENTITY a 'ha'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;'>]>",
+        b"<!DOCTYPE x [<!ENTITY a SYSTEM 'file:///etc/hostname'>]>",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_entities_are_refused(declaration: bytes, encoding: str) -> None:
+    xml = declaration.decode() + "<x>&a;</x>"
+    with pytest.raises(DamagedFile, match="entities"):
+        read(repacked(one_paragraph(), word__document=xml.encode(encoding)))
+
+
+def test_a_package_that_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docx_loader, "_LARGEST_XML", 1_000_000)
+    with pytest.raises(FileTooLarge, match="split it"):
+        read(repacked(one_paragraph(), word__padding=b" " * 1_000_001))
+
+
+def test_an_encrypted_member_is_said_to_be_encrypted() -> None:
+    data = bytearray(one_paragraph())
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        position = data.find(signature)
+        while position >= 0:
+            data[position + offset] |= 1
+            position = data.find(signature, position + 4)
+    with pytest.raises(EncryptedFile):
+        read(bytes(data))
+
+
+def test_deep_tables_do_not_end_the_process() -> None:
+    namespace = "xmlns:w='http://schemas.openxmlformats.org/wordprocessingml/2006/main'"
+    opened, closed = "<w:tbl><w:tr><w:tc>", "<w:p/></w:tc></w:tr></w:tbl>"
+    xml = f"<w:document {namespace}><w:body>{opened * 3000}<w:p/>{closed * 3000}</w:body></w:document>"
+    with pytest.raises(DamagedFile):
+        read(repacked(one_paragraph(), word__document=xml.encode()))

@@ -1,0 +1,109 @@
+"""HTML loader: the content of a page as readable text, and nothing else of it."""
+
+from pathlib import Path
+
+import pytest
+
+from app.domain.document import ParsedDocument
+from app.domain.errors import DamagedFile, UnreadableFile
+from ingestion.loaders.dispatch import load
+
+
+def page(body: str, head: str = "") -> ParsedDocument:
+    document = load(Path("a.html"), f"<!doctype html><html><head>{head}</head><body>{body}</body></html>".encode())
+    for heading in document.headings:
+        assert document.text[heading.char_start :].startswith(f"{'#' * heading.level} {heading.title}\n")
+    return document
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("<p>One\n  two&nbsp;three<br>four</p>five<p>six", "One two three\nfour\n\nfive\n\nsix"),
+        ("<p>Call <code>run()</code>, <b>now</b>.</p>", "Call `run()`, now."),
+        ("<ul><li>a<li><p>b</p><p>c</p><ol start=3><li>d<li>e</ol></ul>", "- a\n- b\n  c\n  3. d\n  4. e"),
+        ("<pre class='language-python'>\ndef f():\n\n    pass\n</pre>", "```python\ndef f():\n\n    pass\n```"),
+        ("<div class='highlight-sh'><pre><span>a<br>b</span></pre></div>", "```sh\na\nb\n```"),
+        ("<pre>``` inside</pre>", "````\n``` inside\n````"),
+        ("<blockquote><p>a</p><p>b</p></blockquote>", "> a\n>\n> b"),
+        ("<dl><dt>Term<dd>Meaning</dl>", "**Term**\n\nMeaning"),
+        ("<table><tr><th>a<th>b<tr><td>1|2<td>3</table>", "| a | b |\n| --- | --- |\n| 1\\|2 | 3 |"),
+        ("<table><caption>T</caption><tr><td colspan=2>a<td>b<tr><td>1<td><ul><li>x<li>y</ul></table>",
+         "T\n\n| a |  | b |\n| --- | --- | --- |\n| 1 | x; y |  |"),
+        ("<table><tr><td><h2>Left</h2><p>One</p><td>Right</table>", "## Left\n\nOne\n\nRight"),
+        ("<p>10<sup>6</sup> in 2020<sup><a href=#n>1</a></sup>, H<sub>2</sub>O</p>", "10^6 in 2020[1], H2O"),
+        ("<my-card><div>a</div></my-card><my-word>b</my-word>", "a\n\nb"),
+        ("<p>a&shy;b&#0;c&#xFEFF;d</p>", "ab\ufffdcd"),
+        ("<h2>A <a class=headerlink href=#a>¶</a></h2>", "## A"),
+    ],
+)  # fmt: skip
+def test_markup_becomes_readable_text(html: str, text: str) -> None:
+    assert page(html).text == text + "\n"
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        "<nav>junk</nav>",
+        "<header><a href=/>junk</a></header>",
+        "<footer>junk</footer>",
+        "<aside>junk</aside>",
+        "<script>junk</script>",
+        "<style>junk</style>",
+        "<form><button>junk</button><input value=junk></form>",
+        "<div role=navigation>junk</div>",
+        "<div hidden>junk</div>",
+        "<span aria-hidden=true>junk</span>",
+        "<div style='display: none'>junk</div>",
+        "<div class='x breadcrumbs'>junk</div>",
+        "<!-- junk -->",
+    ],
+)
+def test_furniture_is_left_out_and_what_follows_it_stays(junk: str) -> None:
+    assert page(f"<p>before</p>{junk}after").text == "before\n\nafter\n"
+
+
+def test_the_main_part_of_a_page_is_taken() -> None:
+    main = "<main><header><h1>Title</h1><ul><li>link</ul><p>By me</p></header><p>Words.</p></main>"
+    assert page(f"<div>menu</div>{main}<div>more links</div>").text == "# Title\n\nBy me\n\nWords.\n"
+    assert page("<div>menu</div><article><p>Words.</p></article>").text == "Words.\n"
+
+
+def test_a_page_of_several_articles_or_with_an_empty_main_is_taken_whole() -> None:
+    assert page("<article>One</article><article>Two</article>").text == "One\n\nTwo\n"
+    assert page("<main></main><div>Words.</div>").text == "Words.\n"
+
+
+def test_the_first_top_heading_is_the_title_else_that_of_the_page() -> None:
+    assert page("<h1>Mill</h1>", "<title>Mill - Site</title>").title == "Mill"
+    assert page("<p>Words.</p>", "<title> Mill\n- Site</title>").title == "Mill - Site"
+
+
+def test_the_declared_encoding_is_used() -> None:
+    html = "<html><head><meta charset='iso-8859-1'></head><body><p>Stra\u00dfe</p></body></html>"
+    assert load(Path("a.html"), html.encode("latin-1")).text == "Straße\n"
+    html = "<?xml version='1.0' encoding='shift_jis'?><html><body><p>日本語</p></body></html>"
+    assert load(Path("a.html"), html.encode("shift_jis")).text == "日本語\n"
+
+
+def test_entities_of_a_document_type_are_not_expanded(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("the secret")
+    html = f"<!DOCTYPE html [<!ENTITY x SYSTEM '{secret.as_uri()}'>]><html><body><p>Words &x;</p></body></html>"
+    assert "the secret" not in load(Path("a.html"), html.encode()).text
+
+
+def test_nesting_beyond_reason_is_refused_and_unclosed_tags_are_not() -> None:
+    assert page("<b><font>x" * 900).text.count("x") == 900
+    assert page("<div>" * 150 + "deep").text == "deep\n"
+    with pytest.raises(DamagedFile, match="nested"):
+        page("<div>" * 5000 + "deep")
+
+
+@pytest.mark.parametrize("tag", ["<div>", "<ul><li>", "<blockquote>", "<table><tr><td>", "<x>"])
+def test_no_depth_ends_the_process(tag: str) -> None:
+    for depth in (400, 1500):
+        try:
+            assert page(tag * depth + "deep").text
+        except UnreadableFile as refusal:
+            assert "get a whole copy" in refusal.message or "nested" in refusal.message  # noqa: PT017

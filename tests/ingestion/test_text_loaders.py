@@ -1,0 +1,201 @@
+"""Text loaders: Markdown, reStructuredText and plain text keep their source; headings are found where they are."""
+
+import codecs
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.document import ParsedDocument
+from app.domain.errors import EmptyFile, UnreadableFile
+from ingestion.loaders import markdown, restructuredtext
+from ingestion.loaders.characters import clean, decode
+from ingestion.loaders.dispatch import load
+
+
+def outline(document: ParsedDocument) -> list[tuple[int, str, str]]:
+    """Level, title and the line at which each heading starts."""
+    return [(h.level, h.title, document.text[h.char_start :].split("\n", 1)[0]) for h in document.headings]
+
+
+def test_markdown_headings_are_those_that_commonmark_sees() -> None:
+    text = """\
+# The `make` *command* [here](x.html) {#make}
+
+Text
+
+Two lines
+of a title
+---
+
+```sh
+# not a heading
+```
+
+    # code
+
+> # quoted
+
+- # in a list
+
+#no-space
+
+| # | a |
+|---|---|
+
+## Last ##
+"""
+    document = load(Path("a.md"), text.encode())
+    assert outline(document) == [
+        (1, "The make command here", "# The `make` *command* [here](x.html) {#make}"),
+        (2, "Two lines of a title", "Two lines"),
+        (2, "Last", "## Last ##"),
+    ]
+    assert document.title == "The make command here"
+    assert document.text == text
+
+
+@pytest.mark.parametrize(
+    ("source", "metadata", "rest"),
+    [
+        ("---\ntitle: 'A: B'\ntags: [x]\nlist:\n  - y\n---\nText", {"title": "A: B", "tags": "[x]"}, "Text"),
+        ('+++\ntitle = "A"\n+++\n\nText', {"title": "A"}, "\nText"),
+        ("---\n\nIn between stands prose.\n\n---\nText", {}, "---\n\nIn between stands prose.\n\n---\nText"),
+        ("---\nnever: closed\n", {}, "---\nnever: closed\n"),
+        ("Text\n---\na: b\n---\n", {}, "Text\n---\na: b\n---\n"),
+    ],
+)
+def test_front_matter(source: str, metadata: dict[str, object], rest: str) -> None:
+    assert markdown.split_front_matter(source) == (metadata, rest)
+
+
+def test_rst_sections_go_by_the_order_of_their_adornments() -> None:
+    text = """\
+.. _top:
+
+=========
+The *top*
+=========
+
+Preface.
+
+``code`` and :class:`~a.b.Klass`
+--------------------------------
+
+====  ====
+a     b
+====  ====
+1     2
+====  ====
+
+----
+
+Deeper
+~~~~~~
+
+Code::
+
+    Not a title
+    -----------
+
+A paragraph
+that goes on
+------------
+
+See `this <https://example.org>`_
+---------------------------------
+
+>>> print("x")
+--------------
+"""
+    document = load(Path("a.rst"), text.encode())
+    assert outline(document) == [
+        (1, "The top", "========="),
+        (2, "code and Klass", "``code`` and :class:`~a.b.Klass`"),
+        (3, "Deeper", "Deeper"),
+        (2, "See this", "See `this <https://example.org>`_"),
+    ]
+    assert document.text == text
+
+
+def test_rst_underlines_must_be_as_wide_as_the_title() -> None:
+    assert not restructuredtext.find_headings("A longer title\n---\n")
+    assert not restructuredtext.find_headings("日本\n---\n")
+    assert restructuredtext.find_headings("日本\n----\n")
+    assert restructuredtext.find_headings("docutils only warns\n----\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "title"),
+    [
+        ("a.txt", "First line\nSecond line.\n", "First line"),
+        ("to_do.txt", "x" * 130 + "\n", "to_do"),
+        ("a.txt", "42\n", "a"),
+        ("a.md", "Words.\n\n## Only a part\n", "Only a part"),
+        ("a.md", "# " + "word " * 60, ("word " * 40).strip() + " …"),
+    ],
+)
+def test_titles(name: str, text: str, title: str) -> None:
+    assert load(Path(name), text.encode()).title == title
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Größe, Äpfel und süße Mädchen, während Köche rührten.", "cp1252"),
+        ("El niño pequeño comió mañana con la señora García.", "cp1252"),
+        ("He said “hello” — it’s fine… and left.", "cp1252"),
+        ("Zażółć gęślą jaźń, proszę państwa, to jest zadanie.", "cp1250"),
+        ("Съешь же ещё этих мягких французских булок.", "cp1251"),
+        ("Съешь же ещё этих мягких французских булок.", "koi8-r"),
+        ("吾輩は猫である。名前はまだ無い。どこで生れたか。", "shift_jis"),
+        ("中文文本的编码检测需要足够的内容才能准确识别。", "gb18030"),
+        ("안녕하세요. 이것은 한국어 문장입니다.", "cp949"),
+        ("Any text 日本 🦊", "utf-16"),
+        ("Any text 日本 🦊", "utf-32"),
+        ("Any text 日本 🦊", "utf-8-sig"),
+    ],
+)
+def test_encodings(text: str, encoding: str) -> None:
+    assert decode((text * 3).encode(encoding)) == text * 3
+
+
+def test_a_declared_encoding_is_used_where_the_bytes_allow_it() -> None:
+    japanese = "日本語の文章です"
+    assert decode(japanese.encode("iso-2022-jp"), "iso-2022-jp") == japanese
+    assert decode("müde".encode(), "latin-1") == "müde", "valid UTF-8 is UTF-8, whatever it says"
+    assert decode(b"m\xfcde", "no-such-encoding") == "müde"
+
+
+def test_characters_that_cannot_be_stored_or_seen_are_taken_out() -> None:
+    assert clean("a\0b\x07c\u00add\ufeffe\ud800f") == "abcdef"
+    assert clean("a\r\nb\rc\u2028d\x0ce") == "a\nb\nc\nd\ne"
+    assert clean("e\u0301") == "é"
+
+
+@given(st.binary(max_size=300), st.sampled_from(["a.md", "a.rst", "a.txt", "a.html", "a.xyz"]))
+def test_any_bytes_are_read_or_refused(data: bytes, name: str) -> None:
+    try:
+        document = load(Path(name), data)
+    except UnreadableFile:
+        return
+    assert document.text.strip()
+    assert document.title
+    assert "\0" not in document.text
+    document.text.encode()
+    starts = [heading.char_start for heading in document.headings]
+    assert starts == sorted(set(starts))
+    assert all(start == 0 or document.text[start - 1] == "\n" for start in starts)
+
+
+@given(st.text(alphabet="#=-~`>.|:*_ \nab", max_size=80))
+def test_markup_of_any_shape_has_headings_at_line_starts(text: str) -> None:
+    for found in (markdown.find_headings(text), restructuredtext.find_headings(text)):
+        assert all(heading.char_start == 0 or text[heading.char_start - 1] == "\n" for heading in found)
+        assert all(heading.title for heading in found)
+
+
+def test_a_byte_order_mark_alone_is_empty() -> None:
+    with pytest.raises(EmptyFile):
+        load(Path("a.txt"), codecs.BOM_UTF8 + b"\n")
