@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
-from pytest_asyncio import is_async_test
 
 from app.settings import Settings
 from ingestion.pipeline import Report
@@ -37,27 +36,38 @@ KEEPERS = (
     "Brekke, left in 1986, when the light became automatic. Nobody knows what became of the 🐈 that lived there too."
 )
 
+MUST_RUN = os.environ.get("CI") == "true"
 OpenReader = Callable[..., Awaitable[Reader]]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The browser lives as long as the session, so its tests share the session's event loop."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.browser)
-            if is_async_test(item):
-                item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+def find_chromium() -> str | None:
+    """The path of a Chromium, or None."""
+    return next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The browser lives as long as the session, so its tests share the session's event loop.
+
+    Without a Chromium only the first of them stays, to say so in one line.
+    """
+    needing = [item for item in items if HERE in item.path.parents and "chromium" in getattr(item, "fixturenames", ())]
+    for item in needing:
+        item.add_marker(pytest.mark.browser)
+        item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+    if needing and find_chromium() is None and not MUST_RUN:
+        config.hook.pytest_deselected(items=needing[1:])
+        items[:] = [item for item in items if item not in needing[1:]]
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a Chromium; without one these tests are left out, except where they must run (CI=true)."""
-    path = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    path = find_chromium()
     if path is None:
-        told = "no Chromium found, so the browser tests were left out: `apt-get install chromium` brings one"
-        if os.environ.get("CI") == "true":
+        told = "the browser tests need Chromium: `apt-get install chromium` brings it"
+        if MUST_RUN:
             pytest.fail(told)
-        pytest.skip(told)
+        pytest.skip(f"left out, {told}")
     return path
 
 
