@@ -8,6 +8,7 @@ from itertools import accumulate
 from app.domain.document import Chunk, ParsedDocument
 from app.domain.ports import TokenCounter
 from ingestion.chunking.boundaries import Boundary, Strength, find_boundaries
+from ingestion.chunking.packing import Packer
 from ingestion.chunking.sections import Sections
 
 _SMALL_SECTION = 0.2  # of a chunk; neighbours that small share one
@@ -61,9 +62,8 @@ class _Pieces:
         self._boundaries: list[Boundary] = []
         counts: list[int] = []
         found = find_boundaries(document, sections.starts)
-        for (start, strength), (end, _) in zip(
-            found, [*found[1:], Boundary(len(self._text), Strength.SECTION)], strict=True
-        ):
+        ends = [*(boundary.offset for boundary in found[1:]), len(self._text)]
+        for (start, strength), end in zip(found, ends, strict=True):
             for boundary, tokens in self._count_piece(start, end, strength):
                 self._boundaries.append(boundary)
                 counts.append(tokens)
@@ -72,7 +72,8 @@ class _Pieces:
 
     def chunks(self) -> Iterator[Span]:
         """The text's chunks without the white space around them."""
-        for first, last in self._pack(0, len(self._boundaries), Strength.SECTION):
+        strengths = [boundary.strength for boundary in self._boundaries]
+        for first, last in Packer(strengths, self._before, self._max_tokens).pack():
             yield from self._fit(first, last)
 
     def _count_piece(self, start: int, end: int, strength: Strength) -> Iterator[tuple[Boundary, int]]:
@@ -84,11 +85,9 @@ class _Pieces:
                 return
         step = max(1, min(_LONGEST_WORD, self._max_tokens // 4))  # a character has 4 tokens at most
         for word in _WORD.finditer(self._text, start, end):
-            cuts = (
-                range(word.start(), word.end(), step) if word.end() - word.start() > _LONGEST_WORD else [word.start()]
-            )
-            for cut in cuts:
-                stop = min(cut + step, word.end()) if len(cuts) > 1 else word.end()
+            length = word.end() - word.start()
+            for cut in range(word.start(), word.end(), step if length > _LONGEST_WORD else length):
+                stop = min(cut + step, word.end()) if length > _LONGEST_WORD else word.end()
                 yield Boundary(cut, strength), self._count(self._text[cut:stop])
                 strength = Strength.WORD
 
@@ -96,47 +95,16 @@ class _Pieces:
         """Weaken boundaries between sections that need each other: a bare heading and what it holds, small siblings."""
         starts = [i for i, boundary in enumerate(self._boundaries) if boundary.strength is Strength.SECTION]
         ends = [*starts[1:], len(self._boundaries)]
-        small = [self._tokens(i, j) <= _SMALL_SECTION * self._max_tokens for i, j in zip(starts, ends, strict=True)]
+        largest = _SMALL_SECTION * self._max_tokens
+        small = [self._before[end] - self._before[start] <= largest for start, end in zip(starts, ends, strict=True)]
         for number in range(1, len(starts)):
             offset = self._boundaries[starts[number]].offset
-            bare = starts[number] - starts[number - 1] == 1
-            if sections.starts_child(offset) and (bare or (small[number - 1] and sections.follows_preamble(offset))):
-                strength = Strength.HEADING
-            elif sections.starts_sibling(offset) and small[number - 1] and small[number]:
-                strength = Strength.SIBLING
-            else:
-                continue
-            self._boundaries[starts[number]] = Boundary(offset, strength)
-
-    def _tokens(self, first: int, last: int) -> int:
-        return self._before[last] - self._before[first]
-
-    def _pack(self, first: int, last: int, strength: Strength) -> Iterator[tuple[int, int]]:
-        """Ranges of pieces that fit: cut at boundaries of `strength`, inside what is still too large at weaker ones."""
-        if first == last:
-            return
-        if self._tokens(first, last) <= self._max_tokens and strength < Strength.SECTION:
-            yield first, last
-            return
-        cuts = [i for i in range(first + 1, last) if self._boundaries[i].strength >= strength]
-        filling: tuple[int, int] | None = None
-        for start, end in zip([first, *cuts], [*cuts, last], strict=True):
-            fits = self._tokens(start, end) <= self._max_tokens or strength is Strength.WORD
-            parts = [(start, end)] if fits else self._pack(start, end, Strength(strength - 1))
-            for number, part in enumerate(parts):
-                # what has to be cut anyway begins its own chunk, rather than leave its beginning in a full one
-                fillable = self._max_tokens if fits or number else self._max_tokens // 2
-                if filling and strength < Strength.SECTION and self._takes(filling, part, fillable):
-                    filling = filling[0], part[1]
-                    continue
-                if filling:
-                    yield filling
-                filling = part
-        if filling:
-            yield filling
-
-    def _takes(self, filling: tuple[int, int], part: tuple[int, int], fillable: int) -> bool:
-        return self._tokens(*filling) <= fillable and self._tokens(filling[0], part[1]) <= self._max_tokens
+            only_a_heading = starts[number] - starts[number - 1] == 1
+            holds = small[number - 1] if sections.follows_preamble(offset) else only_a_heading
+            if holds and sections.starts_child(offset):
+                self._boundaries[starts[number]] = Boundary(offset, Strength.HEADING)
+            elif small[number - 1] and small[number] and sections.starts_sibling(offset):
+                self._boundaries[starts[number]] = Boundary(offset, Strength.SIBLING)
 
     def _fit(self, first: int, last: int) -> Iterator[Span]:
         """The span of a range, cut once more where its pieces together have more tokens than one by one."""

@@ -178,6 +178,17 @@ def test_code_is_cut_between_lines_and_at_its_blank_lines_first() -> None:
     assert all(c.text.startswith(("def", "Code")) for c in chunks)
 
 
+def test_directives_of_code_are_cut_between_lines_and_those_of_prose_between_sentences() -> None:
+    code = ".. code-block:: python\n\n" + "".join(f"    value{n} = 1. if n else 2. or None\n" for n in range(20))
+    chunks = cut(rst_document(f"{code}\n.. note::\n\n    {'It is said. ' * 40}\n"), 50)
+    assert all(c.text.startswith(("value", ".. code-block")) for c in chunks if "value" in c.text)
+    assert all(c.text.endswith(("None", "said.")) for c in chunks)
+
+
+def test_an_empty_document_has_no_chunks() -> None:
+    assert cut(parsed("")) == cut(parsed(" \n")) == []
+
+
 def test_a_list_is_cut_between_items() -> None:
     items = "\n".join(f"- Item {n} has. Two sentences\n  on two lines" for n in range(20))
     chunks = cut(markdown_document(f"The items:\n\n{items}\n"), 50)

@@ -69,6 +69,18 @@ def test_the_title_is_that_of_the_properties_when_there_is_no_heading() -> None:
     assert read(saved(made)).title == "Given title"
 
 
+def test_footnotes_follow_the_text_without_links_back() -> None:
+    w = "xmlns:w='http://schemas.openxmlformats.org/wordprocessingml/2006/main'"
+    body = "<w:p><w:r><w:t>In 1920</w:t></w:r><w:r><w:footnoteReference w:id='2'/></w:r></w:p>"
+    note = "<w:footnote w:id='2'><w:p><w:r><w:t>See the register.</w:t></w:r></w:p></w:footnote>"
+    package = repacked(
+        one_paragraph(),
+        word__document=f"<w:document {w}><w:body>{body}</w:body></w:document>".encode(),
+        word__footnotes=f"<w:footnotes {w}>{note}</w:footnotes>".encode(),
+    )
+    assert read(package).text == "In 1920[1]\n\n1. See the register.\n"
+
+
 def test_a_document_without_words_is_empty() -> None:
     with pytest.raises(EmptyFile):
         read(saved(docx.Document()))
