@@ -82,7 +82,8 @@ async def test_one_of_several_collections_can_be_chosen(fake: FakeServer, visit:
 async def test_the_widget_lives_in_another_site_s_page(fake: FakeServer, visit: OpenReader) -> None:
     with serving(FakeServer()) as elsewhere:
         reader = await visit(elsewhere.url, f"/embed?from={fake.url}")
-        await expect(reader.page.get_by_text("Help")).to_have_css("text-transform", "none")
+        for name, value in {"text-transform": "none", "text-align": "start", "color": "rgb(33, 29, 24)"}.items():
+            await expect(reader.page.get_by_text("Help")).to_have_css(name, value)
         await expect(reader.button("Ask")).not_to_have_css("background-color", "rgb(0, 255, 0)")
         await expect(reader.page.get_by_role("navigation")).to_be_hidden()  # narrow by its own width
         await reader.button("Two?").click()
