@@ -41,10 +41,6 @@ class Sections:
         index = self._index(offset)
         return index > 1 and self._paths[index][:-1] == self._paths[index - 1][:-1]
 
-    def follows_preamble(self, offset: int) -> bool:
-        """Whether the section starting at `offset` is the first with a heading."""
-        return self._index(offset) == 1
-
     def _index(self, offset: int) -> int:
         return bisect_right(self.starts, offset) - 1
 

@@ -28,9 +28,9 @@ def chunker_id(max_tokens: int) -> str:
 def chunk(document: ParsedDocument, *, max_tokens: int, count_tokens: TokenCounter) -> list[Chunk]:
     """Cut a document into chunks of at most `max_tokens` tokens (a single character may have more).
 
-    A chunk does not cross from one section into another, unless both are small siblings or the first is a bare
-    heading. A block that does not fit is cut between its parts, sentences, lines or words, in this order of preference.
-    Chunks are in order, do not overlap, and leave out nothing but white space.
+    A chunk does not cross from one section into another, unless both are small siblings, or the first is small (a bare
+    heading, say) and holds the second. A block that does not fit is cut between its parts, sentences, lines or words,
+    in this order of preference. Chunks are in order, do not overlap, and leave out nothing but white space.
     """
     if not document.text.strip():
         return []
@@ -92,19 +92,19 @@ class _Pieces:
                 strength = Strength.WORD
 
     def _join_small_sections(self, sections: Sections) -> None:
-        """Weaken boundaries between sections that need each other: a bare heading and what it holds, small siblings."""
+        """Weaken boundaries between sections that need each other: a small one and what it holds, small siblings."""
         starts = [i for i, boundary in enumerate(self._boundaries) if boundary.strength is Strength.SECTION]
         ends = [*starts[1:], len(self._boundaries)]
         largest = _SMALL_SECTION * self._max_tokens
         small = [self._before[end] - self._before[start] <= largest for start, end in zip(starts, ends, strict=True)]
         for number in range(1, len(starts)):
-            offset = self._boundaries[starts[number]].offset
-            only_a_heading = starts[number] - starts[number - 1] == 1
-            holds = small[number - 1] if sections.follows_preamble(offset) else only_a_heading
-            if holds and sections.starts_child(offset):
-                self._boundaries[starts[number]] = Boundary(offset, Strength.HEADING)
-            elif small[number - 1] and small[number] and sections.starts_sibling(offset):
-                self._boundaries[starts[number]] = Boundary(offset, Strength.SIBLING)
+            above, start = starts[number - 1], starts[number]
+            offset = self._boundaries[start].offset
+            bare = all(boundary.strength is not Strength.HEADING for boundary in self._boundaries[above + 1 : start])
+            if sections.starts_child(offset) and (small[number - 1] or (bare and number > 1)):
+                self._boundaries[start] = Boundary(offset, Strength.HEADING)
+            elif sections.starts_sibling(offset) and small[number - 1] and small[number]:
+                self._boundaries[start] = Boundary(offset, Strength.SIBLING)
 
     def _fit(self, first: int, last: int) -> Iterator[Span]:
         """The span of a range, cut once more where its pieces together have more tokens than one by one."""
