@@ -4,7 +4,9 @@ import asyncio
 import os
 import subprocess
 import sys
-from contextlib import aclosing
+import threading
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager, nullcontext
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,6 +56,7 @@ cli = typer.Typer(
 )
 err = Console(stderr=True)
 HANDBOOK = "handbook"
+_HANDBOOK_AFTER_S = 30
 
 DataDir = Annotated[Path | None, typer.Option(help="Where the embedded services keep their data.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -70,17 +73,12 @@ def up(
     """Start everything on this machine: PostgreSQL, Valkey, the models, the page."""
     settings = load_settings(data_dir=data_dir, host=host, port=port)
     configure_logging(level=settings.log_level, json=settings.log_format == "json")
-    with listening(settings) as listener, connected(settings, share=False, on_progress=_say) as ready:
-        corpus = _start_ingesting(ready, settings.handbook_dir) if handbook else None
-        try:
-            if corpus is not None and not asyncio.run(_has_documents(ready)):
-                _say("ingesting the handbook, so that there is something to ask about")
-                corpus.wait()
-            run_server(ready, listener, on_started=lambda url: _announce(settings, url))
-        finally:
-            if corpus is not None:
-                corpus.terminate()
-                corpus.wait()
+    with (
+        listening(settings) as listener,
+        connected(settings, share=False, on_progress=_say) as ready,
+        _handbook(ready) if handbook else nullcontext(),
+    ):
+        run_server(ready, listener, on_started=lambda url: _announce(settings, url))
 
 
 @cli.command()
@@ -236,13 +234,37 @@ def _place(passage: Passage) -> str:
     return " › ".join((passage.title, *headings)) + (f", page {passage.page}" if passage.page else "")
 
 
-def _start_ingesting(settings: Settings, folder: Path) -> subprocess.Popen[bytes]:
-    """Ingest a folder's chapters in a process of its own: the server stays small and answers meanwhile."""
+@contextmanager
+def _handbook(settings: Settings) -> Iterator[None]:
+    """The handbook as a corpus: ingested before anything else when there are no documents, brought up to date later.
+
+    In a process of its own, so that the server stays small; and not while it starts, when the first question wants the
+    processor.
+    """
+    if not asyncio.run(_has_documents(settings)):
+        _say("ingesting the handbook, so that there is something to ask about")
+        _start_ingesting(settings).wait()
+        yield
+        return
+    running: list[subprocess.Popen[bytes]] = []
+    timer = threading.Timer(_HANDBOOK_AFTER_S, lambda: running.append(_start_ingesting(settings)))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        for process in running:
+            process.terminate()
+            process.wait()
+
+
+def _start_ingesting(settings: Settings) -> subprocess.Popen[bytes]:
     environment = os.environ | {
         "DATABASE_URL": _database_url(settings),
         "REDIS_URL": settings.redis_url.get_secret_value() if settings.redis_url else "",
     }
-    chapters = [str(path) for path in sorted(folder.glob("*.md"))]
+    chapters = [str(path) for path in sorted(settings.handbook_dir.glob("*.md"))]
     command = [sys.executable, "-m", "app.cli", "ingest", *chapters, "--collection", HANDBOOK, "--json"]
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
 

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
+from dotenv import load_dotenv
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -29,7 +30,6 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="FOOTNOTE_",
-        env_file=".env",
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -83,8 +83,13 @@ class Settings(BaseSettings):
     chat_threads: int = Field(
         default_factory=lambda: max(1, (os.cpu_count() or 2) // 2),
         ge=1,
-        description="Threads of a model that runs on this machine; by default half the cores, because its threads wait "
-        "for each other, and sharing their cores with others slows them down many times over.",
+        description="Threads with which a model on this machine writes; by default half the cores, because they wait "
+        "for each other at every token, and sharing their cores with others slows them down many times over.",
+    )
+    chat_prompt_threads: int = Field(
+        default_factory=lambda: os.cpu_count() or 2,
+        ge=1,
+        description="Threads with which a model on this machine reads its prompt; by default all cores.",
     )
     scripted_tokens_per_s: float = Field(50, gt=0, description="Speed of the `scripted` model.")
     embedder: str = Field("local", description="`local` or `openai:NAME`.")
@@ -151,7 +156,11 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Read the environment (and `.env`); `overrides` that are not None win. Raises ConfigurationError with names."""
+    """Read the environment (and `.env`); `overrides` that are not None win. Raises ConfigurationError with names.
+
+    What `.env` names joins the environment, where the providers' packages look for their keys; what is set there stays.
+    """
+    load_dotenv(".env")
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:

@@ -60,6 +60,7 @@ def _packaged(settings: Settings) -> LocalChatModel:
         name="local:SmolLM2-135M-Instruct",
         context_tokens=settings.chat_context_tokens or _PACKAGED_CONTEXT,
         threads=settings.chat_threads,
+        prompt_threads=settings.chat_prompt_threads,
         small=True,
     )
 
@@ -72,6 +73,7 @@ def _gguf(path: Path, settings: Settings) -> LocalChatModel:
         name=f"gguf:{path.name}",
         context_tokens=settings.chat_context_tokens or _GGUF_CONTEXT,
         threads=settings.chat_threads,
+        prompt_threads=settings.chat_prompt_threads,
     )
 
 

