@@ -20,6 +20,7 @@ from app.storage.conversations import ConversationStore
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.generations import active_generation, require_embedder
+from app.storage.passages import SearchOptions
 from app.storage.run_log import RunLog
 from app.storage.runs import RunStore
 from app.storage.schema import require_current
@@ -85,9 +86,17 @@ def make_retrieval(settings: Settings, database: Database, embedder: Embedder) -
     return Retrieval(
         database,
         embedder,
-        text_search_config=settings.text_search_config,
-        candidates_per_leg=settings.candidates_per_leg,
-        rrf_k=settings.rrf_k,
+        SearchOptions(
+            fusion=settings.fusion,
+            dense_weight=settings.fusion_dense_weight,
+            rrf_k=settings.rrf_k,
+            dense_candidates=settings.candidates_per_leg,
+            lexical_candidates=settings.candidates_per_leg,
+            k1=settings.bm25_k1,
+            b=settings.bm25_b,
+            exact_rows=settings.exact_scan_rows,
+            ef_search=settings.hnsw_ef_search,
+        ),
     )
 
 

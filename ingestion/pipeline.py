@@ -23,7 +23,7 @@ from ingestion.loaders.dispatch import load
 
 log = structlog.get_logger()
 
-PARSER = b"2\n"  # part of the content hash: raised when loaders or chunks change, so that files are taken anew
+PARSER = b"3\n"  # part of the content hash: raised when loaders or chunks change, so that files are taken anew
 QUEUE = 16  # documents parsed ahead of the embedder
 EMBED_CHUNKS = 128  # documents are gathered until they have this many chunks, then embedded together
 

@@ -9,7 +9,8 @@ from uuid import UUID
 class Chunk:
     """A piece of a parsed document as written to the index: `text == document.text[char_start:char_end]`.
 
-    Offsets are code points; `token_count` counts cl100k_base tokens; `page` is 1-based where the format has pages.
+    Offsets are code points; `token_count` counts cl100k_base tokens; `page` is 1-based where the format has pages;
+    `space_after` is the white space up to the next chunk.
     """
 
     ordinal: int
@@ -19,6 +20,7 @@ class Chunk:
     page: int | None
     token_count: int
     text: str
+    space_after: str = ""
 
     @property
     def embedding_text(self) -> str:

@@ -32,7 +32,7 @@ def pack(passages: Sequence[Passage], *, budget_tokens: int, count_tokens: Token
 
 
 def merge_neighbours(passages: Sequence[Passage]) -> list[Passage]:
-    """Passages of one document version that touch or overlap as one, at the rank of the best among them.
+    """Passages of one document version that follow each other or overlap as one, at the rank of the best among them.
 
     The merged passage has the id and metadata of the best, the page of the first, the headings that all share. Passages
     with a gap between them stay apart: what stands in the gap is not known here, and `text` must be the version's own.
@@ -57,7 +57,7 @@ def format_passages(passages: Sequence[Passage]) -> str:
 
 
 def _touch(before: Passage, after: Passage) -> bool:
-    return before.version_id == after.version_id and after.char_start <= before.char_end
+    return before.version_id == after.version_id and after.char_start <= before.char_end + len(before.space_after)
 
 
 def _joined(before: Passage, after: Passage, *, best: Passage) -> Passage:
@@ -70,7 +70,9 @@ def _joined(before: Passage, after: Passage, *, best: Passage) -> Passage:
         page=before.page,
         char_start=before.char_start,
         char_end=max(before.char_end, after.char_end),
-        text=before.text + after.text[max(0, before.char_end - after.char_start) :],
+        text=(before.text + before.space_after)[: max(after.char_start, before.char_end) - before.char_start]
+        + after.text[max(0, before.char_end - after.char_start) :],
+        space_after=after.space_after if after.char_end >= before.char_end else before.space_after,
         score=max(before.score, after.score),
         similarity=max(similarities, default=None),
     )

@@ -1,9 +1,11 @@
 """Retrieval: the passages that may answer a question."""
 
-import asyncio
+import re
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
+
+import numpy as np
 
 from app.domain.errors import CollectionNotFound, InvalidInput
 from app.domain.index import IndexGeneration
@@ -13,14 +15,19 @@ from app.domain.principal import Principal
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.generations import active_generation
-from app.storage.passages import PassageIndex, PassageQuery
+from app.storage.passages import PassageIndex, PassageQuery, SearchOptions
+from app.storage.routing import Router
 
+_QUOTED = re.compile(r'["“„«]([^"“”„«»]+)["”“»]')
 GENERATION_CACHE_S = 1.0  # a retired generation stays readable much longer than this
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """What to search: `collection` None means every collection; `filter` is metadata that must be there."""
+    """What to search: `collection` None means every collection; `filter` is metadata that must be there.
+
+    Words in quotes must stand in a passage as they are written there, inflection aside.
+    """
 
     query: str
     k: int
@@ -32,21 +39,12 @@ class SearchRequest:
 class Retrieval:
     """Embeds the question and searches the active index generation."""
 
-    def __init__(
-        self,
-        database: Database,
-        embedder: Embedder,
-        *,
-        text_search_config: str,
-        candidates_per_leg: int,
-        rrf_k: int,
-    ) -> None:
+    def __init__(self, database: Database, embedder: Embedder, options: SearchOptions) -> None:
         self._database = database
-        self._index = PassageIndex(database, text_search_config=text_search_config)
+        self._index = PassageIndex(database, options)
+        self._router = Router(database, exact_rows=options.exact_rows)
         self._documents = DocumentStore(database)
         self._embedder = embedder
-        self._candidates = candidates_per_leg
-        self._rrf_k = rrf_k
         self._generation: tuple[float, IndexGeneration] | None = None
 
     async def search(self, principal: Principal, request: SearchRequest) -> list[Passage]:
@@ -56,23 +54,24 @@ class Retrieval:
         """
         if not request.query.strip():
             raise InvalidInput("The query is empty.")
-        vector, generation = await asyncio.gather(self._embedder.embed_query(request.query), self.generation())
+        generation = await self.generation()
         passages: list[Passage] = []
         if generation is not None:
-            query = PassageQuery(
-                text=request.query.replace("\x00", " "),
-                vector=vector[0],
-                collection=request.collection,
-                k=request.k,
-                candidates=max(self._candidates, request.k),
-                rrf_k=self._rrf_k,
-                leg=request.leg,
-                metadata=request.filter,
-            )
-            passages = await self._index.search(principal.workspace_id, generation, query)
+            query = await self._query(request, generation)
+            route = await self._router.route(principal.workspace_id, generation, query)
+            passages = await self._index.search(principal.workspace_id, generation, query, route)
         if not passages and request.collection is not None:
             await self.require_collection(principal, request.collection)
         return passages
+
+    async def _query(self, request: SearchRequest, generation: IndexGeneration) -> PassageQuery:
+        text = request.query.replace("\x00", " ")
+        phrases = tuple(phrase for phrase in _QUOTED.findall(text) if phrase.strip())
+        if request.leg == "lexical":
+            vector = np.zeros(generation.dimensions, np.float32)
+        else:
+            vector = (await self._embedder.embed_query(_QUOTED.sub(r"\1", text)))[0]
+        return PassageQuery(text, vector, request.collection, request.k, request.leg, phrases)
 
     async def require_collection(self, principal: Principal, name: str) -> None:
         """Raise CollectionNotFound when the workspace has none of that name."""

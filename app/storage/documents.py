@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 from pgvector import HalfVector
+from psycopg.types.json import Jsonb
 from sqlalchemy import func, select
 
 from app.domain.document import Chunk, CollectionSummary, DocumentSummary, DocumentText, ParsedDocument
@@ -15,6 +16,7 @@ from app.domain.index import IndexGeneration
 from app.domain.ports import Vectors
 from app.storage import models as m
 from app.storage.engine import Database, WorkspaceConnection
+from app.storage.lexemes import index_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +150,8 @@ class DocumentStore:
             ids = await _copy_chunks(
                 connection, (workspace_id, collection_id, document_id, version_id), generation, new
             )
-            await _copy_vectors(connection, ids, collection_id, generation, new.vectors)
-            await connection.execute(_LEXEMES, {"version": version_id, "generation": generation.id})
+            await _copy_vectors(connection, ids, collection_id, generation, new)
+            await index_words(connection, generation.id, generation.chunker, [version_id])
         return document_id
 
 
@@ -163,17 +165,6 @@ class NewVersion:
     chunks: Sequence[Chunk]
     vectors: Vectors
     text_search_config: str
-
-
-# The heading path is indexed as words too, with a higher weight.
-_LEXEMES = """
-INSERT INTO chunk_lexeme (chunk_id, generation_id, collection_id, tsv)
-SELECT c.id, %(generation)s, c.collection_id,
-    setweight(to_tsvector(v.text_search_config, array_to_string(c.heading_path, ' ')), 'A')
-    || to_tsvector(v.text_search_config, c.text)
-FROM chunk c JOIN document_version v ON v.id = c.document_version_id
-WHERE v.id = %(version)s
-"""
 
 
 async def _upsert_document(
@@ -232,9 +223,9 @@ async def _insert_version(
 _STAGING = "CREATE TEMP TABLE IF NOT EXISTS chunk_staging (LIKE chunk INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
 _CHUNK_COLUMNS = (
     "id, workspace_id, collection_id, document_id, document_version_id, chunker, ordinal, heading_path, "
-    "char_start, char_end, page, token_count, text"
+    "char_start, char_end, page, token_count, text, space_after"
 )
-_CHUNK_TYPES = (*["uuid"] * 5, "text", "int4", "text[]", "int4", "int4", "int4", "int4", "text")
+_CHUNK_TYPES = (*["uuid"] * 5, "text", "int4", "text[]", "int4", "int4", "int4", "int4", "text", "text")
 
 
 async def _copy_chunks(
@@ -247,7 +238,7 @@ async def _copy_chunks(
         copy.set_types(_CHUNK_TYPES)
         for chunk_id, c in zip(ids, new.chunks, strict=True):
             row: tuple[Any, ...] = (chunk_id, *owner, generation.chunker, c.ordinal, list(c.heading_path))
-            await copy.write_row((*row, c.char_start, c.char_end, c.page, c.token_count, c.text))
+            await copy.write_row((*row, c.char_start, c.char_end, c.page, c.token_count, c.text, c.space_after))
     await connection.execute(f"INSERT INTO chunk ({_CHUNK_COLUMNS}) SELECT {_CHUNK_COLUMNS} FROM chunk_staging")  # noqa: S608 - constants
     return ids
 
@@ -257,11 +248,12 @@ async def _copy_vectors(
     ids: Sequence[UUID],
     collection_id: UUID,
     generation: IndexGeneration,
-    vectors: Vectors,
+    new: NewVersion,
 ) -> None:
+    metadata = Jsonb(new.document.metadata)
     async with connection.cursor().copy(
-        "COPY chunk_embedding (chunk_id, generation_id, collection_id, embedding) FROM STDIN (FORMAT binary)"
+        "COPY chunk_embedding (chunk_id, generation_id, collection_id, embedding, metadata) FROM STDIN (FORMAT binary)"
     ) as copy:
-        copy.set_types(["uuid", "int4", "uuid", "halfvec"])
-        for chunk_id, vector in zip(ids, vectors, strict=True):
-            await copy.write_row((chunk_id, generation.id, collection_id, HalfVector(vector)))
+        copy.set_types(["uuid", "int4", "uuid", "halfvec", "jsonb"])
+        for chunk_id, vector in zip(ids, new.vectors, strict=True):
+            await copy.write_row((chunk_id, generation.id, collection_id, HalfVector(vector), metadata))

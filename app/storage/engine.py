@@ -1,7 +1,8 @@
 """Database: connections to PostgreSQL, each bound to one workspace."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -16,6 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from app.domain.errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
 
 CONNECT_TIMEOUT_S = 5
+IDLE_CHECK_S = 0.5
+_WORKSPACE = "footnote.workspace_id"
 _SET_WORKSPACE = text("SELECT set_config('footnote.workspace_id', :workspace_id, true)")
 
 
@@ -28,16 +31,22 @@ def libpq_url(url: str) -> str:
 
 
 class WorkspaceConnection(psycopg.AsyncConnection[Any]):
-    """A pooled connection that remembers which workspace its session is set to, which saves a round trip a query."""
+    """A pooled connection that remembers how its session is set, which saves a round trip a query."""
 
-    workspace_id: UUID | None = None
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.used_at = monotonic()
+        self._set: dict[str, str] = {}
 
-    async def enter(self, workspace_id: UUID) -> None:
-        """Set the session's workspace for row-level security; nothing is sent when it is set already."""
-        if self.workspace_id != workspace_id:
-            await self.execute("SELECT set_config('footnote.workspace_id', %s, false)", (str(workspace_id),))
-            await self.commit()
-            self.workspace_id = workspace_id
+    async def tune(self, settings: Mapping[str, str]) -> None:
+        """Set what the session is not set to yet; nothing is sent when it is."""
+        changed = {name: value for name, value in settings.items() if self._set.get(name) != value}
+        if changed:
+            calls = sql.SQL(", ").join(
+                sql.SQL("set_config({}, {}, false)").format(name, value) for name, value in changed.items()
+            )
+            await self.execute(sql.SQL("SELECT ") + calls)
+            self._set |= changed
 
 
 class Database:
@@ -46,7 +55,12 @@ class Database:
     Every failure to reach the server surfaces as DatabaseUnavailable; both pools recover by themselves.
     """
 
-    HNSW: ClassVar[dict[str, str]] = {"hnsw.ef_search": "100", "hnsw.iterative_scan": "strict_order"}
+    # The hot query is planned once per connection; compiling it would cost more than it takes.
+    SESSION: ClassVar[dict[str, str]] = {
+        "hnsw.iterative_scan": "strict_order",
+        "plan_cache_mode": "force_generic_plan",
+        "jit": "off",
+    }
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
         """Nothing is opened yet; see `open`."""
@@ -68,22 +82,18 @@ class Database:
             open=False,
             timeout=CONNECT_TIMEOUT_S,
             configure=self._configure,
-            check=AsyncConnectionPool.check_connection,
-            kwargs={"connect_timeout": CONNECT_TIMEOUT_S},
+            check=_check,
+            kwargs={"connect_timeout": CONNECT_TIMEOUT_S, "autocommit": True},
         )
 
     async def _configure(self, connection: WorkspaceConnection) -> None:
-        for name, value in self.HNSW.items():
-            await connection.execute(
-                sql.SQL("SET {} = {}").format(sql.Identifier(*name.split(".")), sql.Literal(value))
-            )
+        await connection.tune(self.SESSION)
         try:
             await register_vector_async(connection)
         except psycopg.ProgrammingError as error:
             raise SchemaOutdated(
                 "The extension pgvector is not installed in the database; run `footnote migrate`."
             ) from error
-        await connection.commit()
 
     async def open(self) -> None:
         """Open the pools; connections are made when first needed."""
@@ -105,10 +115,21 @@ class Database:
     @asynccontextmanager
     async def connection(self, workspace_id: UUID) -> AsyncIterator[WorkspaceConnection]:
         """A psycopg connection in one workspace, in a transaction that commits at the end."""
+        async with self.reading(workspace_id) as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def reading(
+        self, workspace_id: UUID, settings: Mapping[str, str] | None = None
+    ) -> AsyncIterator[WorkspaceConnection]:
+        """A psycopg connection in one workspace, each statement by itself, with PostgreSQL's `settings` in force."""
         with unavailable():
             async with self._pool.connection() as connection:
-                await connection.enter(workspace_id)
-                yield connection
+                try:
+                    await connection.tune({_WORKSPACE: str(workspace_id), **(settings or {})})
+                    yield connection
+                finally:
+                    connection.used_at = monotonic()
 
     async def describe(self) -> tuple[str, str, bool]:
         """The server's version, pgvector's, and whether the role is one that row-level security does not bind."""
@@ -122,6 +143,12 @@ class Database:
         with unavailable():
             async with self.engine.connect() as connection:
                 await connection.execute(text("SELECT 1"))
+
+
+async def _check(connection: WorkspaceConnection) -> None:
+    """Ask a connection that was idle whether its server is still there; a busy one would have told."""
+    if monotonic() - connection.used_at > IDLE_CHECK_S:
+        await AsyncConnectionPool.check_connection(connection)
 
 
 _DESCRIBE = text("""

@@ -20,6 +20,9 @@ _HNSW = """
 CREATE INDEX {name} ON chunk_embedding USING hnsw ((embedding::halfvec({dimensions})) halfvec_cosine_ops)
 WHERE generation_id = {id}
 """
+_LEXICAL = """
+CREATE INDEX {name} ON chunk_lexeme USING gin (terms) WITH (fastupdate = off) WHERE generation_id = {id}
+"""
 
 
 async def active_generation(database: Database) -> IndexGeneration | None:
@@ -41,6 +44,9 @@ async def ensure_generation(database: Database, *, embedder: str, dimensions: in
                 sql.SQL(_HNSW).format(
                     name=sql.Identifier(f"hnsw_{made[0]}"), dimensions=sql.Literal(dimensions), id=sql.Literal(made[0])
                 )
+            )
+            await connection.execute(
+                sql.SQL(_LEXICAL).format(name=sql.Identifier(f"lexical_{made[0]}"), id=sql.Literal(made[0]))
             )
     generation = await active_generation(database)
     assert generation is not None  # noqa: S101 - made above or by another process, and only ever replaced

@@ -11,10 +11,22 @@ from typing import Any
 from uuid import UUID
 
 import uuid_utils.compat
-from pgvector.sqlalchemy import HALFVEC
-from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, MetaData, Text, UniqueConstraint, func
+from pgvector.sqlalchemy import HALFVEC, SPARSEVEC
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    func,
+)
 from sqlalchemy import text as literal
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REGCONFIG, TIMESTAMP, TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REGCONFIG, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -114,7 +126,10 @@ class DocumentVersion(Base):
 
 
 class Chunk(Base):
-    """A piece of a version: `text` is the version's text from `char_start` to `char_end` (code points)."""
+    """A piece of a version: `text` is the version's text from `char_start` to `char_end` (code points).
+
+    `space_after` is the white space between it and the next chunk, so that neighbours can be joined as they stood.
+    """
 
     __tablename__ = "chunk"
     __table_args__ = (
@@ -135,6 +150,7 @@ class Chunk(Base):
     page: Mapped[int | None]
     token_count: Mapped[int]
     text: Mapped[str]
+    space_after: Mapped[str] = mapped_column(server_default="")
     meta: Mapped[dict[str, Any]] = mapped_column("metadata", server_default=literal("'{}'"))
 
 
@@ -159,25 +175,55 @@ class ChunkEmbedding(Base):
     """The vector of (chunk, generation); narrow, inline (STORAGE PLAIN), so that exact scans stay cheap."""
 
     __tablename__ = "chunk_embedding"
-    __table_args__ = (Index(None, "collection_id", "generation_id"),)
-    chunk_id: Mapped[UUID] = mapped_column(ForeignKey("chunk.id", ondelete="CASCADE"), primary_key=True)
-    generation_id: Mapped[int] = mapped_column(ForeignKey("index_generation.id", ondelete="CASCADE"), primary_key=True)
-    collection_id: Mapped[UUID]
-    embedding: Mapped[Any] = mapped_column(HALFVEC, nullable=False)
-
-
-class ChunkLexeme(Base):
-    """The words of (chunk, generation)."""
-
-    __tablename__ = "chunk_lexeme"
     __table_args__ = (
         Index(None, "collection_id", "generation_id"),
-        Index(None, "tsv", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
+        Index(None, "metadata", postgresql_using="gin", postgresql_ops={"metadata": "jsonb_path_ops"}),
     )
     chunk_id: Mapped[UUID] = mapped_column(ForeignKey("chunk.id", ondelete="CASCADE"), primary_key=True)
     generation_id: Mapped[int] = mapped_column(ForeignKey("index_generation.id", ondelete="CASCADE"), primary_key=True)
     collection_id: Mapped[UUID]
-    tsv: Mapped[Any] = mapped_column(TSVECTOR, nullable=False)
+    embedding: Mapped[Any] = mapped_column(HALFVEC, nullable=False)
+    meta: Mapped[dict[str, Any]] = mapped_column("metadata", server_default=literal("'{}'"))
+
+
+class ChunkLexeme(Base):
+    """The words of (chunk, generation) as numbers: `terms` for its GIN index, `impacts` for the score (migration 0002).
+
+    Rows are inserted and deleted, never updated: triggers keep `lexical_term` and `lexical_total` in step.
+    """
+
+    __tablename__ = "chunk_lexeme"
+    chunk_id: Mapped[UUID] = mapped_column(ForeignKey("chunk.id", ondelete="CASCADE"), primary_key=True)
+    generation_id: Mapped[int] = mapped_column(ForeignKey("index_generation.id", ondelete="CASCADE"), primary_key=True)
+    collection_id: Mapped[UUID]
+    config: Mapped[str] = mapped_column(REGCONFIG)
+    length: Mapped[int]
+    terms: Mapped[list[int]] = mapped_column(ARRAY(Integer))
+    impacts: Mapped[Any] = mapped_column(SPARSEVEC, nullable=False)
+    meta: Mapped[dict[str, Any]] = mapped_column("metadata", server_default=literal("'{}'"))
+
+
+class LexicalTerm(Base):
+    """How many chunks of a collection have a term; the sum over its shards."""
+
+    __tablename__ = "lexical_term"
+    collection_id: Mapped[UUID] = mapped_column(primary_key=True)
+    generation_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    term: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    shard: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    chunks: Mapped[int]
+
+
+class LexicalTotal(Base):
+    """How many chunks and words a collection has in each text search configuration; the sum over its shards."""
+
+    __tablename__ = "lexical_total"
+    collection_id: Mapped[UUID] = mapped_column(primary_key=True)
+    generation_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    config: Mapped[str] = mapped_column(REGCONFIG, primary_key=True)
+    shard: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    chunks: Mapped[int]
+    length: Mapped[int] = mapped_column(BigInteger)
 
 
 class Conversation(Base):

@@ -1,152 +1,126 @@
 """Passages: the hot query, both retrieval legs fused in one round trip."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from psycopg import AsyncConnection, sql
+from psycopg import sql
 from psycopg.rows import tuple_row
-from psycopg.types.json import Jsonb
 
 from app.domain.index import IndexGeneration
 from app.domain.passage import Leg, Passage
 from app.domain.ports import Vectors
 from app.storage.engine import Database
+from app.storage.search_sql import Fusion, Route, Shape, statement
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How passages are searched.
+
+    `dense_candidates` and `lexical_candidates` are what each leg proposes; `rare_cap` how common a word may be for all
+    its chunks to be candidates of the lexical leg (of commoner words those where it weighs most). `k1` and `b` are
+    BM25's; `dense_weight` is the dense leg's share in the convex fusion; `exact_rows` how many chunks are measured one
+    by one rather than through the HNSW index; `ef_search` the index's breadth.
+    """
+
+    fusion: Fusion = "convex"
+    dense_weight: float = 0.3
+    rrf_k: int = 60
+    dense_candidates: int = 200
+    lexical_candidates: int = 200
+    rare_cap: int = 2000
+    k1: float = 1.2
+    b: float = 0.75
+    exact_rows: int = 20_000
+    ef_search: int = 100
 
 
 @dataclass(frozen=True, slots=True)
 class PassageQuery:
-    """What to search for: `vector` (dimensions,) for the dense leg, `text` for the words, `candidates` for each leg.
+    """What to search for: `vector` (1, dimensions) or (dimensions,) for the dense leg, `text` for the words.
 
-    `collection` names the scope (None: every collection of the workspace). `metadata` is a JSON object that a chunk's
-    or its document's metadata must contain.
+    `collection` names the scope (None: every collection of the workspace). `phrases` must stand in a passage as such.
     """
 
     text: str
     vector: Vectors
     collection: str | None
     k: int
-    candidates: int
-    rrf_k: int
     leg: Leg
-    metadata: dict[str, Any]
-
-
-# The words of the question OR-ed, each document in its own text search configuration; the lexemes are quoted.
-_LEXICAL = """
-    SELECT chunk_id, row_number() OVER (ORDER BY score DESC, chunk_id) AS rank
-    FROM (
-        SELECT l.chunk_id, ts_rank_cd(l.tsv, q.query, 1) AS score
-        FROM (
-            SELECT string_agg('''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || '''', ' | ')::tsquery
-                AS query
-            FROM unnest(to_tsvector({config}::regconfig, %(text)s))
-        ) q
-        JOIN chunk_lexeme l ON l.tsv @@ q.query
-        WHERE l.generation_id = {generation} AND l.collection_id = ANY({collections}) {filter}
-        ORDER BY score DESC, l.chunk_id
-        LIMIT %(candidates)s
-    ) found
-"""
-_DENSE = """
-    SELECT chunk_id, 1 - distance AS similarity, row_number() OVER (ORDER BY distance, chunk_id) AS rank
-    FROM (
-        SELECT l.chunk_id, l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions}) AS distance
-        FROM chunk_embedding l
-        WHERE l.generation_id = {generation} AND l.collection_id = ANY({collections}) {filter}
-        ORDER BY l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions})
-        LIMIT %(candidates)s
-    ) found
-"""
-# Under row-level security; evaluated once. The tables it narrows have none.
-_COLLECTIONS = """
-    ARRAY(SELECT id FROM collection WHERE %(collection)s::text IS NULL OR name = %(collection)s)
-"""
-_NO_DENSE = "SELECT NULL::uuid AS chunk_id, NULL::float8 AS similarity, NULL::bigint AS rank WHERE false"
-_NO_LEXICAL = "SELECT NULL::uuid AS chunk_id, NULL::bigint AS rank WHERE false"
-_FILTER = """
-    AND EXISTS (
-        SELECT FROM chunk c JOIN document_version v ON v.id = c.document_version_id
-        WHERE c.id = l.chunk_id AND (v.metadata || c.metadata) @> %(metadata)s
-    )
-"""
-# Reciprocal rank fusion: score = Σ 1 / (k + rank) (Cormack, Clarke, Büttcher: SIGIR 2009, p. 758).
-# The join with chunk, document_version and document is under row-level security; only current versions are retrieved.
-_FUSED = """
-WITH dense AS ({dense}), lexical AS ({lexical}),
-fused AS (
-    SELECT chunk_id, d.similarity,
-        coalesce(1.0 / (%(rrf_k)s + d.rank), 0) + coalesce(1.0 / (%(rrf_k)s + t.rank), 0) AS score
-    FROM dense d FULL JOIN lexical t USING (chunk_id)
-)
-SELECT c.id, c.document_id, v.id, v.title, o.source_uri, c.heading_path, c.page, c.char_start, c.char_end, c.text,
-    f.score::float8, f.similarity::float8, v.metadata || c.metadata
-FROM fused f
-JOIN chunk c ON c.id = f.chunk_id
-JOIN document_version v ON v.id = c.document_version_id AND v.valid_to IS NULL
-JOIN document o ON o.id = c.document_id
-ORDER BY f.score DESC, f.similarity DESC NULLS LAST, c.id
-LIMIT %(k)s
-"""
-
-
-def statement(generation: IndexGeneration, leg: Leg, *, config: str, filtered: bool) -> sql.Composed:
-    """The query for one leg or both.
-
-    The generation and its dimensions are literals: a partial expression index is used only when the planner can prove
-    that it covers the query.
-    """
-    parts = {
-        "generation": sql.Literal(generation.id),
-        "dimensions": sql.Literal(generation.dimensions),
-        "config": sql.Literal(config),
-        "collections": sql.SQL(_COLLECTIONS),
-        "filter": sql.SQL(_FILTER if filtered else ""),
-    }
-    return sql.SQL(_FUSED).format(
-        dense=sql.SQL(_NO_DENSE if leg == "lexical" else _DENSE).format(**parts),
-        lexical=sql.SQL(_NO_LEXICAL if leg == "dense" else _LEXICAL).format(**parts),
-    )
+    phrases: tuple[str, ...] = ()
+    filter: sql.Composable | None = None
+    filter_values: dict[str, object] = field(default_factory=dict)
 
 
 class PassageIndex:
     """Searches the chunks of one workspace."""
 
-    def __init__(self, database: Database, *, text_search_config: str) -> None:
-        """`text_search_config` parses the words of questions."""
+    def __init__(self, database: Database, options: SearchOptions) -> None:
         self._database = database
-        self._config = text_search_config
+        self._options = options
 
-    async def search(self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery) -> list[Passage]:
+    async def search(
+        self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery, route: Route
+    ) -> list[Passage]:
         """The best `query.k` passages, best first; one statement, one round trip.
 
         Raises DatabaseUnavailable.
         """
-        async with self._database.connection(workspace_id) as connection:
-            rows = await _fetch(connection, generation, query, self._config)
-        return [
-            Passage(
-                str(i), str(d), str(v), title, uri, tuple(path), page, start, end, text, score, similarity, metadata
-            )
-            for i, d, v, title, uri, path, page, start, end, text, score, similarity, metadata in rows
-        ]
+        shape = Shape(generation, query.leg, route, self._options.fusion, query.filter, bool(query.phrases))
+        async with self._database.reading(workspace_id, self.tuning(query)) as connection:
+            cursor = connection.cursor(row_factory=tuple_row, binary=True)
+            await cursor.execute(statement(shape), self._values(query), prepare=True)
+            rows = await cursor.fetchall()
+        return [_passage(row) for row in rows]
 
+    def tuning(self, query: PassageQuery) -> dict[str, str]:
+        """PostgreSQL settings that the query wants."""
+        candidates = self._dense_candidates(query)
+        return {"hnsw.ef_search": str(min(1000, max(self._options.ef_search, candidates)))}
 
-async def _fetch(
-    connection: AsyncConnection[Any], generation: IndexGeneration, query: PassageQuery, config: str
-) -> list[tuple[Any, ...]]:
-    cursor = connection.cursor(row_factory=tuple_row, binary=True)
-    await cursor.execute(
-        statement(generation, query.leg, config=config, filtered=bool(query.metadata)),
-        {
+    def _dense_candidates(self, query: PassageQuery) -> int:
+        """As many as are wanted, when nothing is fused with them or taken out of them."""
+        alone = query.leg == "dense" and not query.phrases
+        return query.k if alone else max(query.k, self._options.dense_candidates)
+
+    def _values(self, query: PassageQuery) -> dict[str, Any]:
+        alone = query.leg == "lexical" and not query.phrases
+        lexical = max(query.k, 0 if alone else self._options.lexical_candidates)
+        return {
             "text": query.text,
             "vector": query.vector,
             "collection": query.collection,
-            "candidates": query.candidates,
-            "rrf_k": query.rrf_k,
             "k": query.k,
-            "metadata": Jsonb(query.metadata),
-        },
-        prepare=True,
+            "dense_candidates": self._dense_candidates(query),
+            "lexical_candidates": lexical,
+            "likely": lexical + max(50, lexical // 2),
+            "cap": self._options.rare_cap,
+            "k1": self._options.k1,
+            "b": self._options.b,
+            "rrf_k": self._options.rrf_k,
+            "dense_weight": self._options.dense_weight,
+            "phrases": list(query.phrases),
+            **query.filter_values,
+        }
+
+
+def _passage(row: tuple[Any, ...]) -> Passage:
+    i, document, version, title, uri, path, page, start, end, text, score, similarity, metadata, lexical, space = row
+    return Passage(
+        id=str(i),
+        document_id=str(document),
+        version_id=str(version),
+        title=title,
+        uri=uri,
+        heading_path=tuple(path),
+        page=page,
+        char_start=start,
+        char_end=end,
+        text=text,
+        score=score,
+        similarity=similarity,
+        metadata=metadata,
+        lexical=lexical,
+        space_after=space,
     )
-    return await cursor.fetchall()

@@ -36,6 +36,8 @@ def chunk(document: ParsedDocument, *, max_tokens: int, count_tokens: TokenCount
         return []
     sections = Sections(document)
     pieces = _Pieces(document, sections, max_tokens, count_tokens)
+    spans = list(pieces.chunks())
+    next_starts = [*(start for start, _, _ in spans[1:]), len(document.text)]
     return [
         Chunk(
             ordinal=ordinal,
@@ -45,8 +47,9 @@ def chunk(document: ParsedDocument, *, max_tokens: int, count_tokens: TokenCount
             page=max(1, bisect_right(document.page_starts, start)) if document.page_starts else None,
             token_count=tokens,
             text=document.text[start:end],
+            space_after=document.text[end:next_start],
         )
-        for ordinal, (start, end, tokens) in enumerate(pieces.chunks())
+        for ordinal, ((start, end, tokens), next_start) in enumerate(zip(spans, next_starts, strict=True))
     ]
 
 

@@ -1,0 +1,87 @@
+"""Routing: which way the dense leg goes, the exact scan or the HNSW index.
+
+Where a filter keeps few rows, an HNSW index finds few or none of them, and PostgreSQL's planner does not know it. So
+the number of rows that will pass is estimated beforehand: a collection's size is counted (it is among BM25's
+statistics), a filter's share is measured on a sample of rows and remembered for a while.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from time import monotonic
+from uuid import UUID
+
+from psycopg import sql
+
+from app.domain.index import IndexGeneration
+from app.storage.engine import Database
+from app.storage.passages import PassageQuery
+from app.storage.search_sql import Route
+
+REMEMBER_S = 30.0
+REMEMBER_FILTERS = 1000
+SAMPLE_ROWS = 2000
+
+# Under row-level security, like the hot query's own scope.
+_SIZE = """
+SELECT coalesce(sum(t.chunks), 0)::bigint FROM lexical_total t JOIN collection c ON c.id = t.collection_id
+WHERE t.generation_id = %(generation)s AND (%(collection)s::text IS NULL OR c.name = %(collection)s)
+"""
+# Whole pages at random, as many as hold about SAMPLE_ROWS rows of everybody's; those of the scope are the sample.
+_SHARE = """
+SELECT count(*), count(*) FILTER (WHERE {filter})
+FROM chunk_embedding l TABLESAMPLE SYSTEM ({percent})
+WHERE l.generation_id = {generation} AND l.collection_id IN (
+    SELECT id FROM collection WHERE %(collection)s::text IS NULL OR name = %(collection)s
+)
+"""
+_ROWS = "SELECT greatest(reltuples, 1) FROM pg_class WHERE oid = 'chunk_embedding'::regclass"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How many rows are in scope, and how many of them pass the filter."""
+
+    scope: int
+    passing: float
+
+
+class Router:
+    """Estimates, remembered."""
+
+    def __init__(self, database: Database, *, exact_rows: int) -> None:
+        self._database = database
+        self._exact_rows = exact_rows
+        self._known: OrderedDict[object, tuple[float, Estimate]] = OrderedDict()
+
+    async def route(self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery) -> Route:
+        """`exact` while at most `exact_rows` rows pass. Raises DatabaseUnavailable."""
+        estimate = await self.estimate(workspace_id, generation, query)
+        return "exact" if estimate.passing <= self._exact_rows else "index"
+
+    async def estimate(self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery) -> Estimate:
+        """How many rows will pass."""
+        key = (workspace_id, generation.id, query.collection, query.filter, repr(query.filter_values))
+        now = monotonic()
+        known = self._known.get(key)
+        if known is not None and now - known[0] < REMEMBER_S:
+            return known[1]
+        estimate = await self._measure(workspace_id, generation, query)
+        self._known[key] = (now, estimate)
+        self._known.move_to_end(key)
+        while len(self._known) > REMEMBER_FILTERS:
+            self._known.popitem(last=False)
+        return estimate
+
+    async def _measure(self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery) -> Estimate:
+        values = {"generation": generation.id, "collection": query.collection, **query.filter_values}
+        async with self._database.reading(workspace_id) as connection:
+            scope = int((await (await connection.execute(_SIZE, values)).fetchone() or (0,))[0])
+            if query.filter is None or scope <= self._exact_rows:
+                return Estimate(scope, scope)
+            rows = float((await (await connection.execute(_ROWS)).fetchone() or (1,))[0])
+            percent = min(100.0, 100.0 * SAMPLE_ROWS / rows * max(1.0, rows / scope))
+            share = sql.SQL(_SHARE).format(
+                filter=query.filter, percent=sql.Literal(percent), generation=sql.Literal(generation.id)
+            )
+            seen, passing = await (await connection.execute(share, values)).fetchone() or (0, 0)
+        return Estimate(scope, scope * (passing + 1) / (seen + 1))

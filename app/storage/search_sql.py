@@ -1,0 +1,191 @@
+"""Search SQL: the hot query's parts, and the one statement they make.
+
+The generation and its dimensions are literals: a partial expression index is used only when the planner can prove that
+it covers the query. Everything else is a bound parameter.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from psycopg import sql
+
+from app.domain.index import IndexGeneration
+from app.domain.passage import Leg
+
+Route = Literal["exact", "index"]
+Fusion = Literal["rrf", "convex"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the statement's text depends on: never on what is asked, only on how."""
+
+    generation: IndexGeneration
+    leg: Leg
+    route: Route
+    fusion: Fusion
+    filter: sql.Composable | None = None
+    phrases: bool = False
+
+
+# Under row-level security; evaluated once. The index tables that it narrows have none.
+_SCOPE = """
+scope AS MATERIALIZED (
+    SELECT array_agg(id) AS ids FROM collection WHERE %(collection)s::text IS NULL OR name = %(collection)s
+)"""
+
+# Every row that passes, measured: right at any selectivity, and the fastest while they are few.
+_EXACT = """
+    SELECT l.chunk_id, l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions}) AS distance
+    FROM chunk_embedding l
+    WHERE l.generation_id = {generation} AND l.collection_id = ANY((SELECT ids FROM scope)::uuid[]) {filter}"""
+_DENSE_EXACT = """
+near AS MATERIALIZED (
+    SELECT chunk_id, distance FROM (SELECT * FROM ({exact}) measured OFFSET 0) measured
+    ORDER BY distance, chunk_id LIMIT %(dense_candidates)s
+)"""
+# The HNSW index, iterating until enough rows pass; when it gives up early, the exact scan takes its place.
+_DENSE_INDEX = """
+walked AS MATERIALIZED (
+    SELECT l.chunk_id, l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions}) AS distance
+    FROM chunk_embedding l
+    WHERE l.generation_id = {generation} AND l.collection_id = ANY((SELECT ids FROM scope)::uuid[]) {filter}
+    ORDER BY l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions})
+    LIMIT %(dense_candidates)s
+),
+near AS MATERIALIZED (
+    SELECT chunk_id, distance FROM walked WHERE (SELECT count(*) FROM walked) >= %(dense_candidates)s
+    UNION ALL
+    (SELECT chunk_id, distance FROM (SELECT * FROM ({exact}) measured OFFSET 0) measured
+    WHERE (SELECT count(*) FROM walked) < %(dense_candidates)s
+    ORDER BY distance, chunk_id LIMIT %(dense_candidates)s)
+)"""
+_DENSE = """
+dense AS MATERIALIZED (
+    SELECT chunk_id, 1 - distance AS score, row_number() OVER (ORDER BY distance, chunk_id) AS rank,
+        (max(distance) OVER () - distance) / nullif(max(distance) OVER () - min(distance) OVER (), 0) AS share
+    FROM near
+)"""
+
+# BM25 (Robertson, Zaragoza: The Probabilistic Relevance Framework, 2009, eq. 3.15; idf as in Lucene, never negative):
+#   Σ ln(1 + (N - n + .5) / (n + .5)) · tf · (k1 + 1) / (tf + k1 · (1 - b + b · length / average))
+# with N, n and the average over the collections searched, live. Each document is read in its own text search
+# configuration. Candidates: all chunks with a rare term, of a common one those where it weighs most (its impact level
+# is the lowest that at most `cap` chunks reach). They are ordered by their impacts at the reference average length
+# (migration 0002), and the best are scored exactly: tf is what the impact was made of.
+_LEXICAL = """
+words AS MATERIALIZED (
+    SELECT c.collection_id, c.config, t.lexeme, t.term, t.frequency
+    FROM (
+        SELECT DISTINCT collection_id, config FROM lexical_total
+        WHERE collection_id = ANY((SELECT ids FROM scope)::uuid[]) AND generation_id = {generation}
+    ) c, lexical_terms(c.collection_id, c.config, %(text)s) t
+),
+totals AS MATERIALIZED (
+    SELECT sum(chunks)::float8 AS chunks, sum(length)::float8 / nullif(sum(chunks), 0) AS average
+    FROM lexical_total WHERE collection_id = ANY((SELECT ids FROM scope)::uuid[]) AND generation_id = {generation}
+),
+counted AS MATERIALIZED (
+    SELECT w.config, w.lexeme, t.term >> 29 AS level, sum(t.chunks)::float8 AS chunks
+    FROM words w JOIN lexical_term t ON t.collection_id = w.collection_id AND t.generation_id = {generation}
+        AND t.term = ANY (ARRAY[w.term, w.term + (1 << 29), w.term + (2 << 29), w.term + (3 << 29)])
+    GROUP BY 1, 2, 3
+),
+weighed AS MATERIALIZED (
+    SELECT c.config, c.lexeme, coalesce(min(c.level) FILTER (WHERE c.chunks <= %(cap)s), 4) AS level,
+        ln(1 + (t.chunks - max(c.chunks) + 0.5) / (max(c.chunks) + 0.5)) AS idf,
+        row_number() OVER (ORDER BY max(c.chunks)) AS rarity
+    FROM counted c, totals t WHERE c.chunks > 0 GROUP BY c.config, c.lexeme, t.chunks
+),
+query AS MATERIALIZED (
+    SELECT w.term, q.idf * w.frequency AS weight, ('{{' || w.term || ':1}}/536870912')::sparsevec AS unit,
+        CASE WHEN q.level <= 3 OR q.rarity = 1 THEN w.term + (least(q.level, 3) << 29) END AS key
+    FROM words w JOIN weighed q USING (config, lexeme)
+),
+asked AS MATERIALIZED (
+    SELECT array_agg(key) FILTER (WHERE key IS NOT NULL) AS keys,
+        ('{{' || string_agg(term || ':' || weight::real, ',') || '}}/536870912')::sparsevec AS weights
+    FROM (SELECT min(key) AS key, term, max(weight) AS weight FROM query GROUP BY term) distinct_terms
+),
+likely AS MATERIALIZED (
+    SELECT l.chunk_id, l.length, l.impacts, l.impacts <#> (SELECT weights FROM asked) AS negative
+    FROM chunk_lexeme l
+    WHERE l.generation_id = {generation} AND l.terms && (SELECT keys FROM asked)
+        AND l.collection_id = ANY((SELECT ids FROM scope)::uuid[]) {filter}
+    ORDER BY negative, l.chunk_id LIMIT %(likely)s
+),
+lexical AS MATERIALIZED (
+    SELECT chunk_id, score, row_number() OVER (ORDER BY score DESC, chunk_id) AS rank,
+        score / max(score) OVER () AS share
+    FROM (
+        SELECT f.chunk_id, sum(q.weight * x.frequency * (%(k1)s + 1)
+            / (x.frequency + %(k1)s * (1 - %(b)s + %(b)s * f.length / t.average))) AS score
+        FROM likely f, totals t, query q,
+            LATERAL (SELECT -(f.impacts <#> q.unit) AS impact OFFSET 0) i,
+            LATERAL (SELECT round(i.impact * 1.2::float8 * (0.25::float8 + 0.0075::float8 * f.length) / (1 - i.impact))
+                AS frequency OFFSET 0) x
+        WHERE i.impact > 0
+        GROUP BY f.chunk_id ORDER BY score DESC, f.chunk_id LIMIT %(lexical_candidates)s
+    ) scored
+)"""
+_NONE = """
+{name} AS (
+    SELECT NULL::uuid AS chunk_id, NULL::float8 AS score, NULL::bigint AS rank, NULL::float8 AS share WHERE false
+)"""
+# Reciprocal rank fusion: Σ 1 / (k + rank) (Cormack, Clarke, Büttcher: SIGIR 2009, p. 758).
+_RRF = "coalesce(1.0 / (%(rrf_k)s + d.rank), 0) + coalesce(1.0 / (%(rrf_k)s + t.rank), 0)"
+# Convex combination of scores (Bruch, Gai, Ingber: An Analysis of Fusion Functions for Hybrid Retrieval, TOIS 2023):
+# cosine min-max over the candidates, BM25 over its maximum.
+_CONVEX = "%(dense_weight)s * coalesce(d.share, 0) + (1 - %(dense_weight)s) * coalesce(t.share, 0)"
+_PHRASES = """
+    WHERE NOT EXISTS (
+        SELECT FROM unnest(%(phrases)s::text[]) p(phrase)
+        WHERE NOT (to_tsvector(v.text_search_config, c.text) @@ phraseto_tsquery(v.text_search_config, p.phrase)
+            OR lexical_text(p.phrase) <> p.phrase AND strpos(c.text, p.phrase) > 0)
+    )"""
+# The join with chunk, document_version and document is under row-level security; only current versions are retrieved.
+_PASSAGES = """
+fused AS (
+    SELECT chunk_id, d.score AS similarity, t.score AS lexical, ({score})::float8 AS score
+    FROM dense d FULL JOIN lexical t USING (chunk_id)
+    {limit}
+)
+SELECT c.id, c.document_id, v.id, v.title, o.source_uri, c.heading_path, c.page, c.char_start, c.char_end, c.text,
+    f.score, f.similarity, v.metadata || c.metadata, f.lexical, c.space_after
+FROM fused f
+JOIN chunk c ON c.id = f.chunk_id
+JOIN document_version v ON v.id = c.document_version_id AND v.valid_to IS NULL
+JOIN document o ON o.id = c.document_id
+{phrases}
+ORDER BY f.score DESC, f.similarity DESC NULLS LAST, c.id
+LIMIT %(k)s
+"""
+_LIMIT = "ORDER BY 4 DESC, 2 DESC NULLS LAST, 1 LIMIT %(k)s"
+
+
+def statement(shape: Shape) -> sql.Composed:
+    """The hot query in one statement."""
+    parts: dict[str, sql.Composable] = {
+        "generation": sql.Literal(shape.generation.id),
+        "dimensions": sql.Literal(shape.generation.dimensions),
+        "filter": sql.SQL("AND ") + shape.filter if shape.filter else sql.SQL(""),
+    }
+    parts["exact"] = sql.SQL(_EXACT).format(**parts)
+    score = {"dense": "d.score", "lexical": "t.score", "hybrid": _CONVEX if shape.fusion == "convex" else _RRF}
+    ctes: list[sql.Composable] = [sql.SQL(_SCOPE)]
+    if shape.leg != "lexical":
+        ctes += [sql.SQL(_DENSE_EXACT if shape.route == "exact" else _DENSE_INDEX).format(**parts), sql.SQL(_DENSE)]
+    else:
+        ctes.append(sql.SQL(_NONE).format(name=sql.SQL("dense")))
+    if shape.leg != "dense":
+        ctes.append(sql.SQL(_LEXICAL).format(**parts))
+    else:
+        ctes.append(sql.SQL(_NONE).format(name=sql.SQL("lexical")))
+    ctes.append(
+        sql.SQL(_PASSAGES).format(
+            score=sql.SQL(score[shape.leg]),
+            phrases=sql.SQL(_PHRASES if shape.phrases else ""),
+            limit=sql.SQL("" if shape.phrases else _LIMIT),
+        )
+    )
+    return sql.SQL("WITH ") + sql.SQL(",").join(ctes)
