@@ -101,7 +101,9 @@ class Settings(BaseSettings):
     chunk_tokens: int = Field(200, ge=32, le=2000, description="Largest chunk, in cl100k_base tokens.")
     max_file_bytes: int = Field(104_857_600, ge=1024, description="Largest file that is ingested.")
     text_search_config: str = Field(
-        "english", pattern=r"^[a-z_]+$", description="PostgreSQL text search configuration of new documents."
+        "auto",
+        pattern=r"^[a-z_]+$",
+        description="PostgreSQL text search configuration of new documents; `auto`: that of each document's language.",
     )
 
     # retrieval and answers

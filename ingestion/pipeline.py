@@ -19,6 +19,7 @@ from app.providers.tokenizer import count_tokens
 from app.storage.documents import DocumentStore, NewVersion
 from ingestion.chunking.structure import chunk
 from ingestion.files import SourceFile
+from ingestion.language import config_of
 from ingestion.loaders.dispatch import load
 
 log = structlog.get_logger()
@@ -155,6 +156,6 @@ async def _embed_and_write(batch: Sequence[_Parsed], store: DocumentStore, embed
             document=parsed.document,
             chunks=parsed.chunks,
             vectors=own,
-            text_search_config=to.text_search_config,
+            text_search_config=config_of(parsed.document, to.text_search_config),
         )
         await store.write(to.principal.workspace_id, to.collection_id, to.generation, version)

@@ -1,0 +1,40 @@
+"""Language: which one a document is written in."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from app.domain.document import ParsedDocument
+from app.domain.language import TEXT_SEARCH_CONFIGS, text_search_config
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
+
+SAMPLE_CHARS = 4000
+CERTAIN = 0.9
+UNSURE = "english"  # of a text too short to tell
+
+# Languages that PostgreSQL has no stems for, but whose texts must not be taken for one that it has.
+_OTHERS = ("zh", "ja", "ko", "th", "lo", "km", "my", "vi", "pl", "cs", "sk", "sl", "hr", "bg", "uk", "fa", "he", "ur")
+
+
+def config_of(document: ParsedDocument, setting: str) -> str:
+    """The text search configuration of a document: the setting's, or for `auto` that of its language.
+
+    The language is what its metadata says (`language` or `lang`), else what its text looks like.
+    """
+    if setting != "auto":
+        return setting
+    given = document.metadata.get("language") or document.metadata.get("lang")
+    if isinstance(given, str) and given.strip():
+        return text_search_config(given.strip())
+    language, probability = _identifier().classify(document.text[:SAMPLE_CHARS])
+    return text_search_config(language) if probability >= CERTAIN else UNSURE
+
+
+@cache
+def _identifier() -> "LanguageIdentifier":
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # noqa: PLC0415 - 4 MB of weights, for ingestion only
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier.set_languages(sorted({*TEXT_SEARCH_CONFIGS, *_OTHERS} & set(identifier.labels)))
+    return identifier

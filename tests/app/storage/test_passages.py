@@ -1,0 +1,226 @@
+"""Passages: BM25 is BM25, its statistics stay right, filters and phrases hold, and every hot query has its index."""
+
+import asyncio
+import math
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
+
+import numpy as np
+import pytest
+from psycopg import sql
+
+from app.domain.document import Chunk, ParsedDocument
+from app.domain.index import IndexGeneration
+from app.domain.passage import Leg, Passage
+from app.domain.principal import DEFAULT_WORKSPACE_ID as WORKSPACE
+from app.providers.fakes import HashEmbedder
+from app.storage.documents import DocumentStore, NewVersion
+from app.storage.engine import Database
+from app.storage.generations import ensure_generation
+from app.storage.passages import PassageIndex, PassageQuery, SearchOptions
+from app.storage.search_sql import Fusion, Route, Shape, statement
+
+WORDS = "river bridge stone ferry lamp harbour winter bread oven wheel tide north signal keeper rope".split()
+EMBEDDER = HashEmbedder(16)
+
+
+class Store:
+    """Documents of one chunk each, written and searched as the service does it."""
+
+    def __init__(self, database: Database, generation: IndexGeneration, collections: dict[str, UUID]) -> None:
+        self.database = database
+        self.generation = generation
+        self.collections = collections
+        self.documents = DocumentStore(database)
+
+    async def write(
+        self, uri: str, text: str, *, collection: str = "one", config: str = "english", metadata: dict | None = None
+    ) -> UUID:
+        version = NewVersion(
+            uri=uri,
+            content_hash=text.encode(),
+            document=ParsedDocument(text, "", "text/plain", metadata=metadata or {}),
+            chunks=[Chunk(0, (), 0, len(text), None, len(text.split()), text)],
+            vectors=await EMBEDDER.embed_passages([text]),
+            text_search_config=config,
+        )
+        return await self.documents.write(WORKSPACE, self.collections[collection], self.generation, version)
+
+    async def search(
+        self,
+        text: str,
+        leg: Leg = "lexical",
+        *,
+        k: int = 10,
+        collection: str | None = "one",
+        phrases: Sequence[str] = (),
+        route: Route = "exact",
+        fusion: Fusion = "convex",
+        filter_: sql.Composable | None = None,
+    ) -> list[Passage]:
+        vector = (await EMBEDDER.embed_query(text))[0]
+        index = PassageIndex(self.database, SearchOptions(fusion=fusion))
+        query = PassageQuery(text, vector, collection, k, leg, tuple(phrases), filter_)
+        return await index.search(WORKSPACE, self.generation, query, route)
+
+    async def scores(self, text: str, *, k: int = 100, collection: str | None = "one") -> dict[str, float]:
+        return {p.uri: p.score for p in await self.search(text, k=k, collection=collection)}
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[Store]:
+    database = Database(database_url, pool_size=5)
+    await database.open()
+    generation = await ensure_generation(database, embedder=EMBEDDER.name, dimensions=16, chunker="whole")
+    documents = DocumentStore(database)
+    names = ("one", "two")
+    yield Store(database, generation, {name: await documents.ensure_collection(WORKSPACE, name) for name in names})
+    await database.close()
+
+
+def bm25(texts: dict[str, list[str]], query: list[str], k1: float = 1.2, b: float = 0.75) -> dict[str, float]:
+    """Robertson and Zaragoza's formula, word by word."""
+    average = sum(map(len, texts.values())) / len(texts)
+    scores = {}
+    for uri, words in texts.items():
+        counts, score = Counter(words), 0.0
+        for word in query:
+            with_word = sum(word in other for other in texts.values())
+            if counts[word]:
+                idf = math.log(1 + (len(texts) - with_word + 0.5) / (with_word + 0.5))
+                tf = counts[word]
+                score += idf * tf * (k1 + 1) / (tf + k1 * (1 - b + b * len(words) / average))
+        if score:
+            scores[uri] = score
+    return scores
+
+
+def random_text(rng: random.Random) -> str:
+    return " ".join(rng.choices(WORDS, weights=range(1, len(WORDS) + 1), k=rng.randint(1, 60)))
+
+
+async def test_scores_are_those_of_the_formula(store: Store) -> None:
+    rng = random.Random(1)
+    texts = {f"t:{n}": random_text(rng) for n in range(60)}
+    for uri, text in texts.items():
+        await store.write(uri, text, config="simple")
+    words = {uri: text.split() for uri, text in texts.items()}
+    for query in (["river"], ["keeper", "rope"], ["lamp", "lamp", "stone", "absent"], WORDS):
+        assert await store.scores(" ".join(query)) == pytest.approx(bm25(words, query), rel=1e-9)
+
+
+async def test_statistics_are_of_the_collections_searched(store: Store) -> None:
+    for n in range(5):
+        await store.write(f"one:{n}", "ferry bridge" if n else "ferry", config="simple")
+        await store.write(f"two:{n}", "bridge tide", collection="two", config="simple")
+    both = {f"one:{n}": ["ferry", "bridge"] if n else ["ferry"] for n in range(5)}
+    assert await store.scores("bridge") == pytest.approx(bm25(both, ["bridge"]))
+    both |= {f"two:{n}": ["bridge", "tide"] for n in range(5)}
+    assert await store.scores("bridge", collection=None) == pytest.approx(bm25(both, ["bridge"]))
+
+
+async def test_statistics_stay_right_under_concurrent_writers(store: Store) -> None:
+    """What is left after inserts, updates and deletes scores like an index built of nothing else."""
+
+    async def write(writer: int) -> dict[str, str]:
+        rng, mine = random.Random(writer), {}
+        for _ in range(40):
+            uri = f"w{writer}:{rng.randint(0, 9)}"
+            if uri in mine and rng.random() < 0.3:
+                del mine[uri]
+                async with store.database.connection(WORKSPACE) as connection:
+                    await connection.execute("DELETE FROM document WHERE source_uri = %s", (uri,))
+            else:
+                mine[uri] = random_text(rng)
+                await store.write(uri, mine[uri])
+        return mine
+
+    left = {uri: text for mine in await asyncio.gather(*map(write, range(4))) for uri, text in mine.items()}
+    for uri, text in left.items():
+        await store.write(uri, text, collection="two")
+    for query in WORDS:
+        fresh = await store.scores(query, collection="two")
+        assert fresh
+        assert await store.scores(query) == pytest.approx(fresh, rel=1e-9)
+    counts = """
+        SELECT l.collection_id, unnest(l.terms) AS term, count(*) FROM chunk_lexeme l GROUP BY 1, 2
+        EXCEPT SELECT collection_id, term, sum(chunks) FROM lexical_term GROUP BY 1, 2
+    """
+    async with store.database.reading(WORKSPACE) as connection:
+        assert await (await connection.execute(counts)).fetchall() == []
+
+
+async def test_each_document_is_read_in_its_own_language(store: Store) -> None:
+    await store.write("en", "The keepers were rowing to the lighthouses.", config="english")
+    await store.write("de", "Die Wärter ruderten zu den Leuchttürmen.", config="german")
+    assert list(await store.scores("lighthouse keeper")) == ["en"]
+    assert list(await store.scores("Leuchtturm")) == ["de"]
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("灯塔看守人每天晚上点亮灯。", "看守人"),
+        ("渡し船は毎朝六時に出ます。", "渡し船"),
+        ("ประภาคารส่องแสงทุกคืน", "ประภาคาร"),
+        ("등대지기는 매일 밤 불을 켠다.", "등대지기"),
+    ],
+)
+async def test_scripts_without_spaces(store: Store, text: str, query: str) -> None:
+    await store.write("wanted", text, config="simple")
+    await store.write("other", "面包师傅烤面包。パンを焼く。ขนมปัง 빵집", config="simple")
+    assert list(await store.scores(query)) == ["wanted"]
+
+
+@pytest.mark.parametrize("leg", ["lexical", "dense", "hybrid"])
+async def test_quoted_words_must_stand_as_they_are(store: Store, leg: Leg) -> None:
+    await store.write("phrase", "The north harbour light is old.")
+    await store.write("words", "The light stands north of the harbour.")
+    found = await store.search("north harbour light", leg, phrases=["north harbour"])
+    assert [p.uri for p in found] == ["phrase"]
+    await store.write("zh", "北方港口的灯很旧。", config="simple")
+    assert [p.uri for p in await store.search("港口的灯", leg, phrases=["港口的灯"])] == ["zh"]
+    assert await store.search("港口灯", leg, phrases=["港口灯"]) == []
+
+
+@pytest.mark.parametrize("route", ["exact", "index"])
+@pytest.mark.parametrize("fusion", ["rrf", "convex"])
+async def test_both_legs_are_fused(store: Store, route: Route, fusion: Fusion) -> None:
+    for n, word in enumerate(WORDS):
+        await store.write(f"t:{n}", f"{word} {WORDS[n - 1]}", config="simple")
+    found = await store.search("river bridge", "hybrid", route=route, fusion=fusion)
+    assert found[0].uri == "t:1"
+    assert len(found) == 10
+    assert found[0].similarity is not None
+    assert found[0].lexical is not None
+    assert [p.score for p in found] == sorted((p.score for p in found), reverse=True)
+
+
+@pytest.mark.parametrize("leg", ["lexical", "dense", "hybrid"])
+@pytest.mark.parametrize("route", ["exact", "index"])
+async def test_filtered_searches_find_all_there_is(store: Store, route: Route, leg: Leg) -> None:
+    """A filter that keeps 3 of 300 rows: an HNSW index alone would find none of them."""
+    rng = random.Random(2)
+    for n in range(300):
+        await store.write(f"t:{n}", "river " + random_text(rng), metadata={"rare": n % 100 == 0})
+    rare = sql.SQL("l.metadata @> '{\"rare\": true}'")
+    found = await store.search("river", leg, route=route, filter_=rare, k=5)
+    assert {p.uri for p in found} == {"t:0", "t:100", "t:200"}
+
+
+async def test_the_hot_queries_use_their_indexes(store: Store) -> None:
+    async with store.database.connection(WORKSPACE) as connection:
+        await connection.execute("SET LOCAL enable_seqscan = off")  # of tables this small a scan would be right
+        await connection.execute("SET LOCAL enable_sort = off")
+        for leg, route in (("hybrid", "index"), ("lexical", "exact")):
+            query = PassageQuery("river", np.ones(16, np.float32), "one", 5, leg)  # type: ignore[arg-type]
+            index = PassageIndex(store.database, SearchOptions())
+            shape = Shape(store.generation, query.leg, route, "convex")  # type: ignore[arg-type]
+            rows = await (
+                await connection.execute(sql.SQL("EXPLAIN ") + statement(shape), index._values(query))
+            ).fetchall()
+            plan = "\n".join(line for (line,) in rows)
+            assert f"on lexical_{store.generation.id} " in plan
+            assert (f"using hnsw_{store.generation.id} on chunk_embedding" in plan) == (route == "index")
