@@ -1,6 +1,5 @@
 """Report: what a suite measured, as JSON and as a table."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,12 @@ def write_report(report: Report, path: Path) -> None:
 
 def print_report(report: Report) -> None:
     """The figures without the queries."""
-    table = Table("measure", "value", title=f"{report['suite']} · {report['leg']} · {report['queries']} queries")
-    for section, unit in (("metrics", ""), ("exact_search", " (exact search)"), ("latency_ms", " ms")):
-        _add(table, report.get(section) or {}, unit)
+    table = Table("measure", "value", title=f"{report['suite']}, {report['leg']}, {report['queries']} queries")
+    for name, value in report["metrics"].items():
+        deviation = f" (sd {report['sd'][name]:.4f})" if "sd" in report else ""
+        table.add_row(name, f"{value:.4f}{deviation}")
+    for name, value in report.get("exact_search", {}).items():
+        table.add_row(f"{name}, exact search", f"{value:.4f}")
+    for name, value in report.get("latency_ms", {}).items():
+        table.add_row(f"{name}, ms", f"{value:.2f}")
     Console().print(table)
-
-
-def _add(table: Table, figures: Mapping[str, Any], unit: str) -> None:
-    for name, value in figures.items():
-        table.add_row(name + unit, f"{value:.2f}" if unit == " ms" else f"{value:.4f}")

@@ -14,23 +14,26 @@ _BATCH = 64
 class VectorCache:
     """An embedder's passages by the hash of embedder and text, in one file that only grows.
 
-    The file is a numpy array of (key, vector) records without a header. Each batch is appended when it is embedded, so
-    an interrupted run loses one batch at most; a record that was cut off at the end is ignored and overwritten.
+    The file is an array of (key, vector) records without a header. Each batch is written when it is embedded, so that
+    an interrupted run loses one batch at most; a record that was cut off at the end is overwritten.
     """
 
     def __init__(self, folder: Path, name: str, embedder: Embedder) -> None:
         """Reads what is there; the folder is made when missing."""
         self._embedder = embedder
         self._record = np.dtype([("key", "V32"), ("vector", "<f4", (embedder.dimensions,))])
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(
+            mode=0o711, parents=True, exist_ok=True
+        )  # the data folder, as the embedded services make it
+        folder.mkdir(mode=0o700, exist_ok=True)
+        (folder / ".gitignore").write_text("*\n")
         self._path = folder / f"{name}-{sha256(embedder.name.encode()).hexdigest()[:8]}-{embedder.dimensions}.bin"
         self._vectors: dict[bytes, Vectors] = {}
+        self._written = 0
         if self._path.exists():
-            whole = self._path.stat().st_size // self._record.itemsize
-            records = np.fromfile(self._path, self._record, whole)
+            records = np.fromfile(self._path, self._record, self._path.stat().st_size // self._record.itemsize)
             self._vectors = dict(zip((key.tobytes() for key in records["key"]), records["vector"], strict=True))
-            with self._path.open("r+b") as file:
-                file.truncate(whole * self._record.itemsize)
+            self._written = len(records)
 
     async def embed(self, texts: Sequence[str], progress: Callable[[int], None] = lambda _done: None) -> Vectors:
         """Passages in their order, shape (len(texts), dimensions); `progress` is told how many more are done.
@@ -53,8 +56,12 @@ class VectorCache:
         records = np.empty(len(keys), self._record)
         records["key"] = np.array(keys, "V32")
         records["vector"] = vectors
-        with self._path.open("ab") as file:
+        # placed by number, not appended: whoever writes at the same time, no record starts inside another
+        self._path.touch(mode=0o600)
+        with self._path.open("r+b") as file:
+            file.seek(self._written * self._record.itemsize)
             records.tofile(file)
+        self._written += len(records)
         self._vectors.update(zip(keys, vectors, strict=True))
 
     def _key(self, text: str) -> bytes:

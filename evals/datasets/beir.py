@@ -1,12 +1,12 @@
 """BEIR: a retrieval data set as a folder, `corpus.jsonl`, `queries.jsonl` and `qrels.tsv` (Thakur et al. 2021)."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from app.domain.errors import InvalidInput
+from evals.datasets.jsonl import Record, read_lines, read_records
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,10 @@ def load_beir(folder: Path) -> BeirDataset:
     The judgements are `qrels.tsv` or, as BEIR itself lays them out, `qrels/test.tsv`.
     Raises InvalidInput naming the file and the line.
     """
+    if not folder.is_dir():
+        raise InvalidInput(f"{folder}: a folder with corpus.jsonl, queries.jsonl and qrels.tsv belongs here.")
     corpus = tuple(_rows(folder / "corpus.jsonl"))
-    texts = {id_: text for _, id_, record in _records(folder / "queries.jsonl") if (text := _text(record))}
+    texts = {id_: text for _, id_, record in read_records(folder / "queries.jsonl") if (text := _text(record))}
     judgements = folder / "qrels.tsv"
     if not judgements.exists() and (folder / "qrels" / "test.tsv").exists():
         judgements = folder / "qrels" / "test.tsv"
@@ -52,40 +54,21 @@ def load_beir(folder: Path) -> BeirDataset:
 
 
 def _rows(path: Path) -> Iterator[Row]:
-    for number, id_, record in _records(path):
+    for number, id_, record in read_records(path):
         title, text = (record.get("title") or ""), record.get("text")
         if not isinstance(title, str) or not isinstance(text, str):
             raise InvalidInput(f'{path}:{number}: "title" and "text" must be strings.')
         yield Row(id_, " ".join(title.replace("\x00", " ").split()), text.replace("\x00", " "))
 
 
-def _text(record: Mapping[str, object]) -> str:
+def _text(record: Record) -> str:
     text = record.get("text")
     return text if isinstance(text, str) and text.strip() else ""
 
 
-def _records(path: Path) -> Iterator[tuple[int, str, dict[str, object]]]:
-    """Line number, `_id` and the object of each line; ids are strings and not repeated."""
-    seen: set[str] = set()
-    for number, line in _lines(path):
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InvalidInput(f"{path}:{number}: not JSON ({error.msg}, column {error.colno}).") from error
-        id_ = record.get("_id") if isinstance(record, dict) else None
-        if not isinstance(id_, str) or not id_:
-            raise InvalidInput(f'{path}:{number}: an object with a string "_id" belongs here.')
-        if id_ in seen:
-            raise InvalidInput(f"{path}:{number}: the _id {id_} is there twice.")
-        seen.add(id_)
-        yield number, id_, record
-    if not seen:
-        raise InvalidInput(f"{path}: the file is empty.")
-
-
 def _qrels(path: Path, queries: set[str], documents: set[str]) -> dict[str, dict[str, int]]:
     qrels: dict[str, dict[str, int]] = {}
-    for number, line in _lines(path):
+    for number, line in read_lines(path):
         fields = line.rstrip("\r\n").split("\t")
         if number == 1 and fields[-1].strip() == "score":
             continue
@@ -98,16 +81,3 @@ def _qrels(path: Path, queries: set[str], documents: set[str]) -> dict[str, dict
             raise InvalidInput(f"{path}:{number}: the document {document} is not in corpus.jsonl.")
         qrels.setdefault(query, {})[document] = int(fields[2])
     return qrels
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers from 1, empty ones left out."""
-    if not path.is_file():
-        raise InvalidInput(f"{path}: there is no such file; a BEIR folder has corpus.jsonl, queries.jsonl, qrels.tsv.")
-    with path.open(encoding="utf-8") as file:
-        try:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, line
-        except UnicodeDecodeError as error:
-            raise InvalidInput(f"{path}: not UTF-8 ({error.reason}).") from error
