@@ -29,7 +29,7 @@ def search_exactly(stored: ExactVectors, queries: Mapping[str, Vectors], found: 
         similarity = stored.similarities(vector)
         best = np.argsort(-similarity, kind="stable")[:K]
         least = similarity[best[:_TOP][-1]] - _ROUNDING
-        hits = [place[passage.id] for passage in found[query].passages[:_TOP]]
+        hits = [place[passage.id] for passage in found[query].passages[:_TOP] if passage.id in place]
         exact.recall[query] = sum(bool(similarity[hit] >= least) for hit in hits) / min(_TOP, len(best))
         exact.documents[query] = document_ids(stored.uris[i] for i in best)
     return exact
