@@ -316,8 +316,13 @@ def command_line() -> typer.Typer:
     """The commands of this room and those of the others, which register themselves by entry points."""
     known = {command.name for command in cli.registered_commands}
     for command in entry_points(group="footnote.commands"):
-        if command.name not in known:
-            cli.command(command.name)(command.load())
+        if command.name in known:
+            continue
+        loaded = command.load()
+        if isinstance(loaded, typer.Typer):
+            cli.add_typer(loaded, name=command.name)
+        else:
+            cli.command(command.name)(loaded)
     return cli
 
 

@@ -51,7 +51,12 @@ def test_commands_and_options_that_are_named_exist(page: Path) -> None:
         name, *rest = line.partition("#")[0].split()
         if name not in group.commands:  # type: ignore[attr-defined]
             continue
-        options = {option for parameter in group.commands[name].params for option in parameter.opts}  # type: ignore[attr-defined]
+        command = group.commands[name]  # type: ignore[attr-defined]
+        if hasattr(command, "commands"):
+            assert rest, line
+            assert rest[0] in command.commands, line
+            command = command.commands[rest[0]]
+        options = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in rest if word.startswith("--")} <= options, line
 
 

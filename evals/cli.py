@@ -1,0 +1,65 @@
+"""Command line of evaluation: `footnote eval`."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from app.domain.errors import ConfigurationError, InvalidInput
+from app.embedded.connect import connected
+from app.settings import Settings, load_settings
+from app.telemetry import configure_logging
+from evals.chunking import run_chunking
+from evals.progress import Progress
+from evals.report import Report, print_report, write_report
+from evals.retrieval import RetrievalSuite, run_retrieval
+
+commands = typer.Typer(no_args_is_help=True)
+
+EvaluatedLeg = Literal["lexical", "dense", "hybrid", "hybrid+rerank"]
+
+
+@commands.callback()
+def evaluate() -> None:
+    """Measure how good retrieval is."""
+
+
+@commands.command()
+def run(
+    suite: Annotated[str, typer.Option(help="beir:FOLDER or chunking:FOLDER.")],
+    leg: Annotated[
+        EvaluatedLeg | None, typer.Option(help="Which retrieval is measured; hybrid, or of chunking dense.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the report, with every query, to this file.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many queries.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Queries at a time.")] = 1,
+    chunk: Annotated[bool, typer.Option("--chunk", help="Cut the documents as ingestion does.")] = False,
+    chunk_tokens: Annotated[int | None, typer.Option(help="Largest chunk; see FOOTNOTE_CHUNK_TOKENS.")] = None,
+    collection: Annotated[str | None, typer.Option(help="Collection that the documents go to.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where vectors and the embedded services' data are.")] = None,
+) -> None:
+    """Run a suite: ingest its documents where they are missing, ask its questions, print the measures."""
+    configure_logging(level="warning", json=False)
+    settings = load_settings(data_dir=data_dir, chunk_tokens=chunk_tokens)
+    kind, _, folder = suite.partition(":")
+    if kind == "beir" and folder:
+        if leg == "hybrid+rerank":
+            raise ConfigurationError("No reranker is configured.")
+        asked = RetrievalSuite(Path(folder), leg or "hybrid", limit, concurrency, collection, rechunk=chunk)
+        report = _run_retrieval(settings, asked)
+    elif kind == "chunking" and folder:
+        if leg not in {None, "dense"}:
+            raise InvalidInput("The suite chunking: is defined for --leg dense.")
+        with Progress() as progress:
+            report = asyncio.run(run_chunking(settings, Path(folder), progress, limit=limit))
+    else:
+        raise InvalidInput(f"--suite is {suite}; it takes beir:FOLDER or chunking:FOLDER.")
+    print_report(report)
+    if json is not None:
+        write_report(report, json)
+
+
+def _run_retrieval(settings: Settings, suite: RetrievalSuite) -> Report:
+    with connected(settings) as ready, Progress() as progress:
+        return asyncio.run(run_retrieval(ready, suite, progress))

@@ -1,0 +1,1 @@
+"""Data sets: what a suite is measured on, read from folders."""

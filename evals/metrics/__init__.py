@@ -1,0 +1,1 @@
+"""Metrics: what is measured, by its published definition."""

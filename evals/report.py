@@ -1,0 +1,33 @@
+"""Report: what a suite measured, as JSON and as a table."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from app.domain.errors import InvalidInput
+
+Report = dict[str, Any]
+
+
+def write_report(report: Report, path: Path) -> None:
+    """As JSON, to a file. Raises InvalidInput when it cannot be written."""
+    try:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+    except OSError as error:
+        raise InvalidInput(f"{path}: the report cannot be written ({error.strerror}).") from error
+
+
+def print_report(report: Report) -> None:
+    """The figures without the queries."""
+    table = Table("measure", "value", title=f"{report['suite']}, {report['leg']}, {report['queries']} queries")
+    for name, value in report["metrics"].items():
+        deviation = f" (sd {report['sd'][name]:.4f})" if "sd" in report else ""
+        table.add_row(name, f"{value:.4f}{deviation}")
+    for name, value in report.get("exact_search", {}).items():
+        table.add_row(f"{name}, exact search", f"{value:.4f}")
+    for name, value in report.get("latency_ms", {}).items():
+        table.add_row(f"{name}, ms", f"{value:.2f}")
+    Console().print(table)
