@@ -1,11 +1,11 @@
 """Retrieval: the passages that may answer a question."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
-from typing import Any
 
 from app.domain.errors import CollectionNotFound, InvalidInput
+from app.domain.filter import Filter
 from app.domain.index import IndexGeneration
 from app.domain.passage import Leg, Passage
 from app.domain.ports import Embedder
@@ -13,6 +13,7 @@ from app.domain.principal import Principal
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.generations import active_generation
+from app.storage.metadata_fields import MetadataFields
 from app.storage.passages import PassageIndex, PassageQuery
 
 GENERATION_CACHE_S = 1.0  # a retired generation stays readable much longer than this
@@ -20,12 +21,12 @@ GENERATION_CACHE_S = 1.0  # a retired generation stays readable much longer than
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """What to search: `collection` None means every collection; `filter` is metadata that must be there."""
+    """What to search: `collection` None means every collection; `filter` is what metadata must satisfy."""
 
     query: str
     k: int
     collection: str | None = None
-    filter: dict[str, Any] = field(default_factory=dict)
+    filter: Filter | None = None
     leg: Leg = "hybrid"
 
 
@@ -44,6 +45,7 @@ class Retrieval:
         self._database = database
         self._index = PassageIndex(database, text_search_config=text_search_config)
         self._documents = DocumentStore(database)
+        self._fields = MetadataFields(database)
         self._embedder = embedder
         self._candidates = candidates_per_leg
         self._rrf_k = rrf_k
@@ -52,10 +54,11 @@ class Retrieval:
     async def search(self, principal: Principal, request: SearchRequest) -> list[Passage]:
         """The best `request.k` passages, best first; empty when nothing is indexed or found.
 
-        Raises CollectionNotFound, InvalidInput, DatabaseUnavailable, ProviderError (of the embedder).
+        Raises CollectionNotFound, InvalidInput (InvalidFilter), DatabaseUnavailable, ProviderError (of the embedder).
         """
         if not request.query.strip():
             raise InvalidInput("The query is empty.")
+        await self.require_filter(principal, request.filter)
         vector, generation = await asyncio.gather(self._embedder.embed_query(request.query), self.generation())
         passages: list[Passage] = []
         if generation is not None:
@@ -67,7 +70,7 @@ class Retrieval:
                 candidates=max(self._candidates, request.k),
                 rrf_k=self._rrf_k,
                 leg=request.leg,
-                metadata=request.filter,
+                filter=request.filter,
             )
             passages = await self._index.search(principal.workspace_id, generation, query)
         if not passages and request.collection is not None:
@@ -79,6 +82,10 @@ class Retrieval:
         if "\x00" in name:
             raise CollectionNotFound
         await self._documents.collection_ids(principal.workspace_id, name)
+
+    async def require_filter(self, principal: Principal, wanted: Filter | None) -> None:
+        """Raise InvalidFilter when it names a field or a type that the workspace's documents never had."""
+        await self._fields.require(principal.workspace_id, wanted)
 
     async def generation(self) -> IndexGeneration | None:
         """The active index generation; None before the first ingestion."""

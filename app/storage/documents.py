@@ -15,6 +15,7 @@ from app.domain.index import IndexGeneration
 from app.domain.ports import Vectors
 from app.storage import models as m
 from app.storage.engine import Database, WorkspaceConnection
+from app.storage.metadata_fields import remember_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,7 @@ class DocumentStore:
             )
             await _copy_vectors(connection, ids, collection_id, generation, new.vectors)
             await connection.execute(_LEXEMES, {"version": version_id, "generation": generation.id})
+            await remember_fields(connection, workspace_id, new.document.metadata)
         return document_id
 
 

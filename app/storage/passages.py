@@ -6,20 +6,21 @@ from uuid import UUID
 
 from psycopg import AsyncConnection, sql
 from psycopg.rows import tuple_row
-from psycopg.types.json import Jsonb
 
+from app.domain.filter import Filter
 from app.domain.index import IndexGeneration
 from app.domain.passage import Leg, Passage
 from app.domain.ports import Vectors
 from app.storage.engine import Database
+from app.storage.filters import FILTERABLE, compile_filter
 
 
 @dataclass(frozen=True, slots=True)
 class PassageQuery:
     """What to search for: `vector` (dimensions,) for the dense leg, `text` for the words, `candidates` for each leg.
 
-    `collection` names the scope (None: every collection of the workspace). `metadata` is a JSON object that a chunk's
-    or its document's metadata must contain.
+    `collection` names the scope (None: every collection of the workspace). `filter` is what a chunk's
+    metadata must satisfy.
     """
 
     text: str
@@ -29,7 +30,7 @@ class PassageQuery:
     candidates: int
     rrf_k: int
     leg: Leg
-    metadata: dict[str, Any]
+    filter: Filter | None
 
 
 # The words of the question OR-ed, each document in its own text search configuration; the lexemes are quoted.
@@ -66,8 +67,11 @@ _NO_DENSE = "SELECT NULL::uuid AS chunk_id, NULL::float8 AS similarity, NULL::bi
 _NO_LEXICAL = "SELECT NULL::uuid AS chunk_id, NULL::bigint AS rank WHERE false"
 _FILTER = """
     AND EXISTS (
-        SELECT FROM chunk c JOIN document_version v ON v.id = c.document_version_id
-        WHERE c.id = l.chunk_id AND (v.metadata || c.metadata) @> %(metadata)s
+        SELECT FROM chunk c
+        JOIN document_version v ON v.id = c.document_version_id
+        JOIN document o ON o.id = c.document_id
+        CROSS JOIN LATERAL (SELECT {filterable} AS metadata OFFSET 0) m
+        WHERE c.id = l.chunk_id AND {condition}
     )
 """
 # Reciprocal rank fusion: score = Σ 1 / (k + rank) (Cormack, Clarke, Büttcher: SIGIR 2009, p. 758).
@@ -90,8 +94,8 @@ LIMIT %(k)s
 """
 
 
-def statement(generation: IndexGeneration, leg: Leg, *, config: str, filtered: bool) -> sql.Composed:
-    """The query for one leg or both.
+def statement(generation: IndexGeneration, leg: Leg, *, config: str, filter: sql.Composable) -> sql.Composed:  # noqa: A002
+    """The query for one leg or both; `filter` is more of each leg's WHERE.
 
     The generation and its dimensions are literals: a partial expression index is used only when the planner can prove
     that it covers the query.
@@ -101,7 +105,7 @@ def statement(generation: IndexGeneration, leg: Leg, *, config: str, filtered: b
         "dimensions": sql.Literal(generation.dimensions),
         "config": sql.Literal(config),
         "collections": sql.SQL(_COLLECTIONS),
-        "filter": sql.SQL(_FILTER if filtered else ""),
+        "filter": filter,
     }
     return sql.SQL(_FUSED).format(
         dense=sql.SQL(_NO_DENSE if leg == "lexical" else _DENSE).format(**parts),
@@ -136,8 +140,9 @@ async def _fetch(
     connection: AsyncConnection[Any], generation: IndexGeneration, query: PassageQuery, config: str
 ) -> list[tuple[Any, ...]]:
     cursor = connection.cursor(row_factory=tuple_row, binary=True)
+    narrowed, values = _narrowed(query.filter)
     await cursor.execute(
-        statement(generation, query.leg, config=config, filtered=bool(query.metadata)),
+        statement(generation, query.leg, config=config, filter=narrowed),
         {
             "text": query.text,
             "vector": query.vector,
@@ -145,8 +150,16 @@ async def _fetch(
             "candidates": query.candidates,
             "rrf_k": query.rrf_k,
             "k": query.k,
-            "metadata": Jsonb(query.metadata),
+            **values,
         },
         prepare=True,
     )
     return await cursor.fetchall()
+
+
+def _narrowed(wanted: Filter | None) -> tuple[sql.Composable, dict[str, object]]:
+    """The filter as more of a leg's WHERE, and its parameters."""
+    if wanted is None:
+        return sql.SQL(""), {}
+    condition, parameters = compile_filter(wanted, sql.SQL("m.metadata"))
+    return sql.SQL(_FILTER).format(filterable=FILTERABLE, condition=condition), parameters
