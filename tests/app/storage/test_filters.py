@@ -14,10 +14,10 @@ from psycopg.types.json import Jsonb
 from app.domain.filter import Filter, matches
 from app.domain.filter_wire import parse_filter
 from app.storage.filters import compile_filter
-from tests.fixtures.filters import HOSTILE, metadata, scalars, values, wire_filters
+from tests.fixtures.filters import HOSTILE, METADATA, SCALARS, VALUES, WIRE
 
 _COLUMN = sql.SQL("m.metadata")
-_SLOW = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+_MANY = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,8 @@ def in_sql(
     return [list(row) for row in found]
 
 
-@_SLOW
-@given(wires=st.lists(wire_filters(), min_size=1, max_size=10), rows=st.lists(metadata(), min_size=1, max_size=20))
+@_MANY
+@given(wires=st.lists(WIRE, min_size=1, max_size=10), rows=st.lists(METADATA, min_size=1, max_size=20))
 def test_any_filter_means_the_same_in_sql(
     connection: psycopg.Connection[Any], wires: list[Any], rows: list[dict[str, Any]]
 ) -> None:
@@ -54,8 +54,8 @@ def test_any_filter_means_the_same_in_sql(
     assert in_sql(connection, filters, rows) == [[matches(wanted, row) for wanted in filters] for row in rows]
 
 
-@_SLOW
-@given(operands=st.lists(scalars(), min_size=1, max_size=6), held=st.lists(values(), min_size=1, max_size=12))
+@_MANY
+@given(operands=st.lists(SCALARS, min_size=1, max_size=6), held=st.lists(VALUES, min_size=1, max_size=12))
 def test_any_two_values_compare_the_same_in_sql(
     connection: psycopg.Connection[Any], operands: list[Any], held: list[Any]
 ) -> None:
@@ -80,8 +80,8 @@ def _skeleton(wire: Any, number: Iterator[int]) -> Any:
     return "x" if isinstance(wire, str) else wire
 
 
-@_SLOW
-@given(wire=wire_filters())
+@_MANY
+@given(wire=WIRE)
 def test_the_text_depends_on_the_shape_alone(wire: Any) -> None:
     text = compile_filter(parsed(wire), _COLUMN)[0].as_string()
     assert text == compile_filter(parsed(_skeleton(wire, iter(range(1000)))), _COLUMN)[0].as_string()
