@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager, nullcontext
 from importlib.metadata import entry_points
+from json import loads as json_of
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -21,7 +22,9 @@ from rich.table import Table
 from app import __version__
 from app.bootstrap import make_retrieval, open_services, require_fit
 from app.doctor import examine
-from app.domain.errors import ConfigurationError, FootnoteError
+from app.domain.errors import ConfigurationError, FootnoteError, InvalidFilter
+from app.domain.filter import Filter
+from app.domain.filter_wire import ROOT, parse_filter
 from app.domain.passage import Leg, Passage
 from app.domain.principal import DEFAULT_WORKSPACE_ID, Principal
 from app.domain.run import (
@@ -61,6 +64,9 @@ _HANDBOOK_AFTER_S = 30
 DataDir = Annotated[Path | None, typer.Option(help="Where the embedded services keep their data.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Collection = Annotated[str | None, typer.Option(help="Only this collection; all of them without.")]
+FilterOption = Annotated[
+    str | None, typer.Option("--filter", help='Conditions on metadata as JSON, for example {"year": {"$gte": 2020}}.')
+]
 
 
 @cli.command()
@@ -107,6 +113,7 @@ def migrate(
 def ask(
     question: Annotated[str, typer.Argument(help="What to ask.")],
     collection: Collection = None,
+    filter_json: FilterOption = None,
     conversation: Annotated[UUID | None, typer.Option(help="Go on with this conversation.")] = None,
     data_dir: DataDir = None,
     json: Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON.")] = False,
@@ -114,9 +121,10 @@ def ask(
     """Ask a question; the answer streams, its footnotes follow."""
     if not question.strip():
         raise ConfigurationError("The question is empty; write it after `footnote ask`, in quotes.")
+    asked = Question(question, conversation, collection, _filter_of(filter_json))
     with connected(load_settings(data_dir=data_dir)) as settings:
         configure_logging(level="warning", json=False)
-        ended = asyncio.run(_ask(settings, Question(question, conversation, collection), json=json))
+        ended = asyncio.run(_ask(settings, asked, json=json))
     if isinstance(ended, RunFailed):
         _fail(ended.problem.detail)
 
@@ -126,13 +134,15 @@ def search(
     query: Annotated[str, typer.Argument(help="What to search for.")],
     k: Annotated[int, typer.Option("--k", "-k", min=1, max=100, help="How many passages.")] = 5,
     collection: Collection = None,
+    filter_json: FilterOption = None,
     leg: Annotated[Leg, typer.Option(help="Both retrieval legs fused, or one alone.")] = "hybrid",
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
     """Show the passages that fit a query best."""
+    request = SearchRequest(query, k, collection, _filter_of(filter_json), leg)
     with connected(load_settings(data_dir=data_dir)) as settings:
-        passages = asyncio.run(_search(settings, SearchRequest(query, k, collection, leg=leg)))
+        passages = asyncio.run(_search(settings, request))
     if json:
         _print_json({"passages": passages})
         return
@@ -159,6 +169,14 @@ def doctor(data_dir: DataDir = None, json: Json = False) -> None:
         Console().print(table)
     if any(finding.state == "error" for finding in findings):
         raise typer.Exit(1)
+
+
+def _filter_of(text: str | None) -> Filter | None:
+    """The filter of an option. Raises InvalidFilter."""
+    try:
+        return parse_filter(json_of(text)) if text is not None else None
+    except (ValueError, RecursionError) as error:
+        raise InvalidFilter(f"--filter is not JSON: {error}; quote it as '…' for the shell.", ROOT) from None
 
 
 async def _search(settings: Settings, request: SearchRequest) -> list[Any]:

@@ -1,23 +1,36 @@
 """Chat: ask a question, read the answer as it is written."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, field_validator
 from sse_starlette import EventSourceResponse
 
 from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.problems import RESPONSES
 from app.api.streams import event_stream
 from app.domain.errors import InvalidInput
+from app.domain.filter import Filter
+from app.domain.filter_fields import BUILT_IN
+from app.domain.filter_wire import GROUPS, OPERATORS, parse_filter
 from app.services.answering import Question
 
 router = APIRouter(tags=["chat"])
 
 CollectionName = Annotated[str, Field(min_length=1, max_length=100, examples=["default"])]
-Filter = Annotated[
-    dict[str, Any], Field(max_length=20, description="Metadata that a passage's chunk or document must contain.")
+FilterBody = Annotated[
+    Filter | None,
+    PlainValidator(parse_filter),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "object"}, {"type": "null"}],
+            "description": "Conditions on metadata, all of which must hold: values to equal, or the operators "
+            f"{', '.join(OPERATORS)}; joined by {', '.join(GROUPS)}. Beside the documents' own metadata there are "
+            f"{', '.join(BUILT_IN)}.",
+            "examples": [{"lang": "en", "year": {"$gte": 2020, "$lt": 2024}, "tag": {"$in": ["a", "b"]}}],
+        }
+    ),
 ]
 
 EXAMPLE_STREAM = (
@@ -39,7 +52,7 @@ class ChatRequest(BaseModel):
     message: str = Field(min_length=1, examples=["How do I install Footnote?"])
     conversation_id: UUID | None = Field(None, description="Go on with this conversation; leave out to begin one.")
     collection: CollectionName | None = Field(None, description="Answer from this collection alone.")
-    filter: Filter = Field(default_factory=dict)
+    filter: FilterBody = None
     model: str | None = Field(
         None, max_length=200, description="The configured chat model; for clients that must name one."
     )

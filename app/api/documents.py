@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.chat import CollectionName, Filter
+from app.api.chat import CollectionName, FilterBody
 from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.problems import RESPONSES
 from app.domain.document import CollectionSummary, DocumentSummary, DocumentText
@@ -25,7 +25,7 @@ class SearchBody(BaseModel):
     query: str = Field(min_length=1, examples=["embed the widget"])
     k: int = Field(10, ge=1, le=100, description="How many passages.")
     collection: CollectionName | None = None
-    filter: Filter = Field(default_factory=dict)
+    filter: FilterBody = None
     leg: Leg = Field("hybrid", description="Both retrieval legs fused, or one alone.")
 
 

@@ -38,6 +38,9 @@ class ProblemDetails(BaseModel):
     status: int = Field(examples=[404])
     detail: str = Field(examples=["There is no run with that id."])
     code: str = Field(examples=["run_not_found"])
+    pointer: str | None = Field(
+        None, description="For an invalid filter: where the fault stands in the body (JSON pointer, RFC 6901)."
+    )
     errors: list[dict[str, Any]] | None = Field(
         None, description="For invalid input: each field and what is wrong with it."
     )
@@ -55,10 +58,22 @@ def status_of(error: e.FootnoteError) -> int:
 
 
 def problem_response(
-    status: int, code: str, title: str, detail: str, errors: Sequence[dict[str, Any]] | None = None
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    errors: Sequence[dict[str, Any]] | None = None,
+    pointer: str | None = None,
 ) -> JSONResponse:
     """One problem as a response."""
-    body = ProblemDetails(title=title, status=status, detail=detail, code=code, errors=list(errors) if errors else None)
+    body = ProblemDetails(
+        title=title,
+        status=status,
+        detail=detail,
+        code=code,
+        pointer=pointer,
+        errors=list(errors) if errors else None,
+    )
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {"Retry-After": "2"} if status == 503 else None
     return JSONResponse(body.model_dump(exclude_none=True, mode="json"), status, headers, MEDIA_TYPE)
 
@@ -71,7 +86,9 @@ def install(app: FastAPI) -> None:
         status = status_of(error)
         if status >= 500:
             log.warning("request.failed", code=error.code, error=error.message, cause=str(error.__cause__ or ""))
-        return problem_response(status, error.code, (type(error).__doc__ or error.code).strip(), error.message)
+        title = (type(error).__doc__ or error.code).strip()
+        pointer = error.pointer if isinstance(error, e.InvalidFilter) else None
+        return problem_response(status, error.code, title, error.message, pointer=pointer)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:

@@ -1,7 +1,7 @@
 """Domain errors: every fault a user or an operator can cause, as one tree.
 
     FootnoteError
-    ├── InvalidInput            (PayloadTooLarge)
+    ├── InvalidInput            (PayloadTooLarge, InvalidFilter)
     ├── NotFound                (CollectionNotFound, DocumentNotFound, ConversationNotFound, RunNotFound)
     ├── Unauthenticated
     ├── Conflict                (ConversationBusy)
@@ -39,6 +39,17 @@ class PayloadTooLarge(InvalidInput):
     """The request body is too large."""
 
     code = "payload_too_large"
+
+
+class InvalidFilter(InvalidInput):
+    """The filter is not valid."""
+
+    code = "invalid_filter"
+
+    def __init__(self, message: str, pointer: str) -> None:
+        """`pointer` is where the fault stands in the request's body (a JSON pointer, RFC 6901)."""
+        self.pointer = pointer
+        super().__init__(f"{pointer}: {message}")
 
 
 class NotFound(FootnoteError):

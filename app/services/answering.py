@@ -4,10 +4,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
 from uuid import UUID
 
 from app.domain.conversation import ChatMessage, Message
+from app.domain.filter import Filter
 from app.domain.passage import Passage
 from app.domain.ports import ChatModel, TokenCounter
 from app.domain.principal import Principal
@@ -35,7 +35,7 @@ class Question:
     text: str
     conversation_id: UUID | None = None
     collection: str | None = None
-    filter: dict[str, Any] = field(default_factory=dict)
+    filter: Filter | None = None
 
 
 @dataclass(slots=True)

@@ -1,13 +1,13 @@
 """Retrieval: the passages that may answer a question."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
-from typing import Any
 
 import numpy as np
 
 from app.domain.errors import CollectionNotFound, InvalidInput
+from app.domain.filter import Filter
 from app.domain.index import IndexGeneration
 from app.domain.passage import Leg, Passage
 from app.domain.ports import Embedder
@@ -15,6 +15,7 @@ from app.domain.principal import Principal
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.generations import active_generation
+from app.storage.metadata_fields import MetadataFields
 from app.storage.passages import PassageIndex, PassageQuery, SearchOptions
 from app.storage.routing import Router
 
@@ -24,7 +25,7 @@ GENERATION_CACHE_S = 1.0  # a retired generation stays readable much longer than
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """What to search: `collection` None means every collection; `filter` is metadata that must be there.
+    """What to search: `collection` None means every collection; `filter` is what metadata must satisfy.
 
     Words in quotes must stand in a passage as they are written there, inflection aside.
     """
@@ -32,7 +33,7 @@ class SearchRequest:
     query: str
     k: int
     collection: str | None = None
-    filter: dict[str, Any] = field(default_factory=dict)
+    filter: Filter | None = None
     leg: Leg = "hybrid"
 
 
@@ -44,16 +45,18 @@ class Retrieval:
         self._index = PassageIndex(database, options)
         self._router = Router(database, exact_rows=options.exact_rows)
         self._documents = DocumentStore(database)
+        self._fields = MetadataFields(database)
         self._embedder = embedder
         self._generation: tuple[float, IndexGeneration] | None = None
 
     async def search(self, principal: Principal, request: SearchRequest) -> list[Passage]:
         """The best `request.k` passages, best first; empty when nothing is indexed or found.
 
-        Raises CollectionNotFound, InvalidInput, DatabaseUnavailable, ProviderError (of the embedder).
+        Raises CollectionNotFound, InvalidInput (InvalidFilter), DatabaseUnavailable, ProviderError (of the embedder).
         """
         if not request.query.strip():
             raise InvalidInput("The query is empty.")
+        await self.require_filter(principal, request.filter)
         generation = await self.generation()
         passages: list[Passage] = []
         if generation is not None:
@@ -71,13 +74,17 @@ class Retrieval:
             vector = np.zeros(generation.dimensions, np.float32)
         else:
             vector = (await self._embedder.embed_query(_QUOTED.sub(r"\1", text)))[0]
-        return PassageQuery(text, vector, request.collection, request.k, request.leg, phrases)
+        return PassageQuery(text, vector, request.collection, request.k, request.leg, phrases, request.filter)
 
     async def require_collection(self, principal: Principal, name: str) -> None:
         """Raise CollectionNotFound when the workspace has none of that name."""
         if "\x00" in name:
             raise CollectionNotFound
         await self._documents.collection_ids(principal.workspace_id, name)
+
+    async def require_filter(self, principal: Principal, wanted: Filter | None) -> None:
+        """Raise InvalidFilter when it names a field or a type that the workspace's documents never had."""
+        await self._fields.require(principal.workspace_id, wanted)
 
     async def generation(self) -> IndexGeneration | None:
         """The active index generation; None before the first ingestion."""

@@ -135,12 +135,14 @@ class Runs:
     async def start(self, principal: Principal, question: Question) -> Run:
         """Store the question and begin to answer it; the answer goes on whoever reads it.
 
-        Raises ConversationNotFound, ConversationBusy, CollectionNotFound, DatabaseUnavailable, ShuttingDown.
+        Raises ConversationNotFound, ConversationBusy, CollectionNotFound, InvalidFilter, DatabaseUnavailable,
+        ShuttingDown.
         """
         if self._closing:
             raise ShuttingDown
         if question.collection is not None:
             await self._retrieval.require_collection(principal, question.collection)
+        await self._retrieval.require_filter(principal, question.filter)
         run = await self._store.create(
             principal.workspace_id, question.text, question.conversation_id, question.collection
         )

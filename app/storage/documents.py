@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -12,11 +13,13 @@ from sqlalchemy import func, select
 
 from app.domain.document import Chunk, CollectionSummary, DocumentSummary, DocumentText, ParsedDocument
 from app.domain.errors import CollectionNotFound, DocumentNotFound
+from app.domain.filter_fields import filterable
 from app.domain.index import IndexGeneration
 from app.domain.ports import Vectors
 from app.storage import models as m
 from app.storage.engine import Database, WorkspaceConnection
 from app.storage.lexemes import index_words
+from app.storage.metadata_fields import remember_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +153,9 @@ class DocumentStore:
             ids = await _copy_chunks(
                 connection, (workspace_id, collection_id, document_id, version_id), generation, new
             )
-            await _copy_vectors(connection, ids, collection_id, generation, new)
+            await _copy_vectors(connection, ids, (collection_id, document_id), generation, new)
             await index_words(connection, generation.id, generation.chunker, [version_id])
+            await remember_fields(connection, workspace_id, new.document.metadata)
         return document_id
 
 
@@ -246,14 +250,25 @@ async def _copy_chunks(
 async def _copy_vectors(
     connection: WorkspaceConnection,
     ids: Sequence[UUID],
-    collection_id: UUID,
+    owner: tuple[UUID, UUID],
     generation: IndexGeneration,
     new: NewVersion,
 ) -> None:
-    metadata = Jsonb(new.document.metadata)
+    """Binary COPY of the vectors, each with what filters see of its chunk; `owner`: collection and document."""
+    collection_id, document_id = owner
+    document = new.document
+    filterable_of = partial(
+        filterable,
+        document.metadata,
+        document_id=str(document_id),
+        source_uri=new.uri,
+        title=document.title,
+        media_type=document.media_type,
+    )
     async with connection.cursor().copy(
         "COPY chunk_embedding (chunk_id, generation_id, collection_id, embedding, metadata) FROM STDIN (FORMAT binary)"
     ) as copy:
         copy.set_types(["uuid", "int4", "uuid", "halfvec", "jsonb"])
-        for chunk_id, vector in zip(ids, new.vectors, strict=True):
+        for chunk_id, chunk, vector in zip(ids, new.chunks, new.vectors, strict=True):
+            metadata = Jsonb(filterable_of(page=chunk.page))
             await copy.write_row((chunk_id, generation.id, collection_id, HalfVector(vector), metadata))

@@ -226,6 +226,15 @@ class LexicalTotal(Base):
     length: Mapped[int] = mapped_column(BigInteger)
 
 
+class MetadataField(Base):
+    """A field that documents of a workspace have had in their metadata, and the JSON types that it held."""
+
+    __tablename__ = "metadata_field"
+    workspace_id: Mapped[UUID] = mapped_column(ForeignKey("workspace.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    kinds: Mapped[list[str]]
+
+
 class Conversation(Base):
     """Questions and answers in order."""
 

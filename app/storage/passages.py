@@ -1,16 +1,18 @@
 """Passages: the hot query, both retrieval legs fused in one round trip."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from psycopg import sql
 from psycopg.rows import tuple_row
 
+from app.domain.filter import Filter
 from app.domain.index import IndexGeneration
 from app.domain.passage import Leg, Passage
 from app.domain.ports import Vectors
 from app.storage.engine import Database
+from app.storage.filters import compile_filter
 from app.storage.search_sql import Fusion, Route, Shape, statement
 
 
@@ -49,8 +51,11 @@ class PassageQuery:
     k: int
     leg: Leg
     phrases: tuple[str, ...] = ()
-    filter: sql.Composable | None = None
-    filter_values: dict[str, object] = field(default_factory=dict)
+    filter: Filter | None = None
+
+    def narrowed(self) -> tuple[sql.Composed | None, dict[str, object]]:
+        """The filter as a condition on an index table `l`, and its parameters."""
+        return compile_filter(self.filter, sql.SQL("l.metadata")) if self.filter else (None, {})
 
 
 class PassageIndex:
@@ -67,10 +72,11 @@ class PassageIndex:
 
         Raises DatabaseUnavailable.
         """
-        shape = Shape(generation, query.leg, route, self._options.fusion, query.filter, bool(query.phrases))
+        condition, parameters = query.narrowed()
+        shape = Shape(generation, query.leg, route, self._options.fusion, condition, bool(query.phrases))
         async with self._database.reading(workspace_id, self.tuning(query)) as connection:
             cursor = connection.cursor(row_factory=tuple_row, binary=True)
-            await cursor.execute(statement(shape), self._values(query), prepare=True)
+            await cursor.execute(statement(shape), self._values(query) | parameters, prepare=True)
             rows = await cursor.fetchall()
         return [_passage(row) for row in rows]
 
@@ -101,7 +107,6 @@ class PassageIndex:
             "rrf_k": self._options.rrf_k,
             "dense_weight": self._options.dense_weight,
             "phrases": list(query.phrases),
-            **query.filter_values,
         }
 
 

@@ -60,7 +60,7 @@ class Router:
 
     async def estimate(self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery) -> Estimate:
         """How many rows will pass."""
-        key = (workspace_id, generation.id, query.collection, query.filter, repr(query.filter_values))
+        key = (workspace_id, generation.id, query.collection, query.filter)
         now = monotonic()
         known = self._known.get(key)
         if known is not None and now - known[0] < REMEMBER_S:
@@ -73,15 +73,16 @@ class Router:
         return estimate
 
     async def _measure(self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery) -> Estimate:
-        values = {"generation": generation.id, "collection": query.collection, **query.filter_values}
+        condition, parameters = query.narrowed()
+        values = {"generation": generation.id, "collection": query.collection, **parameters}
         async with self._database.reading(workspace_id) as connection:
             scope = int((await (await connection.execute(_SIZE, values)).fetchone() or (0,))[0])
-            if query.filter is None or scope <= self._exact_rows:
+            if condition is None or scope <= self._exact_rows:
                 return Estimate(scope, scope)
             rows = float((await (await connection.execute(_ROWS)).fetchone() or (1,))[0])
             percent = min(100.0, 100.0 * SAMPLE_ROWS / rows * max(1.0, rows / scope))
             share = sql.SQL(_SHARE).format(
-                filter=query.filter, percent=sql.Literal(percent), generation=sql.Literal(generation.id)
+                filter=condition, percent=sql.Literal(percent), generation=sql.Literal(generation.id)
             )
             seen, passing = await (await connection.execute(share, values)).fetchone() or (0, 0)
         return Estimate(scope, scope * (passing + 1) / (seen + 1))

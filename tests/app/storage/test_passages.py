@@ -12,6 +12,7 @@ import pytest
 from psycopg import sql
 
 from app.domain.document import Chunk, ParsedDocument
+from app.domain.filter import Filter, parse_filter
 from app.domain.index import IndexGeneration
 from app.domain.passage import Leg, Passage
 from app.domain.principal import DEFAULT_WORKSPACE_ID as WORKSPACE
@@ -22,7 +23,23 @@ from app.storage.generations import ensure_generation
 from app.storage.passages import PassageIndex, PassageQuery, SearchOptions
 from app.storage.search_sql import Fusion, Route, Shape, statement
 
-WORDS = "river bridge stone ferry lamp harbour winter bread oven wheel tide north signal keeper rope".split()
+WORDS = [
+    "river",
+    "bridge",
+    "stone",
+    "ferry",
+    "lamp",
+    "harbour",
+    "winter",
+    "bread",
+    "oven",
+    "wheel",
+    "tide",
+    "north",
+    "signal",
+    "keeper",
+    "rope",
+]
 EMBEDDER = HashEmbedder(16)
 
 
@@ -58,7 +75,7 @@ class Store:
         phrases: Sequence[str] = (),
         route: Route = "exact",
         fusion: Fusion = "convex",
-        filter_: sql.Composable | None = None,
+        filter_: Filter | None = None,
     ) -> list[Passage]:
         vector = (await EMBEDDER.embed_query(text))[0]
         index = PassageIndex(self.database, SearchOptions(fusion=fusion))
@@ -205,7 +222,7 @@ async def test_filtered_searches_find_all_there_is(store: Store, route: Route, l
     rng = random.Random(2)
     for n in range(300):
         await store.write(f"t:{n}", "river " + random_text(rng), metadata={"rare": n % 100 == 0})
-    rare = sql.SQL("l.metadata @> '{\"rare\": true}'")
+    rare = parse_filter({"rare": True})
     found = await store.search("river", leg, route=route, filter_=rare, k=5)
     assert {p.uri for p in found} == {"t:0", "t:100", "t:200"}
 

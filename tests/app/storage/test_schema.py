@@ -53,7 +53,16 @@ def test_row_level_security_on_every_table_with_readable_data(database_url: str)
             "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
         ).fetchone()
     tables = {name for (name,) in secured}
-    assert tables == {"workspace", "collection", "document", "document_version", "chunk", "conversation", "message"}
+    assert tables == {
+        "workspace",
+        "collection",
+        "document",
+        "document_version",
+        "chunk",
+        "metadata_field",
+        "conversation",
+        "message",
+    }
     assert bypass == (False,), "the tests' role must be one that policies apply to"
 
 

@@ -132,11 +132,20 @@ CREATE TRIGGER refuse_update BEFORE UPDATE OF collection_id, generation_id, conf
 
 INDEX = "CREATE INDEX lexical_{id} ON chunk_lexeme USING gin (terms) WITH (fastupdate = off) WHERE generation_id = {id}"
 # Policies hide every row from a role they bind, the owner too: the words are filled in by workspace.
-FILL = """
-INSERT INTO chunk_lexeme (chunk_id, generation_id, collection_id, config, length, terms, impacts)
-SELECT c.id, g.id, c.collection_id, v.text_search_config, r.length, r.terms, r.impacts
-FROM chunk c JOIN document_version v ON v.id = c.document_version_id JOIN index_generation g ON g.chunker = c.chunker,
-    lexical_row(c.collection_id, v.text_search_config, array_to_string(c.heading_path, ' ') || ' ' || c.text) r
+FILTERABLE = """
+    v.metadata || c.metadata || jsonb_strip_nulls(jsonb_build_object(
+        'document_id', o.id, 'source_uri', o.source_uri, 'title', v.title, 'media_type', v.media_type, 'page', c.page
+    ))
+"""
+FILL = f"""
+INSERT INTO chunk_lexeme (chunk_id, generation_id, collection_id, config, length, terms, impacts, metadata)
+SELECT c.id, g.id, c.collection_id, v.text_search_config, r.length, r.terms, r.impacts, {FILTERABLE}
+FROM chunk c JOIN document_version v ON v.id = c.document_version_id JOIN document o ON o.id = c.document_id
+JOIN index_generation g ON g.chunker = c.chunker,
+    lexical_row(c.collection_id, v.text_search_config, array_to_string(c.heading_path, ' ') || ' ' || c.text) r;
+UPDATE chunk_embedding e SET metadata = {FILTERABLE}
+FROM chunk c JOIN document_version v ON v.id = c.document_version_id JOIN document o ON o.id = c.document_id
+WHERE c.id = e.chunk_id;
 """
 
 OLD = """
@@ -183,8 +192,8 @@ def downgrade() -> None:
 
 def _every_row(statement: str) -> None:
     """Run a statement over every workspace's rows: the tables' owner may set the policies aside for a moment."""
-    for table in ("chunk", "document_version"):
+    for table in ("chunk", "document_version", "document"):
         op.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
     op.execute(statement)
-    for table in ("chunk", "document_version"):
+    for table in ("chunk", "document_version", "document"):
         op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")

@@ -1,0 +1,101 @@
+"""Filters: a filter as a SQL expression over a chunk's metadata; it says what `app.domain.filter.matches` says.
+
+The text depends on the filter's shape alone: names and values are bound parameters. Conditions that are joined by and
+at the top become conjuncts of their own, so that equality finds its rows by a GIN index (jsonb_path_ops).
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TypeAlias
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from app.domain.filter import All, Any, Equals, Exists, Filter, In, Not, Range, Scalar
+
+_SIGNS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+_Bind: TypeAlias = Callable[[object], sql.Placeholder]
+
+# What filters see of a chunk (`app.domain.filter_fields.filterable`), of version `v`, chunk `c` and document `o`.
+FILTERABLE = sql.SQL("""
+    v.metadata || c.metadata || jsonb_strip_nulls(jsonb_build_object(
+        'document_id', o.id, 'source_uri', o.source_uri, 'title', v.title, 'media_type', v.media_type, 'page', c.page
+    ))
+""")
+
+
+def compile_filter(wanted: Filter, column: sql.Composable, prefix: str = "f") -> tuple[sql.Composed, dict[str, object]]:
+    """The filter as a boolean expression over a jsonb object `column`, and its parameters: `f0`, `f1` and so on.
+
+    The expression is never NULL as long as the column is not.
+    """
+    parameters: dict[str, object] = {}
+
+    def bind(value: object) -> sql.Placeholder:
+        name = f"{prefix}{len(parameters)}"
+        parameters[name] = value
+        return sql.Placeholder(name)
+
+    return _expression(wanted, column, bind), parameters
+
+
+def _expression(wanted: Filter, column: sql.Composable, bind: _Bind) -> sql.Composed:
+    match wanted:
+        case All(parts):
+            return _joined(" AND ", parts, column, bind)
+        case Any(parts):
+            return _joined(" OR ", parts, column, bind)
+        case Not(part):
+            return sql.SQL("(NOT {})").format(_expression(part, column, bind))
+        case Exists(field):
+            return sql.SQL("({} ? {}::text)").format(column, bind(field.name))
+        case Equals(field, value):
+            return _contains(field.name, (value,), column, bind)
+        case In(field, values):
+            return _contains(field.name, values, column, bind)
+        case Range():
+            return _within(wanted, column, bind)
+
+
+def _joined(word: str, parts: tuple[Filter, ...], column: sql.Composable, bind: _Bind) -> sql.Composed:
+    return sql.SQL("({})").format(sql.SQL(word).join([_expression(part, column, bind) for part in parts]))
+
+
+def _contains(name: str, values: tuple[Scalar, ...], column: sql.Composable, bind: _Bind) -> sql.Composed:
+    """The field is one of the values or a list with one of them; an object contains a list's elements, not a list's own
+    value, hence both forms."""
+    forms = [Jsonb({name: form}) for value in values for form in (value, [value])]
+    return sql.SQL("({} @> ANY ({}::jsonb[]))").format(column, bind(forms))
+
+
+# CASE, so that each comparison sees its own type only; strict, so that no list within a list is looked into.
+_RANGE = """
+    (CASE jsonb_typeof({column} -> {name}::text)
+        WHEN {type} THEN {compared}
+        WHEN 'array' THEN jsonb_path_exists({column} -> {name}::text, {path}, {bounds}::jsonb)
+        ELSE false
+    END)
+"""
+_NUMBER = "({column} -> {name}::text)::numeric {sign} {bound}::numeric"
+_STRING = """({column} ->> {name}::text) COLLATE "C" {sign} {bound}::text"""
+
+
+def _within(wanted: Range, column: sql.Composable, bind: _Bind) -> sql.Composed:
+    name = bind(wanted.field.name)
+    bounds = wanted.bounds
+    text = any(isinstance(bound, str) for bound in bounds.values())
+    comparisons = [
+        sql.SQL(_STRING if text else _NUMBER).format(
+            column=column, name=name, sign=sql.SQL(_SIGNS[key]), bound=bind(bound if text else Decimal(str(bound)))
+        )
+        for key, bound in bounds.items()
+    ]
+    path = "strict $[*] ? (" + " && ".join(f"@ {_SIGNS[key]} ${key}" for key in bounds) + ")"
+    return sql.SQL(_RANGE).format(
+        column=column,
+        name=name,
+        type=sql.Literal("string" if text else "number"),
+        compared=sql.SQL(" AND ").join(comparisons),
+        path=sql.Literal(path),
+        bounds=bind(Jsonb(bounds)),
+    )
