@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import aclosing, contextmanager, nullcontext
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app import __version__
-from app.bootstrap import make_retrieval, open_services, require_fit
+from app.bootstrap import make_reranking, make_retrieval, open_services, require_fit
 from app.doctor import examine
 from app.domain.errors import ConfigurationError, FootnoteError
 from app.domain.passage import Leg, Passage
@@ -38,6 +38,7 @@ from app.embedded.connect import connected
 from app.embedded.services import record_address
 from app.providers.embedder import make_embedder
 from app.services.answering import Question
+from app.services.reranking import Reranked
 from app.services.retrieval import SearchRequest
 from app.serving import listening
 from app.serving import serve as run_server
@@ -132,10 +133,14 @@ def search(
 ) -> None:
     """Show the passages that fit a query best."""
     with connected(load_settings(data_dir=data_dir)) as settings:
-        passages = asyncio.run(_search(settings, SearchRequest(query, k, collection, leg=leg)))
+        found = asyncio.run(_search(settings, SearchRequest(query, k, collection, leg=leg)))
+    passages = found.passages
     if json:
-        _print_json({"passages": passages})
+        about = {"reranked": found.applied, "rerank_problem": found.reason}
+        _print_json({"passages": passages} | {name: value for name, value in about.items() if value is not None})
         return
+    if found.applied is not None:
+        _say("reranked" if found.applied else f"not reranked: {found.reason}")
     for number, passage in enumerate(passages, start=1):
         sys.stdout.write(f"{number}. {_place(passage)}  [{passage.score:.4f}]\n   {passage.uri}\n")
         sys.stdout.write("   " + " ".join(passage.text.split())[:300] + "\n\n")
@@ -161,14 +166,17 @@ def doctor(data_dir: DataDir = None, json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-async def _search(settings: Settings, request: SearchRequest) -> list[Any]:
+async def _search(settings: Settings, request: SearchRequest) -> Reranked:
     database = Database(_database_url(settings), pool_size=1)
+    reranking = make_reranking(settings)
     embedder = make_embedder(settings)
     await database.open()
     try:
         await require_fit(database, embedder)
-        return list(await make_retrieval(settings, database, embedder).search(Principal(), request))
+        return await make_retrieval(settings, database, embedder, reranking).ranked(Principal(), request)
     finally:
+        if reranking is not None:
+            await reranking.close()
         await embedder.close()
         await database.close()
 

@@ -1,7 +1,7 @@
 """Retrieval: the passages that may answer a question."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
 
@@ -10,6 +10,7 @@ from app.domain.index import IndexGeneration
 from app.domain.passage import Leg, Passage
 from app.domain.ports import Embedder
 from app.domain.principal import Principal
+from app.services.reranking import Reranked, Reranking
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.generations import active_generation
@@ -40,7 +41,9 @@ class Retrieval:
         text_search_config: str,
         candidates_per_leg: int,
         rrf_k: int,
+        reranking: Reranking | None = None,
     ) -> None:
+        self._reranking = reranking
         self._database = database
         self._index = PassageIndex(database, text_search_config=text_search_config)
         self._documents = DocumentStore(database)
@@ -54,6 +57,18 @@ class Retrieval:
 
         Raises CollectionNotFound, InvalidInput, DatabaseUnavailable, ProviderError (of the embedder).
         """
+        return (await self.ranked(principal, request)).passages
+
+    async def ranked(self, principal: Principal, request: SearchRequest) -> Reranked:
+        """As `search`, and whether a reranker ordered the passages."""
+        if self._reranking is None:
+            return Reranked(await self._find(principal, request))
+        wide = replace(request, k=max(request.k, self._reranking.candidates))
+        reranked = await self._reranking.apply(request.query, await self._find(principal, wide))
+        return replace(reranked, passages=reranked.passages[: request.k])
+
+    async def _find(self, principal: Principal, request: SearchRequest) -> list[Passage]:
+        """The best passages as the index orders them."""
         if not request.query.strip():
             raise InvalidInput("The query is empty.")
         vector, generation = await asyncio.gather(self._embedder.embed_query(request.query), self.generation())
