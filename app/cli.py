@@ -133,6 +133,7 @@ def search(
 ) -> None:
     """Show the passages that fit a query best."""
     with connected(load_settings(data_dir=data_dir)) as settings:
+        configure_logging(level="error", json=False)
         found = asyncio.run(_search(settings, SearchRequest(query, k, collection, leg=leg)))
     passages = found.passages
     if json:

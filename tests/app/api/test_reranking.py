@@ -9,7 +9,6 @@ import httpx
 import pytest
 
 from app.settings import Settings
-from ingestion.pipeline import Report
 from tests.fixtures.rerank_server import RerankServer, rerank_server
 from tests.fixtures.server import Server, chat
 
@@ -139,7 +138,3 @@ async def test_keys_are_not_logged(
     out, err = capfd.readouterr()
     assert "rerank.failed_open" in out + err
     assert key not in out + err + str(found)
-
-
-def test_the_corpus_is_there(corpus: Report) -> None:
-    assert corpus.chunks > 2
