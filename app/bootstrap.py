@@ -11,8 +11,10 @@ from app.domain.ports import ChatModel, Embedder
 from app.providers.chat_model import make_chat_model
 from app.providers.embedder import make_embedder
 from app.providers.prompt_files import PromptFiles
+from app.providers.reranker import make_reranker
 from app.providers.tokenizer import count_tokens
 from app.services.answering import Answering, AnsweringOptions, Prompts
+from app.services.reranking import Reranking
 from app.services.retrieval import Retrieval
 from app.services.runs import Runs
 from app.settings import Settings
@@ -56,13 +58,16 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(model.close)
         embedder = make_embedder(settings)
         stack.push_async_callback(embedder.close)
+        reranking = make_reranking(settings)
+        if reranking is not None:
+            stack.push_async_callback(reranking.close)
         database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
         await database.open()
         stack.push_async_callback(database.close)
         await require_fit(database, embedder)
         run_log = RunLog(settings.redis_url.get_secret_value(), ttl_s=settings.run_log_ttl_s)
         stack.push_async_callback(run_log.close)
-        retrieval = make_retrieval(settings, database, embedder)
+        retrieval = make_retrieval(settings, database, embedder, reranking)
         answering = Answering(retrieval, model, prompts, count_tokens, _options(settings))
         conversations = ConversationStore(database)
         runs = Runs(
@@ -81,7 +86,17 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         )
 
 
-def make_retrieval(settings: Settings, database: Database, embedder: Embedder) -> Retrieval:
+def make_reranking(settings: Settings) -> Reranking | None:
+    """Reranking as the settings want it; None without a reranker. Whoever makes it closes it."""
+    reranker = make_reranker(settings)
+    if reranker is None:
+        return None
+    return Reranking(reranker, timeout_s=settings.reranker_timeout_s, candidates=settings.rerank_candidates)
+
+
+def make_retrieval(
+    settings: Settings, database: Database, embedder: Embedder, reranking: Reranking | None = None
+) -> Retrieval:
     """Retrieval as the settings want it."""
     return Retrieval(
         database,
@@ -97,6 +112,7 @@ def make_retrieval(settings: Settings, database: Database, embedder: Embedder) -
             exact_rows=settings.exact_scan_rows,
             ef_search=settings.hnsw_ef_search,
         ),
+        reranking=reranking,
     )
 
 

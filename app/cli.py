@@ -10,7 +10,7 @@ from contextlib import aclosing, contextmanager, nullcontext
 from importlib.metadata import entry_points
 from json import loads as json_of
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app import __version__
-from app.bootstrap import make_retrieval, open_services, require_fit
+from app.bootstrap import make_reranking, make_retrieval, open_services, require_fit
 from app.doctor import examine
 from app.domain.errors import ConfigurationError, FootnoteError, InvalidFilter
 from app.domain.filter import Filter
@@ -41,6 +41,7 @@ from app.embedded.connect import connected
 from app.embedded.services import record_address
 from app.providers.embedder import make_embedder
 from app.services.answering import Question
+from app.services.reranking import Reranked
 from app.services.retrieval import SearchRequest
 from app.serving import listening
 from app.serving import serve as run_server
@@ -142,10 +143,15 @@ def search(
     """Show the passages that fit a query best."""
     request = SearchRequest(query, k, collection, _filter_of(filter_json), leg)
     with connected(load_settings(data_dir=data_dir)) as settings:
-        passages = asyncio.run(_search(settings, request))
+        configure_logging(level="error", json=False)
+        found = asyncio.run(_search(settings, request))
+    passages = found.passages
     if json:
-        _print_json({"passages": passages})
+        about = {"reranked": found.applied, "rerank_problem": found.reason}
+        _print_json({"passages": passages} | {name: value for name, value in about.items() if value is not None})
         return
+    if found.applied is not None:
+        _say("reranked" if found.applied else f"not reranked: {found.reason}")
     for number, passage in enumerate(passages, start=1):
         sys.stdout.write(f"{number}. {_place(passage)}  [{passage.score:.4f}]\n   {passage.uri}\n")
         sys.stdout.write("   " + " ".join(passage.text.split())[:300] + "\n\n")
@@ -179,14 +185,17 @@ def _filter_of(text: str | None) -> Filter | None:
         raise InvalidFilter(f"--filter is not JSON: {error}; quote it as '…' for the shell.", ROOT) from None
 
 
-async def _search(settings: Settings, request: SearchRequest) -> list[Any]:
+async def _search(settings: Settings, request: SearchRequest) -> Reranked:
     database = Database(_database_url(settings), pool_size=1)
+    reranking = make_reranking(settings)
     embedder = make_embedder(settings)
     await database.open()
     try:
         await require_fit(database, embedder)
-        return list(await make_retrieval(settings, database, embedder).search(Principal(), request))
+        return await make_retrieval(settings, database, embedder, reranking).ranked(Principal(), request)
     finally:
+        if reranking is not None:
+            await reranking.close()
         await embedder.close()
         await database.close()
 

@@ -1,5 +1,6 @@
 """Doctor: looks at everything an answer needs and says what to do about what is missing."""
 
+import asyncio
 import platform
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -13,6 +14,7 @@ from app.domain.errors import FootnoteError
 from app.domain.principal import DEFAULT_WORKSPACE_ID
 from app.providers.chat_model import make_chat_model
 from app.providers.embedder import make_embedder
+from app.providers.reranker import make_reranker
 from app.settings import Settings
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
@@ -28,6 +30,8 @@ BIGGER_MODEL = (
     "openai:NAME (with OPENAI_API_KEY) or anthropic:NAME (with ANTHROPIC_API_KEY)"
 )
 
+_PASSAGE = "The ferry leaves at nine, and on Sundays at ten. " * 12  # as long as a chunk
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -39,7 +43,7 @@ class Finding:
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Look at the services of the two URLs, the index, the embedder and the chat model (which writes one token)."""
+    """Look at the services of the two URLs, the index and the models; the chat model writes one token for it."""
     assert settings.database_url is not None  # noqa: S101 - `connected` sets both
     assert settings.redis_url is not None  # noqa: S101
     database = Database(settings.database_url.get_secret_value(), pool_size=1)
@@ -52,6 +56,7 @@ async def examine(settings: Settings) -> list[Finding]:
             store,
             await _look("run log", lambda: _run_log(run_log)),
             await _look("chat model", lambda: _chat_model(settings)),
+            await _look("reranker", lambda: _reranker(settings)),
         ]
         if store.state != "error":
             findings.append(await _look("embedder", lambda: _embedder(settings, database)))
@@ -121,3 +126,23 @@ async def _chat_model(settings: Settings) -> tuple[State, str]:
         return ("warning", f"{detail}; {BIGGER_MODEL}") if model.profile.small else ("ok", detail)
     finally:
         await model.close()
+
+
+async def _reranker(settings: Settings) -> tuple[State, str]:
+    reranker = make_reranker(settings)
+    if reranker is None:
+        return "ok", "none, passages keep the order of retrieval; see FOOTNOTE_RERANKER"
+    candidates, limit_s = settings.rerank_candidates, settings.reranker_timeout_s
+    try:
+        await reranker.rerank("Does it answer?", ["It answers."])  # a model on this machine loads here
+        started = perf_counter()
+        async with asyncio.timeout(limit_s):
+            await reranker.rerank("Is it fast enough?", [f"{n}. {_PASSAGE}" for n in range(candidates)])
+        return "ok", f"{reranker.name}, {candidates} passages in {(perf_counter() - started) * 1000:.0f} ms"
+    except TimeoutError:
+        return "warning", (
+            f"{reranker.name} does not rerank {candidates} passages within {limit_s:g} s, so they keep the order of "
+            "retrieval: lower FOOTNOTE_RERANK_CANDIDATES or raise FOOTNOTE_RERANKER_TIMEOUT_S"
+        )
+    finally:
+        await reranker.close()

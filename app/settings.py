@@ -96,6 +96,15 @@ class Settings(BaseSettings):
     embedder_base_url: str | None = Field(None, description="Another endpoint that speaks OpenAI's protocol.")
     embedder_dimensions: int | None = Field(None, ge=1, le=4000, description="Ask the embedder for this many.")
     embedder_threads: int = Field(2, ge=1, description="Threads of the local embedder.")
+    reranker: str = Field("none", description="`none`, `cohere:NAME`, `jina:NAME`, `tei` or `chat`.")
+    reranker_base_url: str | None = Field(None, description="Another endpoint that speaks the reranker's protocol.")
+    reranker_timeout_s: float = Field(
+        1.0, gt=0, description="Longest wait for the whole of reranking; then the passages keep their order."
+    )
+    reranker_batch: int | None = Field(
+        None, ge=1, le=1000, description="Most passages in one request to the reranker; unset: 32 with `tei`, else 100."
+    )
+    rerank_candidates: int = Field(50, ge=1, le=500, description="How many of the best passages are reranked.")
 
     # ingestion
     chunk_tokens: int = Field(200, ge=32, le=2000, description="Largest chunk, in cl100k_base tokens.")

@@ -13,6 +13,7 @@ TIME_TO_FIRST_TOKEN = Histogram(
     "From the question to the model's first token.",
     buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60),
 )
+RERANKINGS = Counter("footnote_rerankings_total", "Searches with a reranker, by whether its order was used.", ["end"])
 
 
 def configure_logging(*, level: str, json: bool) -> None:

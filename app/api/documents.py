@@ -30,9 +30,15 @@ class SearchBody(BaseModel):
 
 
 class Passages(BaseModel):
-    """Passages, best first."""
+    """Passages, best first.
+
+    With a reranker, `reranked` says whether it ordered them and `rerank_problem` why it did not; without one both are
+    left out.
+    """
 
     passages: list[Passage]
+    reranked: bool | None = Field(None, exclude_if=lambda value: value is None)
+    rerank_problem: str | None = Field(None, exclude_if=lambda value: value is None)
 
 
 class Collections(BaseModel):
@@ -54,7 +60,8 @@ async def search(body: SearchBody, principal: PrincipalDep, services: ServicesDe
     if len(body.query) > limit:
         raise InvalidInput(f"query: it has {len(body.query)} characters, the limit is {limit}")
     request = SearchRequest(body.query, body.k, body.collection, body.filter, body.leg)
-    return Passages(passages=await services.retrieval.search(principal, request))
+    found = await services.retrieval.ranked(principal, request)
+    return Passages(passages=found.passages, reranked=found.applied, rerank_problem=found.reason)
 
 
 @router.get("/v1/collections")

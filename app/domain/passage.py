@@ -13,9 +13,9 @@ class Passage:
 
     `char_start`/`char_end` are offsets into the document version's text in code points, so that
     `version.text[char_start:char_end] == text`. `score` is the fused retrieval score (higher is better, not a
-    probability); `similarity` the cosine to the question (None when the dense leg did not find it); `lexical` its BM25
-    score (None when the lexical leg did not find it); `page` is 1-based; `space_after` the white space up to the next
-    chunk of the version.
+    probability), or the reranker's where one ordered the passages; `similarity` the cosine to the question (None when
+    the dense leg did not find it); `lexical` its BM25 score (None when the lexical leg did not find it); `page` is
+    1-based; `space_after` the white space up to the next chunk of the version.
     """
 
     id: str

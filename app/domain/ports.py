@@ -84,3 +84,23 @@ class Embedder(Protocol):
     async def close(self) -> None:
         """Release what the embedder holds."""
         ...
+
+
+class Reranker(Protocol):
+    """A model that reads a question and a passage together and says how well the passage answers it."""
+
+    @property
+    def name(self) -> str:
+        """What logs and `footnote doctor` call it, for example `cohere:rerank-v3.5`."""
+        ...
+
+    async def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
+        """One finite relevance for each text, in the order of the texts; higher is better.
+
+        Raises ProviderError (and its kinds); nothing else escapes.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release what the reranker holds."""
+        ...

@@ -49,10 +49,14 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalCompleted:
-    """The passages that the answer may rest on, best first."""
+    """The passages that the answer may rest on, best first.
+
+    `reranked`: whether a reranker ordered them; left out when none is set, and when made anew from a stored message.
+    """
 
     type: ClassVar[str] = "retrieval.completed"
     passages: tuple[Passage, ...]
+    reranked: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """Local chat model: a GGUF file through llama.cpp, in a process of its own."""
 
 import asyncio
+import math
 import re
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,30 @@ class LocalChatModel:
 
     async def stream(self, messages: Sequence[ChatMessage], *, max_tokens: int) -> AsyncGenerator[ChatDelta, None]:
         """Stream one answer; see `ChatModel.stream`. A prompt that does not fit raises ProviderRejected."""
+        finish_reason = "stop"
+        async with aclosing(self._chunks(_body(messages, max_tokens))) as chunks:
+            async for chunk in chunks:
+                for choice in chunk["choices"]:
+                    finish_reason = choice["finish_reason"] or finish_reason
+                    if text := choice["delta"].get("content"):
+                        yield ChatDelta(text)
+                if usage := chunk.get("usage"):
+                    yield ChatDelta("", usage["prompt_tokens"], usage["completion_tokens"], _normalised(finish_reason))
+
+    async def first_tokens(self, messages: Sequence[ChatMessage], count: int) -> dict[str, float]:
+        """The `count` likeliest first tokens of an answer, with their probabilities. Raises ProviderError."""
+        found: dict[str, float] = {}
+        body = _body(messages, max_tokens=1) | {"logprobs": True, "top_logprobs": count}
+        async with aclosing(self._chunks(body)) as chunks:
+            async for chunk in chunks:
+                for choice in chunk["choices"]:
+                    for position in (choice.get("logprobs") or {}).get("content", ())[:1]:
+                        for top in position["top_logprobs"]:
+                            found[top["token"]] = found.get(top["token"], 0.0) + math.exp(top["logprob"])
+        return found
+
+    async def _chunks(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+        """The replies to a request, which ends when the generator is closed."""
         if self._closed:
             raise ProviderUnavailable("The local model was shut down.")
         if self._process.ended:
@@ -57,18 +83,12 @@ class LocalChatModel:
         failure = await process.wait_loaded()
         if failure:
             raise ProviderUnavailable(failure)
-        request = process.start(_body(messages, max_tokens))
+        request = process.start(body)
         try:
-            finish_reason = "stop"
             while (chunk := await request.next_chunk()) is not None:
                 if "error" in chunk:
                     raise self._refusal(chunk["error"])
-                for choice in chunk["choices"]:
-                    finish_reason = choice["finish_reason"] or finish_reason
-                    if text := choice["delta"].get("content"):
-                        yield ChatDelta(text)
-                if usage := chunk.get("usage"):
-                    yield ChatDelta("", usage["prompt_tokens"], usage["completion_tokens"], _normalised(finish_reason))
+                yield chunk
         finally:
             await process.finish(request)
 

@@ -13,11 +13,12 @@ from string import Template
 from app.domain.errors import ConfigurationError
 from app.domain.prompt import Prompt
 
-# What the answering service fills in. A prompt may leave some out, but cannot ask for more.
+# What is filled in. A prompt may leave some out, but cannot ask for more.
 _SUPPLIED = {
     "answer": frozenset({"passages", "question", "history"}),
     "answer-small": frozenset({"passages", "question", "history"}),
     "condense": frozenset({"question", "history"}),
+    "rerank": frozenset({"question", "passage"}),
 }
 _REQUIRED_FIELDS = ("purpose", "model", "variables")
 _FILE = re.compile(r"---\n(?P<front>.*?)\n---\n\s*## system\n(?P<system>.*?)\n## user\n(?P<user>.*)", re.DOTALL)

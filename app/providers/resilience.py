@@ -1,11 +1,22 @@
 """Resilience: what a provider's failure means, and what to do about it."""
 
+import sys
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from app.domain.errors import ProviderError, ProviderRejected, ProviderTimedOut, ProviderUnavailable
 
 _DETAIL_CHARS = 300
+_TIMEOUTS = (
+    ("httpx", "TimeoutException"),
+    ("openai", "APITimeoutError"),
+    ("langchain_core.exceptions", "ModelTimeoutError"),
+)
+_CONNECTIONS = (
+    ("httpx", "TransportError"),
+    ("openai", "APIConnectionError"),
+    ("langchain_core.exceptions", "ModelConnectionError"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +29,7 @@ class Endpoint:
     base_url: str | None = None
     key_variable: str | None = None
     secrets: tuple[str, ...] = ()
+    timeout_setting: str = "FOOTNOTE_CHAT_TIMEOUT_S"
 
     @property
     def place(self) -> str:
@@ -48,7 +60,7 @@ class Endpoint:
 
     def timed_out(self) -> ProviderTimedOut:
         """It was silent for too long."""
-        return ProviderTimedOut(f"{self.place} did not answer in time; try again, or raise FOOTNOTE_CHAT_TIMEOUT_S.")
+        return ProviderTimedOut(f"{self.place} did not answer in time; try again, or raise {self.timeout_setting}.")
 
     def broke_off(self) -> ProviderUnavailable:
         """The stream ended without saying why."""
@@ -101,17 +113,13 @@ def _detail(error: BaseException) -> str:
 
 
 def _is_timeout(error: BaseException) -> bool:
-    import httpx  # noqa: PLC0415 - slow to import, and loaded already when one of these was raised
-    import openai  # noqa: PLC0415
-    from langchain_core.exceptions import ModelTimeoutError  # noqa: PLC0415
-
-    return isinstance(error, TimeoutError | httpx.TimeoutException | openai.APITimeoutError | ModelTimeoutError)
+    return isinstance(error, TimeoutError) or _is_any(error, _TIMEOUTS)
 
 
 def _is_connection(error: BaseException) -> bool:
-    import httpx  # noqa: PLC0415
-    import openai  # noqa: PLC0415
-    from langchain_core.exceptions import ModelConnectionError  # noqa: PLC0415
+    return isinstance(error, OSError) or _is_any(error, _CONNECTIONS)
 
-    kinds = OSError | httpx.TransportError | openai.APIConnectionError | ModelConnectionError
-    return isinstance(error, kinds)
+
+def _is_any(error: BaseException, kinds: tuple[tuple[str, str], ...]) -> bool:
+    """Whether it is of one of these classes; a module that is not loaded, and slow to load, has raised nothing."""
+    return any(isinstance(error, getattr(sys.modules[module], name)) for module, name in kinds if module in sys.modules)

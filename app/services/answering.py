@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from uuid import UUID
 
+from msgspec import UNSET
+
 from app.domain.conversation import ChatMessage, Message
 from app.domain.filter import Filter
 from app.domain.passage import Passage
@@ -97,19 +99,20 @@ class Answering:
         """
         query = await self._condense(question.text, history)
         provenance.mark("condensed")
-        found = await self._retrieval.search(
+        ranked = await self._retrieval.ranked(
             principal, SearchRequest(query, self._options.passages * 2, question.collection, question.filter)
         )
+        found, reranked = ranked.passages, UNSET if ranked.applied is None else ranked.applied
         generation = await self._retrieval.generation()
         provenance.generation_id = generation.id if generation else None
         provenance.mark("retrieved")
         if not self._evidence(found):
-            yield RetrievalCompleted(tuple(found[: self._options.passages]))
+            yield RetrievalCompleted(tuple(found[: self._options.passages]), reranked)
             yield TextDelta(_refusal(question, found))
             yield RunCompleted("refused")
             return
         passages, messages = self._prompt(question.text, history, found, provenance)
-        yield RetrievalCompleted(tuple(passages))
+        yield RetrievalCompleted(tuple(passages), reranked)
         async with aclosing(self._stream(query, passages, messages, provenance)) as events:
             async for event in events:
                 yield event

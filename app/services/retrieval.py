@@ -1,7 +1,7 @@
 """Retrieval: the passages that may answer a question."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 
 import numpy as np
@@ -12,6 +12,7 @@ from app.domain.index import IndexGeneration
 from app.domain.passage import Leg, Passage
 from app.domain.ports import Embedder
 from app.domain.principal import Principal
+from app.services.reranking import Reranked, Reranking
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.generations import active_generation
@@ -40,7 +41,10 @@ class SearchRequest:
 class Retrieval:
     """Embeds the question and searches the active index generation."""
 
-    def __init__(self, database: Database, embedder: Embedder, options: SearchOptions) -> None:
+    def __init__(
+        self, database: Database, embedder: Embedder, options: SearchOptions, reranking: Reranking | None = None
+    ) -> None:
+        self._reranking = reranking
         self._database = database
         self._index = PassageIndex(database, options)
         self._router = Router(database, exact_rows=options.exact_rows)
@@ -54,6 +58,18 @@ class Retrieval:
 
         Raises CollectionNotFound, InvalidInput (InvalidFilter), DatabaseUnavailable, ProviderError (of the embedder).
         """
+        return (await self.ranked(principal, request)).passages
+
+    async def ranked(self, principal: Principal, request: SearchRequest) -> Reranked:
+        """As `search`, and whether a reranker ordered the passages."""
+        if self._reranking is None:
+            return Reranked(await self._find(principal, request))
+        wide = replace(request, k=max(request.k, self._reranking.candidates))
+        reranked = await self._reranking.apply(request.query, await self._find(principal, wide))
+        return replace(reranked, passages=reranked.passages[: request.k])
+
+    async def _find(self, principal: Principal, request: SearchRequest) -> list[Passage]:
+        """The best passages as the index orders them."""
         if not request.query.strip():
             raise InvalidInput("The query is empty.")
         await self.require_filter(principal, request.filter)

@@ -12,6 +12,7 @@ import pytest
 from app import __version__
 from app.cli import main
 from app.storage.schema import head
+from tests.fixtures.rerank_server import rerank_server
 
 CORPUS = Path(__file__).resolve().parents[1] / "fixtures" / "corpus"
 
@@ -130,6 +131,47 @@ def test_a_wrong_filter_is_one_line(footnote: Footnote, wire: str, says: str) ->
         assert says in err
 
 
+def test_search_says_whether_it_was_reranked(footnote: Footnote, monkeypatch: pytest.MonkeyPatch) -> None:
+    footnote("ingest", CORPUS, "--json")
+    with rerank_server(lambda _, text: float("rye" in text)) as server:
+        monkeypatch.setenv("FOOTNOTE_RERANKER", "tei")
+        monkeypatch.setenv("FOOTNOTE_RERANKER_BASE_URL", server.url)
+        code, out, err = footnote("search", "who was the last keeper", "--k", 2)
+        assert (code, err.strip()) == (0, "footnote: reranked")
+        assert out.startswith("1. The bakery on Anker Street")
+        assert json.loads(footnote("search", "keeper", "--json")[1])["reranked"] is True
+        server.script.status = 500
+        code, out, err = footnote("search", "who was the last keeper", "--k", 2)
+        assert code == 0
+        assert "not reranked" in err
+        assert out.startswith("1. The lighthouse at Skarv Point › ")
+        found = json.loads(footnote("search", "keeper", "--json")[1])
+        assert found["reranked"] is False
+        assert "failed (500)" in found["rerank_problem"]
+
+
+def test_doctor_examines_the_reranker(footnote: Footnote, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reranker() -> tuple[str, str]:
+        findings = {finding["name"]: finding for finding in json.loads(footnote("doctor", "--json")[1])["findings"]}
+        return findings["reranker"]["state"], findings["reranker"]["detail"]
+
+    assert reranker() == ("ok", "none, passages keep the order of retrieval; see FOOTNOTE_RERANKER")
+    monkeypatch.setenv("FOOTNOTE_RERANKER", "jina:m")
+    state, detail = reranker()
+    assert (state, "JINA_API_KEY" in detail) == ("error", True)
+    with rerank_server() as server:
+        monkeypatch.setenv("FOOTNOTE_RERANKER_BASE_URL", server.url)
+        state, detail = reranker()
+        assert (state, detail[:21]) == ("ok", "jina:m, 50 passages i")
+        monkeypatch.setenv("FOOTNOTE_RERANKER_TIMEOUT_S", "0.5")
+        server.script.delay_s = 0.3
+        monkeypatch.setenv("FOOTNOTE_RERANKER_BATCH", "5")
+        state, detail = reranker()
+        assert (state, "lower FOOTNOTE_RERANK_CANDIDATES" in detail) == ("warning", True)
+        server.script.status = 401
+        assert reranker()[0] == "error"
+
+
 def test_ask_streams_the_answer_and_lists_footnotes(footnote: Footnote) -> None:
     footnote("ingest", CORPUS, "--json")
     code, out, _ = footnote("ask", "How long does the crossing of the ferry take?")
@@ -173,6 +215,8 @@ def test_migrate_and_doctor(
         ("FOOTNOTE_CHAT_MODEL", "openai:gpt-99", "OPENAI_API_KEY"),
         ("FOOTNOTE_CHAT_MODEL", "anthropic:claude", "ANTHROPIC_API_KEY"),
         ("FOOTNOTE_CHAT_MODEL", "gguf:/nowhere.gguf", "/nowhere.gguf"),
+        ("FOOTNOTE_RERANKER", "rerank-v99", "FOOTNOTE_RERANKER"),
+        ("FOOTNOTE_RERANKER", "cohere:rerank-v3.5", "COHERE_API_KEY"),
         ("FOOTNOTE_PORT", "eighty", "FOOTNOTE_PORT"),
         ("FOOTNOTE_API_KEYS", "short", "16 characters"),
         ("FOOTNOTE_HOST", "0.0.0.0", "FOOTNOTE_API_KEYS"),

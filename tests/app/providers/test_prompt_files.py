@@ -10,7 +10,7 @@ from app.domain.errors import ConfigurationError
 from app.providers.prompt_files import PromptFiles
 from app.settings import Settings
 
-NAMES = ["answer", "answer-small", "condense"]
+NAMES = ["answer", "answer-small", "condense", "rerank"]
 FILE = """---
 purpose: a test
 model: any
@@ -46,10 +46,12 @@ def test_the_projects_own_prompts_are_valid_and_hold_their_values() -> None:
     files = PromptFiles(Settings().prompts_dir)
     for name in NAMES:
         prompt = files.active(name)
-        system, user = prompt.render(passages="[the passages]", question="[the question]", history="[the history]")
+        values = {name: f"[the {name}]" for name in ("passages", "passage", "question", "history")}
+        system, user = prompt.render(**values)
         assert system
         assert "[the question]" in user
-        assert ("[the passages]" in user) == (name != "condense")
+        assert ("[the passages]" in user) == name.startswith("answer")
+        assert ("[the passage]" in user) == (name == "rerank")
         assert "$" not in system + user
 
 

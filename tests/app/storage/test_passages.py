@@ -12,7 +12,8 @@ import pytest
 from psycopg import sql
 
 from app.domain.document import Chunk, ParsedDocument
-from app.domain.filter import Filter, parse_filter
+from app.domain.filter import Filter
+from app.domain.filter_wire import parse_filter
 from app.domain.index import IndexGeneration
 from app.domain.passage import Leg, Passage
 from app.domain.principal import DEFAULT_WORKSPACE_ID as WORKSPACE
@@ -23,23 +24,7 @@ from app.storage.generations import ensure_generation
 from app.storage.passages import PassageIndex, PassageQuery, SearchOptions
 from app.storage.search_sql import Fusion, Route, Shape, statement
 
-WORDS = [
-    "river",
-    "bridge",
-    "stone",
-    "ferry",
-    "lamp",
-    "harbour",
-    "winter",
-    "bread",
-    "oven",
-    "wheel",
-    "tide",
-    "north",
-    "signal",
-    "keeper",
-    "rope",
-]
+WORDS = "river bridge stone ferry lamp harbour winter bread oven wheel tide north signal keeper rope".split()  # noqa: SIM905
 EMBEDDER = HashEmbedder(16)
 
 

@@ -146,7 +146,7 @@ JOIN index_generation g ON g.chunker = c.chunker,
 UPDATE chunk_embedding e SET metadata = {FILTERABLE}
 FROM chunk c JOIN document_version v ON v.id = c.document_version_id JOIN document o ON o.id = c.document_id
 WHERE c.id = e.chunk_id;
-"""
+"""  # noqa: S608 - constants
 
 OLD = """
 DROP TABLE chunk_lexeme;
