@@ -1,6 +1,6 @@
 # `make` lists the commands; `make check` is exactly what CI runs.
 .DEFAULT_GOAL := help
-.PHONY: help up check lint types contracts test lock bench-citations
+.PHONY: help up check lint types contracts test lock bench-citations drill-chats
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: ## all tests, with coverage (fails under 80 %)
 
 bench-citations: ## footnotes against gold sentences: make bench-citations DATA=FOLDER
 	uv run python -m evals.citations $(DATA) --data-dir .footnote-bench
+
+drill-chats: ## 50 chats at once: events lost or repeated, answers stored, event loop blocked
+	uv run python -m evals.drills.chats
 
 lock: ## write requirements.lock anew from uv.lock
 	uv lock --upgrade
