@@ -11,11 +11,13 @@ from psycopg import sql
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from app.domain.errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
 
 CONNECT_TIMEOUT_S = 5
+BUSY_TIMEOUT_S = 15  # when many ask at once, each waits for a connection that another one gives back
 _SET_WORKSPACE = text("SELECT set_config('footnote.workspace_id', :workspace_id, true)")
 
 
@@ -55,7 +57,7 @@ class Database:
             make_url(self.url).set(drivername="postgresql+psycopg"),
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=CONNECT_TIMEOUT_S,
+            pool_timeout=BUSY_TIMEOUT_S,
             pool_pre_ping=True,
             connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
         )
@@ -139,5 +141,5 @@ class unavailable:  # noqa: N801 - used as a context manager
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
         gone = isinstance(error, OperationalError | InterfaceError | psycopg.OperationalError | psycopg.InterfaceError)
         gone = gone or (isinstance(error, DBAPIError) and error.connection_invalidated)
-        if gone or isinstance(error, PoolTimeout | TimeoutError):
+        if gone or isinstance(error, PoolTimeout | PoolExhausted | TimeoutError):
             raise DatabaseUnavailable from error
