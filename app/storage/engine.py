@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from app.domain.errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
 
 CONNECT_TIMEOUT_S = 5
-BUSY_TIMEOUT_S = 15  # when many ask at once, each waits for a connection that another one gives back
+BUSY_TIMEOUT_S = 10  # when many ask at once, each waits for a connection that another one gives back
 _SET_WORKSPACE = text("SELECT set_config('footnote.workspace_id', :workspace_id, true)")
 
 
@@ -68,7 +68,7 @@ class Database:
             min_size=0,
             max_size=pool_size,
             open=False,
-            timeout=CONNECT_TIMEOUT_S,
+            timeout=BUSY_TIMEOUT_S,
             configure=self._configure,
             check=AsyncConnectionPool.check_connection,
             kwargs={"connect_timeout": CONNECT_TIMEOUT_S},

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ class Answer:
     deltas: int = 0
     text: str = ""
     end: str | None = None
+    problem: str | None = None
     conversation_id: str = ""
     stored_equals: bool = False
 
@@ -65,6 +67,7 @@ class Answer:
             self.text = self.text[: data["to"]]
         elif kind in ENDS:
             self.end = kind
+            self.problem = data.get("problem", {}).get("code")
 
 
 def main(
@@ -144,11 +147,14 @@ def print_table(answers: list[Answer], lag_s: float, seconds: float) -> None:
     table = Table("measure", "value", title="chats at once")
     table.add_row("chats", str(len(answers)))
     table.add_row("of them completed", str(sum(answer.end == "run.completed" for answer in answers)))
+    problems = Counter(answer.problem for answer in answers if answer.problem)
+    table.add_row("problems of the others", ", ".join(f"{code} {n}" for code, n in problems.items()) or "none")
     table.add_row("events", str(sum(len(answer.ids) for answer in answers)))
     table.add_row("lost", str(sum(answer.lost for answer in answers)))
     table.add_row("repeated", str(sum(answer.repeated for answer in answers)))
     table.add_row("stored message equal to the joined deltas", str(sum(answer.stored_equals for answer in answers)))
     table.add_row("longest block of the event loop", f"{lag_s * 1000:.0f} ms")
+    table.add_row("load of the machine (1 minute)", f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     table.add_row("seconds", f"{seconds:.1f}")
     Console(soft_wrap=True).print(table)
 

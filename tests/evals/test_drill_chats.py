@@ -30,5 +30,5 @@ def test_lost_and_repeated_events_are_counted() -> None:
         answer.add(event_id, kind, data)
     assert (answer.lost, answer.repeated) == (2, 1), "id 3 and the end are missing, 2 came twice"
     assert (answer.text, answer.conversation_id) == ("One", "c")
-    answer.add(5, "run.failed", {"problem": {}})
-    assert (answer.lost, answer.end) == (1, "run.failed")
+    answer.add(5, "run.failed", {"problem": {"code": "interrupted"}})
+    assert (answer.lost, answer.end, answer.problem) == (1, "run.failed", "interrupted")
