@@ -270,7 +270,11 @@ def _handbook(settings: Settings) -> Iterator[None]:
     """
     if not asyncio.run(_has_documents(settings)):
         _say("ingesting the handbook, so that there is something to ask about")
-        _start_ingesting(settings).wait()
+        first = _start_ingesting(settings)
+        try:
+            first.wait()
+        finally:  # Ctrl-C here ends both
+            _end(first)
         yield
         return
     running: list[subprocess.Popen[bytes]] = []
@@ -282,8 +286,12 @@ def _handbook(settings: Settings) -> Iterator[None]:
         timer.cancel()
         timer.join()
         for process in running:
-            process.terminate()
-            process.wait()
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    process.wait()
 
 
 def _start_ingesting(settings: Settings) -> subprocess.Popen[bytes]:

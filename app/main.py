@@ -11,6 +11,7 @@ from app.api import chat, conversations, documents, operations, problems, runs, 
 from app.api.auth import Authenticator
 from app.api.limits import BodyLimit, HostGuard
 from app.bootstrap import Services, open_services
+from app.loop_lag import watched_loop
 from app.settings import Settings, load_settings
 from app.telemetry import configure_logging
 
@@ -30,9 +31,10 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if services is not None:
             app.state.services = services
-            yield
+            async with watched_loop():
+                yield
             return
-        async with open_services(settings) as app.state.services:
+        async with open_services(settings) as app.state.services, watched_loop():
             yield
 
     app = FastAPI(title="Footnote", version=__version__, description=DESCRIPTION, lifespan=lifespan)

@@ -14,6 +14,9 @@ TIME_TO_FIRST_TOKEN = Histogram(
     buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60),
 )
 RERANKINGS = Counter("footnote_rerankings_total", "Searches with a reranker, by whether its order was used.", ["end"])
+EVENT_LOOP_LAG_MAX = Gauge(
+    "footnote_event_loop_lag_seconds_max", "Longest time that this worker's event loop was blocked in the last minute."
+)
 
 
 def configure_logging(*, level: str, json: bool) -> None:

@@ -21,6 +21,7 @@ from evals.datasets.beir import BeirDataset, Row
 from evals.progress import Progress
 from evals.vectors import VectorCache
 from ingestion.chunking.structure import chunk, chunker_id
+from ingestion.language import config_of
 
 SCHEME = "beir:"
 _BLOCK = 256  # documents embedded and written together; what is written stays when the rest is interrupted
@@ -105,7 +106,9 @@ class _Writer:
         versions, at = [], 0
         for row, pieces in zip(rows, chunks, strict=True):
             own, at = vectors[at : at + len(pieces)], at + len(pieces)
-            versions.append(NewVersion(SCHEME + row.id, _content_hash(row), _document(row), pieces, own, self._config))
+            document = _document(row)
+            config = config_of(document, self._config)
+            versions.append(NewVersion(SCHEME + row.id, _content_hash(row), document, pieces, own, config))
         await asyncio.gather(*map(self._store_one, versions))
 
     async def _store_one(self, version: NewVersion) -> None:

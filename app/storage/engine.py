@@ -12,6 +12,7 @@ from psycopg import sql
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from app.domain.errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
@@ -19,6 +20,7 @@ from app.domain.errors import ConfigurationError, DatabaseUnavailable, SchemaOut
 CONNECT_TIMEOUT_S = 5
 IDLE_CHECK_S = 0.5
 _WORKSPACE = "footnote.workspace_id"
+BUSY_TIMEOUT_S = 10  # when many ask at once, each waits for a connection that another one gives back
 _SET_WORKSPACE = text("SELECT set_config('footnote.workspace_id', :workspace_id, true)")
 
 
@@ -69,7 +71,7 @@ class Database:
             make_url(self.url).set(drivername="postgresql+psycopg"),
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=CONNECT_TIMEOUT_S,
+            pool_timeout=BUSY_TIMEOUT_S,
             pool_pre_ping=True,
             connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
         )
@@ -80,7 +82,7 @@ class Database:
             min_size=0,
             max_size=pool_size,
             open=False,
-            timeout=CONNECT_TIMEOUT_S,
+            timeout=BUSY_TIMEOUT_S,
             configure=self._configure,
             check=_check,
             kwargs={"connect_timeout": CONNECT_TIMEOUT_S, "autocommit": True},
@@ -166,5 +168,5 @@ class unavailable:  # noqa: N801 - used as a context manager
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
         gone = isinstance(error, OperationalError | InterfaceError | psycopg.OperationalError | psycopg.InterfaceError)
         gone = gone or (isinstance(error, DBAPIError) and error.connection_invalidated)
-        if gone or isinstance(error, PoolTimeout | TimeoutError):
+        if gone or isinstance(error, PoolTimeout | PoolExhausted | TimeoutError):
             raise DatabaseUnavailable from error

@@ -77,7 +77,10 @@ class RunLog:
         if self._listener is not None:
             self._listener.cancel()
             await asyncio.gather(self._listener, return_exceptions=True)
-        await self._redis.aclose()
+        try:
+            await self._redis.aclose()
+        except (*_GONE, RedisError) as error:  # the connections go with this process anyway
+            log.warning("run_log.not_closed", error=str(error))
 
     async def ping(self) -> None:
         """Raise RunLogUnavailable when Redis does not answer."""

@@ -32,11 +32,11 @@ def test_the_lock_of_images_and_audits_is_current() -> None:
     exported = subprocess.run(
         [uv, *command, "--format", "requirements.txt"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    committed = (ROOT / "requirements.lock").read_text()
-    lines = {line for line in committed.splitlines() if not line.startswith("#")}
-    drift = sorted(line for line in lines ^ set(exported.splitlines()) if "--hash" not in line)
-    assert drift == [], "run `make lock`"
-    assert lines == set(exported.splitlines()), "the versions are the same, their files are not: run `make lock`"
+    committed = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+    # pytest would explain two thousand unequal lines for hours
+    differing = sorted(set(committed) ^ set(exported.splitlines()))
+    assert differing == [], "run `make lock`"
+    assert len(committed) == len(exported.splitlines())
     assert "://" not in exported
 
 

@@ -1,0 +1,1 @@
+"""Drills: what the running product does under load or fault, as figures."""

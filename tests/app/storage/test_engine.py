@@ -1,0 +1,48 @@
+"""The database's pools: a connection that stays busy too long is said to be unavailable, and comes back."""
+
+import pytest
+from sqlalchemy import text
+
+from app.domain.errors import ConfigurationError, DatabaseUnavailable
+from app.domain.principal import DEFAULT_WORKSPACE_ID
+from app.storage import engine
+from app.storage.engine import Database, libpq_url
+
+
+@pytest.fixture
+def database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Database:
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0.2)
+    return Database(database_url, pool_size=1)
+
+
+async def test_a_busy_pool_is_unavailable_and_recovers(database: Database) -> None:
+    await database.open()
+    async with database.transaction(DEFAULT_WORKSPACE_ID), database.connection(DEFAULT_WORKSPACE_ID):
+        with pytest.raises(DatabaseUnavailable):
+            await database.ping()
+        with pytest.raises(DatabaseUnavailable):
+            async with database.connection(DEFAULT_WORKSPACE_ID):
+                pass
+    await database.ping()
+    async with database.connection(DEFAULT_WORKSPACE_ID) as connection:
+        assert await (await connection.execute("SELECT 1")).fetchone() == (1,)
+    await database.close()
+
+
+async def test_a_statements_own_error_is_not_an_outage(database: Database) -> None:
+    with pytest.raises(Exception, match="nowhere") as failed:
+        async with database.transaction(DEFAULT_WORKSPACE_ID) as session:
+            await session.execute(text("SELECT * FROM nowhere"))
+    assert not isinstance(failed.value, DatabaseUnavailable)
+    await database.close()
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+asyncpg"])
+def test_every_common_scheme_is_taken(scheme: str) -> None:
+    assert libpq_url(f"{scheme}://me@host/db") == "postgresql://me@host/db"
+
+
+@pytest.mark.parametrize("url", ["mysql://host/db", "host/db", ""])
+def test_other_urls_are_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="DATABASE_URL"):
+        libpq_url(url)

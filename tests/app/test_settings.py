@@ -1,0 +1,65 @@
+"""Settings: what `.env` says, what the environment says, and what is refused."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from app.domain.errors import ConfigurationError
+from app.settings import Settings, load_settings
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory; what `.env` adds to the environment is taken back after the test."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    return tmp_path
+
+
+def test_keys_in_env_file_reach_the_providers_and_the_settings(folder: Path) -> None:
+    (folder / ".env").write_text("OPENAI_API_KEY=sk-from-file\nFOOTNOTE_PORT=8123\n# a comment\n")
+    assert load_settings().port == 8123
+    assert os.environ["OPENAI_API_KEY"] == "sk-from-file"
+
+
+def test_what_is_set_already_stays(folder: Path) -> None:
+    os.environ["OPENAI_API_KEY"] = "sk-from-shell"
+    os.environ["FOOTNOTE_PORT"] = "8001"
+    (folder / ".env").write_text("OPENAI_API_KEY=sk-from-file\nFOOTNOTE_PORT=8123\n")
+    assert load_settings().port == 8001
+    assert os.environ["OPENAI_API_KEY"] == "sk-from-shell"
+
+
+def test_arguments_win_over_the_environment(folder: Path) -> None:
+    os.environ["FOOTNOTE_PORT"] = "8001"
+    assert load_settings(port=8002, host=None).port == 8002
+
+
+def test_every_fault_is_named_by_its_variable(folder: Path) -> None:
+    os.environ["FOOTNOTE_PORT"] = "99999"
+    os.environ["FOOTNOTE_CHUNK_TOKENS"] = "few"
+    with pytest.raises(ConfigurationError, match=r"FOOTNOTE_PORT: .*FOOTNOTE_CHUNK_TOKENS: "):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("10.1.2.3", False),
+        ("me.org", False),
+    ],
+)
+def test_only_loopback_may_do_without_keys(host: str, *, loopback: bool) -> None:
+    settings = Settings(host=host)
+    assert settings.loopback is loopback
+    if loopback:
+        settings.require_safe_listener()
+    else:
+        with pytest.raises(ConfigurationError, match="FOOTNOTE_API_KEYS"):
+            settings.require_safe_listener()
+        Settings(host=host, api_keys="k" * 16).require_safe_listener()

@@ -1,0 +1,111 @@
+"""`footnote up` and `footnote serve` in this process: what they say, serve and record, and that a signal ends them."""
+
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app import cli
+from app.embedded.services import owner_of
+from tests.fixtures.installation import free_port
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A data folder for the deterministic models."""
+    monkeypatch.setenv("FOOTNOTE_CHAT_MODEL", "scripted")
+    monkeypatch.setenv("FOOTNOTE_EMBEDDER", "scripted")
+    monkeypatch.setenv("FOOTNOTE_MIN_SIMILARITY", "-1")
+    monkeypatch.setenv("FOOTNOTE_LOG_LEVEL", "error")
+    with tempfile.TemporaryDirectory(prefix="fn-") as path:
+        monkeypatch.setenv("FOOTNOTE_DATA_DIR", path)
+        yield Path(path)
+
+
+@contextmanager
+def meanwhile(work: Callable[[], None]) -> Iterator[list[BaseException]]:
+    """Runs work in a thread while the command occupies this one, then ends the command as Ctrl-C does."""
+    faults: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except (AssertionError, httpx.HTTPError, pytest.fail.Exception) as fault:
+            faults.append(fault)
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield faults
+    thread.join()
+    assert faults == []
+
+
+def answers(url: str) -> httpx.Response:
+    """The first answer of a server that may still be starting."""
+    deadline = time.monotonic() + 240
+    while True:
+        try:
+            return httpx.get(f"{url}/readyz")
+        except httpx.TransportError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """The exit code of `footnote ARGUMENTS…`."""
+    monkeypatch.setattr(sys, "argv", ["footnote", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+def test_up_serves_the_page_and_the_handbook_and_ends_with_a_signal(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+
+    def look() -> None:
+        assert answers(url).json()["status"] == "ready"
+        owner = owner_of(folder)
+        assert owner is not None
+        assert (owner.pid, owner.address) == (os.getpid(), url)
+        collections = httpx.get(f"{url}/v1/collections").json()["collections"]
+        assert [c["name"] for c in collections] == [cli.HANDBOOK]
+        assert collections[0]["documents"] == len(list((Path(cli.__file__).parents[1] / "docs").glob("*.md")))
+
+    with meanwhile(look):
+        assert run(monkeypatch, "up", "--port", port) == 0
+    err = capsys.readouterr().err
+    assert f"Footnote is ready: {url}" in err
+    assert "ingesting the handbook" in err
+    assert owner_of(folder) is None
+
+    # the second time, the handbook is brought up to date while the server runs
+    monkeypatch.setattr(cli, "_HANDBOOK_AFTER_S", 0)
+    with meanwhile(lambda: None if answers(url).json()["status"] == "ready" else pytest.fail("not ready")):
+        assert run(monkeypatch, "up", "--port", port) == 0
+    assert "ingesting the handbook" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_serve_uses_the_services_of_the_two_urls(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    port = free_port()
+    url = f"http://[::1]:{port}"
+    with meanwhile(lambda: None if answers(url).json()["status"] == "ready" else pytest.fail("not ready")):
+        assert run(monkeypatch, "serve", "--host", "::1", "--port", port) == 0
+    assert f"serving on {url}" in capsys.readouterr().err
