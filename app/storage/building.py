@@ -92,6 +92,13 @@ class Filled:
     vectors: Vectors
 
 
+async def total_progress(database: Database, generation: IndexGeneration, workspaces: Sequence[UUID]) -> Progress:
+    """How far a generation is, over several workspaces."""
+    building = Building(database, generation)
+    parts = [await building.progress(workspace_id) for workspace_id in workspaces]
+    return Progress(sum(p.documents for p in parts), sum(p.pending for p in parts), sum(p.chunks for p in parts))
+
+
 class Building:
     """Reads what a generation lacks and writes it, one workspace at a time."""
 
@@ -125,7 +132,8 @@ class Building:
         """The stored chunks of versions that one chunker made, in order, with their ids."""
         found: dict[UUID, list[tuple[UUID, Chunk]]] = {}
         async with self._database.connection(workspace_id) as connection:
-            for version_id, chunk_id, ordinal, path, *rest in await connection.execute(_CHUNKS, (list(ids), chunker)):
+            cursor = await connection.execute(_CHUNKS, (list(ids), chunker))
+            for version_id, chunk_id, ordinal, path, *rest in await cursor.fetchall():
                 found.setdefault(version_id, []).append((chunk_id, Chunk(ordinal, tuple(path), *rest)))
         return found
 

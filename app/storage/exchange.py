@@ -33,7 +33,7 @@ WHERE id = %(new)s OR state = 'active'
 """
 _PURGEABLE = f"""
 SELECT {_COLUMNS} FROM index_generation
-WHERE state = 'retired' AND (%(all)s OR retired_at < now() - make_interval(secs => %(age_s)s)) ORDER BY id
+WHERE state = 'retired' AND retired_at <= now() - make_interval(secs => %s) ORDER BY id
 """  # noqa: S608 - constants
 _DELETE = "DELETE FROM index_generation WHERE id = %s AND state = %s RETURNING id"
 _UNUSED_CHUNKS = "DELETE FROM chunk WHERE NOT chunker = ANY(ARRAY(SELECT chunker FROM index_generation))"
@@ -92,8 +92,8 @@ async def begin_building(database: Database, *, embedder: str, dimensions: int, 
     if (building.embedder, building.dimensions, building.chunker) != (embedder, dimensions, chunker):
         raise ReindexRefused(
             f"A generation with {building.embedder} ({building.dimensions} dimensions, chunks {building.chunker}) is "
-            "unfinished. Run `footnote reindex` for that one again to go on, `footnote reindex --status` to see how far "
-            "it is, or `footnote reindex --abandon` to drop it."
+            "unfinished. Run `footnote reindex` for that one again to go on, `footnote reindex --status` to see how "
+            "far it is, or `footnote reindex --abandon` to drop it."
         )
     return building
 
@@ -104,7 +104,7 @@ async def flip(connection: WorkspaceConnection, generation: IndexGeneration) -> 
     Raises ReindexRefused when it is gone. Writers must be stopped in the same transaction.
     """
     updated = await connection.execute(_FLIP, {"new": generation.id})
-    if updated.rowcount != 2:  # noqa: PLR2004 - the one that comes and the one that goes
+    if updated.rowcount != 2:
         raise ReindexRefused(f"Generation {generation.id} is gone; `footnote reindex --status` shows what there is.")
 
 
@@ -119,11 +119,11 @@ async def roll_back(database: Database) -> IndexGeneration:
     return previous
 
 
-async def purgeable(database: Database, *, age_s: float, every: bool = False) -> list[IndexGeneration]:
-    """Generations that have been retired for `age_s` seconds, or all that are retired."""
+async def purgeable(database: Database, *, age_s: float) -> list[IndexGeneration]:
+    """Generations that have been retired for at least `age_s` seconds."""
     async with database.connection(DEFAULT_WORKSPACE_ID) as connection:
         cursor = connection.cursor(row_factory=class_row(IndexGeneration))
-        return await (await cursor.execute(_PURGEABLE, {"all": every, "age_s": age_s})).fetchall()
+        return await (await cursor.execute(_PURGEABLE, (age_s,))).fetchall()
 
 
 async def drop_generation(

@@ -51,7 +51,7 @@ async def _lock(connection: AsyncConnection[Any]) -> None:
             return
         if monotonic() > deadline:
             raise ReindexRefused(
-                "Another `footnote reindex` is at work on this database; `footnote reindex --status` shows how far it is."
+                "Another `footnote reindex` is at work on this database; `footnote reindex --status` shows how far."
             )
         await asyncio.sleep(0.1)
 

@@ -72,7 +72,7 @@ async def titles(database: Database, workspace_id: UUID, sample: int) -> list[st
 
 
 async def nearest(
-    database: Database, workspace_id: UUID, generation: IndexGeneration, vectors: Vectors, *, documents: bool
+    database: Database, workspace_id: UUID, generation: IndexGeneration, vectors: Sequence[Vectors], *, documents: bool
 ) -> list[set[UUID]]:
     """For each question's vector the ten nearest chunks of a workspace, or the documents that they belong to."""
     statement = sql.SQL(_NEAREST_KEYS).format(**_literals(generation))
