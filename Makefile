@@ -1,6 +1,6 @@
 # `make` lists the commands; `make check` is exactly what CI runs.
 .DEFAULT_GOAL := help
-.PHONY: help up check lint types contracts test lock bench-citations
+.PHONY: help up check lint types contracts test lock bench-citations drill-reindex
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: ## all tests, with coverage (fails under 80 %)
 
 bench-citations: ## footnotes against gold sentences: make bench-citations DATA=FOLDER
 	uv run python -m evals.citations $(DATA) --data-dir .footnote-bench
+
+drill-reindex: ## reindex under fire: questions all the while, three kill -9: make drill-reindex [CHUNKS=20000]
+	uv run python -m evals.drills.reindex --chunks $(or $(CHUNKS),20000)
 
 lock: ## write requirements.lock anew from uv.lock
 	uv lock --upgrade

@@ -40,7 +40,7 @@ def reindex(
         bool, typer.Option("--purge", help="Drop generations that were retired over an hour ago (--force: all).")
     ] = False,
     drop_unfinished: Annotated[bool, typer.Option("--abandon", help="Drop the unfinished generation.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Take over whatever the verification finds.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Take over whatever is found; purge all.")] = False,
     data_dir: Annotated[Path | None, typer.Option(help="Where the embedded services keep their data.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON, without a progress bar.")] = False,
 ) -> None:

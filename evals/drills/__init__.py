@@ -1,0 +1,1 @@
+"""Drills: what must hold while an installation is under fire."""
