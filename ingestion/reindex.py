@@ -17,7 +17,7 @@ from app.storage.engine import Database
 from app.storage.exchange import begin_building, building_generation, flip
 from app.storage.generations import active_generation
 from app.storage.hnsw import build_hnsw
-from app.storage.maintenance import maintenance, workspace_ids
+from app.storage.maintenance import analyze, maintenance, workspace_ids
 from app.storage.writers import stop_writers
 from ingestion.filling import Filling
 from ingestion.verify import Verification, verify
@@ -106,6 +106,7 @@ class _Run:
         if self._target[0].state == "building":
             self._at("indexing")
             await build_hnsw(self._alone, self._target[0])
+            await analyze(self._alone)
             for _ in range(CATCH_UPS):
                 if await self._fill(workspaces) == 0:
                     break

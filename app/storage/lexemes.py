@@ -5,6 +5,9 @@ from uuid import UUID
 
 from app.storage.engine import WorkspaceConnection
 
+WORD_TABLES = ("chunk_lexeme",)
+"""Where the words are."""
+
 # The heading path is indexed as words too, with a higher weight.
 _INDEX = """
 INSERT INTO chunk_lexeme (chunk_id, generation_id, collection_id, tsv)

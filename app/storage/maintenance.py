@@ -7,11 +7,12 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, sql
 
 from app.domain.errors import ReindexRefused
 from app.domain.principal import DEFAULT_WORKSPACE_ID
 from app.storage.engine import CONNECT_TIMEOUT_S, Database, unavailable
+from app.storage.lexemes import WORD_TABLES
 
 _KEY = 0x666F6F74_6275696C  # "footbuil"
 # A server process whose client was killed notices within this time, so that its lock goes and its index build ends.
@@ -54,6 +55,12 @@ async def _lock(connection: AsyncConnection[Any]) -> None:
                 "Another `footnote reindex` is at work on this database; `footnote reindex --status` shows how far."
             )
         await asyncio.sleep(0.1)
+
+
+async def analyze(connection: AsyncConnection[Any]) -> None:
+    """Let the planner know what was written, before questions are asked of it: it would misjudge a new generation."""
+    for table in ("chunk", "chunk_embedding", *WORD_TABLES):
+        await connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table)))
 
 
 async def maintenance_runs(database: Database) -> bool:

@@ -36,10 +36,11 @@ from app.services.retrieval import SearchRequest
 from app.settings import Settings, load_settings
 from app.storage.documents import DocumentStore, NewVersion
 from app.storage.engine import Database
+from app.storage.exchange import overview
 from app.storage.generations import ensure_generation
+from app.storage.maintenance import analyze, maintenance
 from app.telemetry import configure_logging
 from ingestion.chunking.structure import chunk, chunker_id
-from ingestion.generations import status
 
 LIVE, NEW = HashEmbedder(384), HashEmbedder(256)
 SECTIONS = 20  # of a document; each becomes a chunk
@@ -144,6 +145,8 @@ async def _write(database: Database, settings: Settings, chunks: int, words: Seq
         version = NewVersion(f"drill:{number}", b"1", document, pieces, vectors, settings.text_search_config)
         await store.write(DEFAULT_WORKSPACE_ID, collection, generation, version)
         written, number = written + len(pieces), number + 1
+    async with maintenance(database) as alone:
+        await analyze(alone)
     return written
 
 
@@ -185,11 +188,12 @@ async def _asking(database: Database, settings: Settings, clients: int, words: S
 
 async def _kill_three_times(database: Database, settings: Settings, chunks: int, chance: random.Random) -> list[int]:
     """Start the builder and kill it once it has written a random number of chunks; three times."""
-    points, killed = sorted(chance.randrange(chunks // 20, chunks * 19 // 20) for _ in range(KILLS)), []
-    for point in points:
+    killed = list[int]()
+    for _ in range(KILLS):
         process = await _start(settings, *_COMMAND)
-        while process.returncode is None and await _written(database) < point:
-            await asyncio.sleep(0.02)
+        point = chance.randint(min(await _written(database) + 1, chunks), chunks)
+        while process.returncode is None and await _written(database) < point:  # noqa: ASYNC110 - another process writes
+            await asyncio.sleep(0.01)
         if process.returncode is None:
             os.kill(process.pid, signal.SIGKILL)
         await process.communicate()
@@ -198,8 +202,7 @@ async def _kill_three_times(database: Database, settings: Settings, chunks: int,
 
 
 async def _written(database: Database) -> int:
-    found = (await status(database)).generations
-    return found[-1].overview.chunks if len(found) > 1 else 0
+    return sum([one.chunks for one in await overview(database) if one.state == "building"])
 
 
 _COMMAND = ("reindex", "--embedder-dimensions", str(NEW.dimensions), "--json")
