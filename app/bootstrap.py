@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+import structlog
+
 from app.domain.errors import ConfigurationError
 from app.domain.ports import ChatModel, Embedder
 from app.providers.chat_model import make_chat_model
@@ -21,11 +23,18 @@ from app.settings import Settings
 from app.storage.conversations import ConversationStore
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
-from app.storage.generations import active_generation, require_embedder
+from app.storage.generations import readable_generation
 from app.storage.passages import SearchOptions
 from app.storage.run_log import RunLog
 from app.storage.runs import RunStore
 from app.storage.schema import require_current
+
+log = structlog.get_logger()
+
+RETIRED = (
+    "the index was rebuilt with another embedder (`footnote reindex --status`): set FOOTNOTE_EMBEDDER to it; until "
+    "then answers come from the former index, which gets no new documents and can be purged"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +126,14 @@ def make_retrieval(
 
 
 async def require_fit(database: Database, embedder: Embedder) -> None:
-    """Raise SchemaOutdated or EmbedderMismatch when the database was made for something else."""
+    """Raise SchemaOutdated or EmbedderMismatch when the database was made for something else.
+
+    A retired generation that fits will do, with a warning: nothing that is ingested now comes into it.
+    """
     await require_current(database)
-    generation = await active_generation(database)
-    if generation is not None:
-        require_embedder(generation, embedder=embedder.name, dimensions=embedder.dimensions)
+    generation = await readable_generation(database, embedder=embedder.name, dimensions=embedder.dimensions)
+    if generation is not None and generation.state == "retired":
+        log.warning("embedder_of_a_retired_index", embedder=embedder.name, generation=generation.id, hint=RETIRED)
 
 
 def _prompts(settings: Settings) -> Prompts:

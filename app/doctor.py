@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Literal
 
 from app import __version__
+from app.bootstrap import RETIRED
 from app.domain.conversation import ChatMessage
 from app.domain.errors import FootnoteError
 from app.domain.principal import DEFAULT_WORKSPACE_ID
@@ -18,7 +19,7 @@ from app.providers.reranker import make_reranker
 from app.settings import Settings
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
-from app.storage.generations import active_generation, require_embedder
+from app.storage.generations import readable_generation
 from app.storage.run_log import RunLog
 from app.storage.schema import require_current
 
@@ -94,16 +95,15 @@ async def _run_log(run_log: RunLog) -> tuple[State, str]:
 async def _embedder(settings: Settings, database: Database) -> tuple[State, str]:
     embedder = make_embedder(settings)
     try:
-        generation = await active_generation(database)
-        if generation is not None:
-            require_embedder(generation, embedder=embedder.name, dimensions=embedder.dimensions)
+        generation = await readable_generation(database, embedder=embedder.name, dimensions=embedder.dimensions)
         await embedder.embed_query("warm up")
         started = perf_counter()
         await embedder.embed_query("How long does this take?")
-        return (
-            "ok",
-            f"{embedder.name}, {embedder.dimensions} dimensions, {(perf_counter() - started) * 1000:.0f} ms a query",
-        )
+        ms = (perf_counter() - started) * 1000
+        detail = f"{embedder.name}, {embedder.dimensions} dimensions, {ms:.0f} ms a query"
+        if generation is not None and generation.state == "retired":
+            return "warning", f"{detail}; {RETIRED}"
+        return "ok", detail
     finally:
         await embedder.close()
 

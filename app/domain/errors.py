@@ -4,7 +4,7 @@
     ├── InvalidInput            (PayloadTooLarge, InvalidFilter)
     ├── NotFound                (CollectionNotFound, DocumentNotFound, ConversationNotFound, RunNotFound)
     ├── Unauthenticated
-    ├── Conflict                (ConversationBusy)
+    ├── Conflict                (ConversationBusy, GenerationRetired, ReindexRefused)
     ├── ConfigurationError      (UnknownModel, MissingKey, EmbedderMismatch, SchemaOutdated)
     ├── Unavailable             (DatabaseUnavailable, RunLogUnavailable, ShuttingDown)
     ├── ProviderError           (ProviderUnavailable, ProviderRejected, ProviderTimedOut)
@@ -98,6 +98,18 @@ class ConversationBusy(Conflict):
     """An answer in this conversation is still being written; wait for it or stop it first."""
 
     code = "conversation_busy"
+
+
+class GenerationRetired(Conflict):
+    """The index was exchanged for another one meanwhile (`footnote reindex`); run the same command again."""
+
+    code = "generation_retired"
+
+
+class ReindexRefused(Conflict):
+    """The index cannot be exchanged as it stands; `footnote reindex --status` tells more."""
+
+    code = "reindex_refused"
 
 
 class ConfigurationError(FootnoteError):

@@ -15,7 +15,7 @@ from app.domain.principal import Principal
 from app.services.reranking import Reranked, Reranking
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
-from app.storage.generations import active_generation
+from app.storage.generations import readable_generation
 from app.storage.metadata_fields import MetadataFields
 from app.storage.passages import PassageIndex, PassageQuery, SearchOptions
 from app.storage.routing import Router
@@ -56,7 +56,8 @@ class Retrieval:
     async def search(self, principal: Principal, request: SearchRequest) -> list[Passage]:
         """The best `request.k` passages, best first; empty when nothing is indexed or found.
 
-        Raises CollectionNotFound, InvalidInput (InvalidFilter), DatabaseUnavailable, ProviderError (of the embedder).
+        Raises CollectionNotFound, InvalidInput (InvalidFilter), DatabaseUnavailable, EmbedderMismatch, ProviderError
+        (of the embedder).
         """
         return (await self.ranked(principal, request)).passages
 
@@ -103,10 +104,16 @@ class Retrieval:
         await self._fields.require(principal.workspace_id, wanted)
 
     async def generation(self) -> IndexGeneration | None:
-        """The active index generation; None before the first ingestion."""
+        """The index generation to search: the active one, or one that it replaced and that fits this embedder.
+
+        So a flip to another embedder fails no question: this process goes on until it is restarted with that embedder.
+        None before the first ingestion. Raises EmbedderMismatch when none fits any more.
+        """
         now = monotonic()
         if self._generation is None or now - self._generation[0] > GENERATION_CACHE_S:
-            generation = await active_generation(self._database)
+            generation = await readable_generation(
+                self._database, embedder=self._embedder.name, dimensions=self._embedder.dimensions
+            )
             if generation is None:
                 return None
             self._generation = (now, generation)

@@ -2,24 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 from uuid import UUID
 
 import msgspec
-from pgvector import HalfVector
-from psycopg.types.json import Jsonb
 from sqlalchemy import func, select
 
 from app.domain.document import Chunk, CollectionSummary, DocumentSummary, DocumentText, ParsedDocument
 from app.domain.errors import CollectionNotFound, DocumentNotFound
-from app.domain.filter_fields import filterable
 from app.domain.index import IndexGeneration
 from app.domain.ports import Vectors
 from app.storage import models as m
+from app.storage.chunks import ChunkOwner, copy_chunks, copy_vectors
 from app.storage.engine import Database, WorkspaceConnection
 from app.storage.lexemes import index_words
 from app.storage.metadata_fields import remember_fields
+from app.storage.writers import write_into
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +74,9 @@ class DocumentStore:
             select(func.count())
             .select_from(m.Chunk)
             .join(m.DocumentVersion, m.DocumentVersion.id == m.Chunk.document_version_id)
+            .join(m.IndexGeneration, m.IndexGeneration.chunker == m.Chunk.chunker)
             .where(m.Chunk.document_id == m.Document.id, m.DocumentVersion.valid_to.is_(None))
+            .where(m.IndexGeneration.state == "active")
             .correlate(m.Document)
             .scalar_subquery()
         )
@@ -138,23 +137,31 @@ class DocumentStore:
     ) -> UUID:
         """Store a document's new version with its chunks, vectors and words, and retire the old one; one transaction.
 
-        Returns the document's id. The old version's text is kept, its chunks go, so that nothing retrieves them.
+        Returns the document's id. The old version's text is kept, its chunks go, so that nothing retrieves them. Raises
+        GenerationRetired when another generation has become the active one.
         """
         async with self._database.connection(workspace_id) as connection:
+            await write_into(connection, generation)
             document_id = await _upsert_document(connection, workspace_id, collection_id, new)
-            await connection.execute(
-                "DELETE FROM chunk WHERE document_id = %s AND chunker = %s", (document_id, generation.chunker)
-            )
+            await connection.execute("DELETE FROM chunk WHERE document_id = %s", (document_id,))
             await connection.execute(
                 "UPDATE document_version SET valid_to = now() WHERE document_id = %s AND valid_to IS NULL",
                 (document_id,),
             )
             version_id = await _insert_version(connection, workspace_id, document_id, new)
-            ids = await _copy_chunks(
-                connection, (workspace_id, collection_id, document_id, version_id), generation, new
+            owner = ChunkOwner(
+                workspace_id,
+                collection_id,
+                document_id,
+                version_id,
+                uri=new.uri,
+                title=new.document.title,
+                media_type=new.document.media_type,
+                metadata=new.document.metadata,
             )
-            await _copy_vectors(connection, ids, (collection_id, document_id), generation, new)
-            await index_words(connection, generation.id, generation.chunker, [version_id])
+            ids = await copy_chunks(connection, owner, generation.chunker, new.chunks)
+            await copy_vectors(connection, owner, generation.id, zip(ids, new.chunks, new.vectors, strict=True))
+            await index_words(connection, generation.id, ids)
             await remember_fields(connection, workspace_id, new.document.metadata)
         return document_id
 
@@ -205,8 +212,8 @@ async def _insert_version(
     await connection.execute(
         """
         INSERT INTO document_version (id, workspace_id, document_id, content_hash, title, media_type, text, metadata,
-            text_search_config)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s::regconfig)
+            text_search_config, headings, page_starts)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s::regconfig, %s, %s)
         """,
         (
             version_id,
@@ -218,57 +225,8 @@ async def _insert_version(
             document.text,
             msgspec.json.encode(document.metadata).decode(),
             new.text_search_config,
+            msgspec.json.encode(document.headings).decode(),
+            list(document.page_starts),
         ),
     )
     return version_id
-
-
-# COPY FROM refuses tables with row-level security, so the rows go through a temporary table of the session.
-_STAGING = "CREATE TEMP TABLE IF NOT EXISTS chunk_staging (LIKE chunk INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
-_CHUNK_COLUMNS = (
-    "id, workspace_id, collection_id, document_id, document_version_id, chunker, ordinal, heading_path, "
-    "char_start, char_end, page, token_count, text, space_after"
-)
-_CHUNK_TYPES = (*["uuid"] * 5, "text", "int4", "text[]", "int4", "int4", "int4", "int4", "text", "text")
-
-
-async def _copy_chunks(
-    connection: WorkspaceConnection, owner: tuple[UUID, UUID, UUID, UUID], generation: IndexGeneration, new: NewVersion
-) -> list[UUID]:
-    """Binary COPY of the chunks; returns their ids in order."""
-    ids = [m.new_id() for _ in new.chunks]
-    await connection.execute(_STAGING)
-    async with connection.cursor().copy(f"COPY chunk_staging ({_CHUNK_COLUMNS}) FROM STDIN (FORMAT binary)") as copy:
-        copy.set_types(_CHUNK_TYPES)
-        for chunk_id, c in zip(ids, new.chunks, strict=True):
-            row: tuple[Any, ...] = (chunk_id, *owner, generation.chunker, c.ordinal, list(c.heading_path))
-            await copy.write_row((*row, c.char_start, c.char_end, c.page, c.token_count, c.text, c.space_after))
-    await connection.execute(f"INSERT INTO chunk ({_CHUNK_COLUMNS}) SELECT {_CHUNK_COLUMNS} FROM chunk_staging")  # noqa: S608 - constants
-    return ids
-
-
-async def _copy_vectors(
-    connection: WorkspaceConnection,
-    ids: Sequence[UUID],
-    owner: tuple[UUID, UUID],
-    generation: IndexGeneration,
-    new: NewVersion,
-) -> None:
-    """Binary COPY of the vectors, each with what filters see of its chunk; `owner`: collection and document."""
-    collection_id, document_id = owner
-    document = new.document
-    filterable_of = partial(
-        filterable,
-        document.metadata,
-        document_id=str(document_id),
-        source_uri=new.uri,
-        title=document.title,
-        media_type=document.media_type,
-    )
-    async with connection.cursor().copy(
-        "COPY chunk_embedding (chunk_id, generation_id, collection_id, embedding, metadata) FROM STDIN (FORMAT binary)"
-    ) as copy:
-        copy.set_types(["uuid", "int4", "uuid", "halfvec", "jsonb"])
-        for chunk_id, chunk, vector in zip(ids, new.chunks, new.vectors, strict=True):
-            metadata = Jsonb(filterable_of(page=chunk.page))
-            await copy.write_row((chunk_id, generation.id, collection_id, HalfVector(vector), metadata))

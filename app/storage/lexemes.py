@@ -1,5 +1,6 @@
 """Lexemes: the words of chunks, as numbers that an index and a score can use (migration 0002)."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from psycopg import sql
@@ -7,20 +8,43 @@ from psycopg import sql
 from app.storage.engine import WorkspaceConnection
 from app.storage.filters import FILTERABLE
 
-# The heading path counts as words of the chunk, as it does for its embedding.
+WORD_TABLES = ("chunk_lexeme", "lexical_term", "lexical_total")
+"""Where the words and their statistics are."""
+
+# The heading path counts as words of the chunk, as it does for its embedding. A chunk without words has its row too, of
+# length 0: it counts in the statistics.
 _INSERT = """
 INSERT INTO chunk_lexeme (chunk_id, generation_id, collection_id, config, length, terms, impacts, metadata)
 SELECT c.id, %(generation)s, c.collection_id, v.text_search_config, r.length, r.terms, r.impacts, {filterable}
-FROM document_version v JOIN chunk c ON c.document_version_id = v.id AND c.chunker = %(chunker)s
-JOIN document o ON o.id = v.document_id,
+FROM chunk c JOIN document_version v ON v.id = c.document_version_id
+JOIN document o ON o.id = c.document_id,
     lexical_row(c.collection_id, v.text_search_config, array_to_string(c.heading_path, ' ') || ' ' || c.text) r
-WHERE v.id = ANY(%(versions)s)
+WHERE c.id = ANY(%(chunks)s)
 """
 _STATEMENT = sql.SQL(_INSERT).format(filterable=FILTERABLE)
+_WITHOUT = """
+SELECT count(*) FROM chunk_embedding e
+WHERE e.generation_id = %(generation)s
+    AND NOT EXISTS (SELECT FROM chunk_lexeme l WHERE l.chunk_id = e.chunk_id AND l.generation_id = %(generation)s)
+"""
+_FORGET = "DELETE FROM {table} s WHERE NOT EXISTS (SELECT FROM index_generation g WHERE g.id = s.generation_id)"
 
 
-async def index_words(
-    connection: WorkspaceConnection, generation_id: int, chunker: str, version_ids: list[UUID]
-) -> None:
-    """Index the words of the versions' chunks for a generation; the statistics of BM25 go along."""
-    await connection.execute(_STATEMENT, {"generation": generation_id, "chunker": chunker, "versions": version_ids})
+async def index_words(connection: WorkspaceConnection, generation_id: int, chunk_ids: Sequence[UUID]) -> None:
+    """Index the words of stored chunks for a generation, each in its version's text search configuration.
+
+    The statistics of BM25 go along.
+    """
+    await connection.execute(_STATEMENT, {"generation": generation_id, "chunks": list(chunk_ids)})
+
+
+async def chunks_without_words(connection: WorkspaceConnection, generation_id: int) -> int:
+    """How many chunks of any workspace have a vector in the generation, but no row for their words."""
+    row = await (await connection.execute(_WITHOUT, {"generation": generation_id})).fetchone()
+    return int(row[0]) if row else 0
+
+
+async def forget_statistics(connection: WorkspaceConnection) -> None:
+    """Delete the statistics of generations that are gone, in every workspace."""
+    for table in ("lexical_term", "lexical_total"):
+        await connection.execute(sql.SQL(_FORGET).format(table=sql.Identifier(table)))

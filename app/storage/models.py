@@ -26,7 +26,7 @@ from sqlalchemy import (
     func,
 )
 from sqlalchemy import text as literal
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REGCONFIG, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REGCONFIG, TIMESTAMP, ExcludeConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -105,7 +105,10 @@ class Document(Base):
 
 
 class DocumentVersion(Base):
-    """The parsed text of a document while it was valid; kept, so that old citations still open."""
+    """The parsed text of a document while it was valid; kept, so that old citations still open.
+
+    `headings` and `page_starts` are its structure, for cutting it anew; null in versions of before they were kept.
+    """
 
     __tablename__ = "document_version"
     __table_args__ = (
@@ -121,6 +124,8 @@ class DocumentVersion(Base):
     text: Mapped[str]
     meta: Mapped[dict[str, Any]] = mapped_column("metadata", server_default=literal("'{}'"))
     text_search_config: Mapped[str] = mapped_column(REGCONFIG)
+    headings: Mapped[list[Any] | None]
+    page_starts: Mapped[list[int] | None] = mapped_column(ARRAY(Integer))
     valid_from: Mapped[datetime] = _now()
     valid_to: Mapped[datetime | None]
 
@@ -155,12 +160,19 @@ class Chunk(Base):
 
 
 class IndexGeneration(Base):
-    """One way of embedding every chunk; at most one is active."""
+    """One way of embedding every chunk; at most one is active, so that one UPDATE exchanges it (migration 0004)."""
 
     __tablename__ = "index_generation"
     __table_args__ = (
         CheckConstraint("state IN ('building', 'active', 'retired')", name="state"),
-        Index("uq_index_generation_active", "state", unique=True, postgresql_where=literal("state = 'active'")),
+        ExcludeConstraint(
+            ("state", "="),
+            name="ex_index_generation_active",
+            using="btree",
+            where=literal("state = 'active'"),
+            deferrable=True,
+            initially="IMMEDIATE",
+        ),
     )
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     embedder: Mapped[str]
@@ -169,6 +181,7 @@ class IndexGeneration(Base):
     state: Mapped[str]
     created_at: Mapped[datetime] = _now()
     activated_at: Mapped[datetime | None]
+    retired_at: Mapped[datetime | None]
 
 
 class ChunkEmbedding(Base):

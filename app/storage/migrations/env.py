@@ -7,9 +7,9 @@ from app.storage.models import Base
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,
-    # partial HNSW indexes belong to generations, which come and go at run time
+    # partial indexes belong to generations, which come and go at run time
     include_object=lambda _object, name, kind, _reflected, _compare: (
-        not (kind == "index" and (name or "").startswith("hnsw_"))
+        not (kind == "index" and (name or "").startswith(("hnsw_", "lexical_")))
     ),
     transaction_per_migration=False,
 )

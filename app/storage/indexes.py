@@ -1,0 +1,90 @@
+"""Indexes: the two partial indexes of each generation, HNSW over its vectors and GIN over its words."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from psycopg import AsyncConnection, sql
+from psycopg.errors import DiskFull
+
+from app.domain.index import IndexGeneration
+
+# halfvec has no fixed length in the table, so that generations of any dimension share it: the index casts.
+_HNSW = """
+CREATE INDEX {concurrently} {name} ON chunk_embedding
+USING hnsw ((embedding::halfvec({dimensions})) halfvec_cosine_ops) WHERE generation_id = {id}
+"""
+_LEXICAL = """
+CREATE INDEX {concurrently} {name} ON chunk_lexeme
+USING gin (terms) WITH (fastupdate = off) WHERE generation_id = {id}
+"""
+_KINDS = (("hnsw", _HNSW), ("lexical", _LEXICAL))
+_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
+_ORPHANS = """
+SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+WHERE i.indrelid IN ('chunk_embedding'::regclass, 'chunk_lexeme'::regclass) AND c.relname ~ '^(hnsw|lexical)_[0-9]+$'
+    AND split_part(c.relname, '_', 2)::int NOT IN (SELECT id FROM index_generation)
+"""
+_ROWS = "SELECT count(*) FROM chunk_embedding WHERE generation_id = %s"
+_LINKS_BYTES = 512  # of one element in the HNSW graph beside its vector (m = 16), roughly
+_MEMORY_MB = (64, 2048)
+_WORKERS = 2
+
+Connection = AsyncConnection[Any]
+
+
+async def create_indexes(connection: Connection, generation: IndexGeneration) -> None:
+    """Create the indexes of an empty generation, within a transaction."""
+    for _name, statement in _creations(generation, concurrently=False):
+        await connection.execute(statement)
+
+
+async def build_indexes(connection: Connection, generation: IndexGeneration) -> None:
+    """Build the indexes of a filled generation without holding up readers or writers; those that are there stay.
+
+    `connection` is in autocommit mode. What a build that was cut off left behind goes first.
+    """
+    row = await (await connection.execute(_ROWS, (generation.id,))).fetchone()
+    needed_mb = (row[0] if row else 0) * (2 * generation.dimensions + _LINKS_BYTES) * 5 // 4 // 2**20
+    memory_mb = min(max(needed_mb, _MEMORY_MB[0]), _MEMORY_MB[1])
+    await _set(connection, "maintenance_work_mem", f"{memory_mb}MB")
+    for name, statement in _creations(generation, concurrently=True):
+        valid = await (await connection.execute(_VALID, (name,))).fetchone()
+        if valid == (True,):
+            continue
+        await _drop(connection, name)
+        await _set(connection, "max_parallel_maintenance_workers", str(_WORKERS))
+        try:
+            await connection.execute(statement)
+        except DiskFull:  # parallel builds share memory through /dev/shm, which containers keep small
+            await _drop(connection, name)
+            await _set(connection, "max_parallel_maintenance_workers", "0")
+            await connection.execute(statement)
+
+
+async def drop_orphans(connection: Connection) -> None:
+    """Drop the indexes whose generation is gone, without holding up readers; `connection` is in autocommit mode."""
+    for (name,) in await (await connection.execute(_ORPHANS)).fetchall():
+        await _drop(connection, name)
+
+
+async def _drop(connection: Connection, name: str) -> None:
+    await connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(name)))
+
+
+def _creations(generation: IndexGeneration, *, concurrently: bool) -> Iterator[tuple[str, sql.Composed]]:
+    """Each index's name and the statement that creates it."""
+    for kind, statement in _KINDS:
+        name = f"{kind}_{generation.id}"
+        yield (
+            name,
+            sql.SQL(statement).format(
+                concurrently=sql.SQL("CONCURRENTLY" if concurrently else ""),
+                name=sql.Identifier(name),
+                dimensions=sql.Literal(generation.dimensions),
+                id=sql.Literal(generation.id),
+            ),
+        )
+
+
+async def _set(connection: Connection, name: str, value: str) -> None:
+    await connection.execute("SELECT set_config(%s, %s, false)", (name, value))
