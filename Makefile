@@ -1,6 +1,6 @@
 # `make` lists the commands; `make check` is exactly what CI runs.
 .DEFAULT_GOAL := help
-.PHONY: help up check lint types contracts test lock bench-citations bench-beir drill-chats
+.PHONY: help up check lint types contracts test lock bench-citations bench-beir drill-chats drill-reindex
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ bench-beir: ## retrieval quality: make bench-beir DATA=FOLDER
 
 drill-chats: ## 50 chats at once: events lost or repeated, answers stored, event loop blocked
 	uv run python -m evals.drills.chats
+
+drill-reindex: ## reindex under fire: questions all the while, three kill -9: make drill-reindex [CHUNKS=20000]
+	uv run python -m evals.drills.reindex --chunks $(or $(CHUNKS),20000)
 
 lock: ## write requirements.lock anew from uv.lock
 	uv lock --upgrade

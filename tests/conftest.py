@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = [f"tests.fixtures.{name}" for name in ("services", "server", "documents", "installation", "proxy")]
+pytest_plugins = [
+    f"tests.fixtures.{name}" for name in ("services", "server", "documents", "installation", "proxy", "reindexing")
+]
 
 
 @pytest.fixture(autouse=True)
