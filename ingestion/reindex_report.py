@@ -50,6 +50,7 @@ def verification_table(found: Verification) -> Table:
     table.add_row("  written meanwhile, taken in with the flip", str(found.incomplete), "")
     table.add_row("chunks", str(found.chunks), "")
     table.add_row("  without words", str(found.without_words), "0")
+    table.add_row("counts of BM25 that are wrong", str(found.wrong_statistics), "0")
     table.add_row("  of replaced versions", str(found.stale), "0")
     table.add_row(f"recall@10 against exact search, {SAMPLE} vectors", _figure(found.recall_at_10), f"≥ {LEAST_RECALL}")
     table.add_row("overlap@10 with the live generation, dense leg", _figure(found.overlap_at_10), "told only")

@@ -9,7 +9,7 @@ from app.domain.ports import Embedder, Vectors
 from app.domain.principal import DEFAULT_WORKSPACE_ID
 from app.storage.building import total_progress
 from app.storage.engine import Database
-from app.storage.lexemes import chunks_without_words
+from app.storage.lexemes import chunks_without_words, wrong_statistics
 from app.storage.verification import nearest, recall, stale_chunks, titles
 
 SAMPLE = 50  # stored vectors that stand for questions when recall is measured
@@ -29,6 +29,7 @@ class Verification:
     incomplete: int
     chunks: int
     without_words: int
+    wrong_statistics: int
     stale: int
     recall_at_10: float | None
     overlap_at_10: float | None = None
@@ -49,11 +50,13 @@ async def verify(
     total = await total_progress(database, generation, workspaces)
     async with database.connection(DEFAULT_WORKSPACE_ID) as connection:
         without_words = await chunks_without_words(connection, generation.id)
+        wrong = await wrong_statistics(connection, generation.id)
     found = Verification(
         documents=total.documents,
         incomplete=total.pending,
         chunks=total.chunks,
         without_words=without_words,
+        wrong_statistics=wrong,
         stale=sum([await stale_chunks(database, workspace_id, generation) for workspace_id in workspaces]),
         recall_at_10=await recall(database, generation, SAMPLE),
     )
@@ -67,6 +70,8 @@ def _problems(found: Verification) -> list[str]:
     problems = []
     if found.without_words:
         problems.append(f"{found.without_words} chunks have no words in the lexical index")
+    if found.wrong_statistics:
+        problems.append(f"{found.wrong_statistics} counts of BM25 are not those of its words")
     if found.stale:
         problems.append(f"{found.stale} chunks belong to versions that were replaced")
     if found.recall_at_10 is not None and found.recall_at_10 < LEAST_RECALL:

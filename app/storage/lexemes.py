@@ -27,6 +27,30 @@ SELECT count(*) FROM chunk_embedding e
 WHERE e.generation_id = %(generation)s
     AND NOT EXISTS (SELECT FROM chunk_lexeme l WHERE l.chunk_id = e.chunk_id AND l.generation_id = %(generation)s)
 """
+# The live sums beside what they are sums of: N, n and the lengths of BM25.
+_WRONG = """
+WITH counted AS (
+    SELECT l.collection_id, u.term, count(*) AS chunks FROM chunk_lexeme l, unnest(l.terms) u(term)
+    WHERE l.generation_id = %(generation)s GROUP BY 1, 2
+),
+kept AS (
+    SELECT collection_id, term, sum(chunks) AS chunks FROM lexical_term
+    WHERE generation_id = %(generation)s GROUP BY 1, 2 HAVING sum(chunks) <> 0
+),
+counted_total AS (
+    SELECT collection_id, config, count(*) AS chunks, sum(length) AS length FROM chunk_lexeme
+    WHERE generation_id = %(generation)s GROUP BY 1, 2
+),
+kept_total AS (
+    SELECT collection_id, config, sum(chunks) AS chunks, sum(length) AS length FROM lexical_total
+    WHERE generation_id = %(generation)s GROUP BY 1, 2 HAVING sum(chunks) <> 0 OR sum(length) <> 0
+)
+SELECT
+    (SELECT count(*) FROM counted c FULL JOIN kept k USING (collection_id, term)
+        WHERE c.chunks IS DISTINCT FROM k.chunks)
+    + (SELECT count(*) FROM counted_total c FULL JOIN kept_total k USING (collection_id, config)
+        WHERE (c.chunks, c.length) IS DISTINCT FROM (k.chunks, k.length))
+"""
 _FORGET = "DELETE FROM {table} s WHERE NOT EXISTS (SELECT FROM index_generation g WHERE g.id = s.generation_id)"
 
 
@@ -41,6 +65,12 @@ async def index_words(connection: WorkspaceConnection, generation_id: int, chunk
 async def chunks_without_words(connection: WorkspaceConnection, generation_id: int) -> int:
     """How many chunks of any workspace have a vector in the generation, but no row for their words."""
     row = await (await connection.execute(_WITHOUT, {"generation": generation_id})).fetchone()
+    return int(row[0]) if row else 0
+
+
+async def wrong_statistics(connection: WorkspaceConnection, generation_id: int) -> int:
+    """How many of a generation's sums are not those of its words, in every workspace; reads every row of them."""
+    row = await (await connection.execute(_WRONG, {"generation": generation_id})).fetchone()
     return int(row[0]) if row else 0
 
 

@@ -1,11 +1,13 @@
 """Reindexing: a generation is built from the stored texts, verified, takes over, steps back and goes."""
 
+import asyncio
 from collections.abc import Sequence
 
 import psycopg
 import pytest
 
 from app.domain.errors import ConfigurationError, EmbedderMismatch, GenerationRetired, ReindexRefused
+from app.domain.filter_wire import parse_filter
 from app.domain.ports import Vectors
 from app.domain.principal import DEFAULT_WORKSPACE_ID
 from app.providers.fakes import HashEmbedder
@@ -17,13 +19,14 @@ from app.storage.exchange import begin_building
 from app.storage.generations import active_generation
 from app.storage.maintenance import maintenance
 from app.storage.models import new_id
+from app.storage.writers import write_into
 from ingestion import verify
 from ingestion.chunking.structure import chunk
 from ingestion.generations import abandon, purge, rollback, status
 from ingestion.loaders.dispatch import load
 from ingestion.rechunking import tokens_of
 from ingestion.reindex import reindex
-from tests.fixtures.reindexing import Library, cosine
+from tests.fixtures.reindexing import WORDS, Library, cosine
 
 LIVE, NEW = HashEmbedder(64), HashEmbedder(96)
 CHUNKER, SMALLER = "structure-v1/200", "structure-v1/60"
@@ -60,8 +63,11 @@ async def test_purging_drops_what_was_retired_long_ago_or_all(library: Library) 
     library.query("UPDATE index_generation SET retired_at = now() - interval '61 minutes' WHERE id = 1")
     assert [one.id for one in await purge(library.database)] == [1]
     assert library.generations() == [(2, "active")]
-    assert library.query("SELECT indexname FROM pg_indexes WHERE indexname LIKE 'hnsw_%'") == [("hnsw_2",)]
-    assert library.query("SELECT DISTINCT generation_id FROM chunk_embedding") == [(2,)]
+    indexes = "SELECT indexname FROM pg_indexes WHERE indexname ~ '^(hnsw|lexical)_[0-9]+$' ORDER BY 1"
+    assert library.query(indexes) == [("hnsw_2",), ("lexical_2",)]
+    for table in ("chunk_embedding", "chunk_lexeme", "lexical_term", "lexical_total"):
+        assert library.query(f"SELECT DISTINCT generation_id FROM {table}") == [(2,)]
+    assert await library.wrong_statistics(2) == 0
     assert library.query("SELECT DISTINCT chunker FROM chunk") == [(SMALLER,)]
     assert len(await library.search(96)) == 5
     with pytest.raises(EmbedderMismatch, match="footnote reindex"):
@@ -95,14 +101,76 @@ async def test_other_chunks_are_those_that_ingestion_would_make(library: Library
     assert {one.uri: one.chunks for one in page} == {uri: len(chunks) for uri, chunks in expected.items()}
 
 
-async def test_words_are_found_in_the_new_generation(library: Library) -> None:
-    library.write(range(40, 41), extra="Zanzibar")
+async def test_a_purge_waits_for_the_documents_being_written(library: Library) -> None:
+    await reindex(library.database, NEW, CHUNKER)
+    active = await active_generation(library.database)
+    assert active is not None
+    async with library.database.connection(DEFAULT_WORKSPACE_ID) as connection:
+        await write_into(connection, active)
+        purging = asyncio.create_task(purge(library.database, age_s=0))
+        await asyncio.sleep(0.3)
+        assert library.generations() == [(1, "retired"), (2, "active")]
+    assert [one.id for one in await purging] == [1]
+
+
+_INDEXED = """
+    SELECT o.source_uri, c.char_start, c.char_end, c.space_after, c.text, l.length, l.config::text,
+        e.metadata - 'document_id', l.metadata - 'document_id', e.metadata = l.metadata
+    FROM chunk_embedding e JOIN chunk c ON c.id = e.chunk_id JOIN document o ON o.id = c.document_id
+    JOIN collection n ON n.id = c.collection_id
+    LEFT JOIN chunk_lexeme l ON l.chunk_id = e.chunk_id AND l.generation_id = e.generation_id
+    WHERE e.generation_id = 2 AND n.name = %s ORDER BY 1, 2
+"""
+
+
+@pytest.mark.parametrize("chunker", [CHUNKER, SMALLER])
+async def test_the_new_generation_is_what_a_fresh_ingestion_makes(library: Library, chunker: str) -> None:
+    """Spaces, metadata and BM25: the same rows, the same statistics, the same scores."""
+    library.write(range(3), extra="Zanzibar")
+    (library.folder / "german.md").write_text(
+        "---\nlanguage: de\ntag: night\n---\n# Häfen\n\nDie Wärter ruderten zu den Leuchttürmen.\n"
+    )
+    (library.folder / "wordless.md").write_text("---\ntitle: ...\nlanguage: en\n---\n* * *\n")
     await library.ingest()
-    await reindex(library.database, NEW, SMALLER)
-    passages = await library.search(96, "Zanzibar", "lexical")
-    assert passages
-    assert all("Zanzibar" in passage.text for passage in passages)
-    assert library.query("SELECT count(*) FROM chunk_lexeme WHERE generation_id = 2") == [(library.vectors(2),)]
+    library.query("DELETE FROM document WHERE source_uri LIKE '%%/005.md'")
+    await library.ingest()
+    await reindex(library.database, NEW, chunker)
+    assert await library.wrong_statistics(2) == 0
+
+    library.settings = library.settings.model_copy(
+        update={"embedder_dimensions": 96, "chunk_tokens": tokens_of(chunker)}
+    )
+    await library.ingest("fresh")
+    fresh = library.query(_INDEXED, "fresh")
+    assert library.query(_INDEXED, "default") == fresh
+    assert len(fresh) * 2 == library.vectors(2)
+    assert {row[6] for row in fresh} == {"english", "german"}
+    assert all(row[-1] for row in fresh)
+    assert any(row[3] for row in fresh), "space between chunks"
+    assert {row[5] for row in fresh if row[0].endswith("wordless.md")} == {0}
+    for query in (*WORDS, "Zanzibar storm", "Leuchtturm", "part of document 7"):
+        scores = [
+            {(p.uri, p.char_start): p.score for p in await library.search(96, query, "lexical", k=900, collection=name)}
+            for name in ("default", "fresh")
+        ]
+        assert scores[0]
+        assert scores[0] == pytest.approx(scores[1], rel=1e-9)
+    wanted = parse_filter({"tag": "night"})
+    for leg in ("lexical", "dense", "hybrid"):
+        found = await library.search(96, "Leuchtturm", leg, filter=wanted)  # type: ignore[arg-type]
+        assert {passage.title for passage in found} == {"Häfen"}
+
+
+async def test_wrong_statistics_do_not_take_over(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "LEAST_RECALL", 1.1)
+    with pytest.raises(ReindexRefused, match=r"recall@10"):
+        await reindex(library.database, NEW, CHUNKER)
+    monkeypatch.undo()
+    library.query("DELETE FROM lexical_term WHERE ctid = (SELECT min(ctid) FROM lexical_term WHERE generation_id = 2)")
+    library.query("UPDATE lexical_total SET length = length + 1 WHERE generation_id = 2")
+    with pytest.raises(ReindexRefused, match="2 counts of BM25 are not those of its words"):
+        await reindex(library.database, NEW, CHUNKER)
+    assert library.generations() == [(1, "active"), (2, "building")]
 
 
 async def test_documents_of_every_workspace_are_taken(library: Library) -> None:
