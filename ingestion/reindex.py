@@ -50,6 +50,7 @@ async def reindex(
     chunker: str,
     *,
     live_embedder: Embedder | None = None,
+    ef_search: int = 100,
     force: bool = False,
     progress: Callable[[Report], None] = lambda _report: None,
 ) -> Report:
@@ -57,7 +58,8 @@ async def reindex(
 
     An unfinished one of the same kind goes on where it stopped. When the active generation is of this kind already,
     what it lacks is written into it (after a rollback, say). `live_embedder`, when it fits the live generation, lets
-    the verification tell how the ranks differ. Raises ReindexRefused, DatabaseUnavailable, ProviderError.
+    the verification tell how the ranks differ; `ef_search` is the breadth at which it measures recall, that of the
+    questions. Raises ReindexRefused, DatabaseUnavailable, ProviderError.
     """
     async with maintenance(database) as alone:
         live = await active_generation(database)
@@ -71,7 +73,7 @@ async def reindex(
             )
         known = next((one for one in (embedder, live_embedder) if one is not None and _fits(one, live)), None)
         run = _Run(database, alone, (target, embedder), (live, known), progress)
-        return await run(await workspace_ids(database), force=force)
+        return await run(await workspace_ids(database), ef_search=ef_search, force=force)
 
 
 def _fits(embedder: Embedder, generation: IndexGeneration) -> bool:
@@ -97,7 +99,7 @@ class _Run:
         self._progress = progress
         self._report = Report(generation=target[0].id, replaces=live[0].id)
 
-    async def __call__(self, workspaces: Sequence[UUID], *, force: bool) -> Report:
+    async def __call__(self, workspaces: Sequence[UUID], *, ef_search: int, force: bool) -> Report:
         """Fill, index, verify, flip; the active generation is only filled."""
         started, report = perf_counter(), self._report
         await self._count(workspaces)
@@ -111,7 +113,9 @@ class _Run:
                 if await self._fill(workspaces) == 0:
                     break
             self._at("verifying")
-            report.verification = await verify(self._database, workspaces, self._target, self._live)
+            report.verification = await verify(
+                self._database, workspaces, self._target, self._live, ef_search=ef_search
+            )
             _accept(report, report.verification, force=force)
             self._at("flipping")
             await self._take_over(workspaces)

@@ -96,6 +96,7 @@ def _build(settings: Settings, wanted: Settings, *, force: bool, visible: bool) 
                     embedder,
                     chunker_id(wanted.chunk_tokens),
                     live_embedder=live_embedder,
+                    ef_search=wanted.hnsw_ef_search,
                     force=force,
                     progress=progress,
                 )

@@ -41,8 +41,10 @@ async def verify(
     workspaces: Sequence[UUID],
     new: tuple[IndexGeneration, Embedder],
     live: tuple[IndexGeneration, Embedder | None],
+    *,
+    ef_search: int,
 ) -> Verification:
-    """Count, measure recall@10 against exact search, and compare ranks with the live generation.
+    """Count, measure recall@10 at `ef_search` against exact search, and compare ranks with the live generation.
 
     Documents written since the last pass are no problem: the pass before the flip takes them.
     """
@@ -58,7 +60,7 @@ async def verify(
         without_words=without_words,
         wrong_statistics=wrong,
         stale=sum([await stale_chunks(database, workspace_id, generation) for workspace_id in workspaces]),
-        recall_at_10=await recall(database, generation, SAMPLE),
+        recall_at_10=await recall(database, generation, sample=SAMPLE, ef_search=ef_search),
     )
     if live[1] is not None:
         found.overlap_at_10 = await _overlap(database, workspaces, (generation, embedder), (live[0], live[1]))

@@ -50,7 +50,7 @@ async def stale_chunks(database: Database, workspace_id: UUID, generation: Index
     return int(row[0]) if row else 0
 
 
-async def recall(database: Database, generation: IndexGeneration, sample: int) -> float | None:
+async def recall(database: Database, generation: IndexGeneration, *, sample: int, ef_search: int) -> float | None:
     """recall@10 of the HNSW index against exact search, over a sample of stored vectors; None when there are none.
 
     A hit is one that is no farther than the farthest of the exact ten, so that equal vectors stand in for each other.
@@ -59,6 +59,7 @@ async def recall(database: Database, generation: IndexGeneration, sample: int) -
         cursor = await connection.execute(_SAMPLE, (generation.id, sample))
         vectors = [row[0] for row in await cursor.fetchall()]
         exact = await _distances(connection, generation, vectors, _EXACT_ONLY)
+        await connection.execute("SELECT set_config('hnsw.ef_search', %s, true)", (str(ef_search),))
         found = await _distances(connection, generation, vectors, _INDEX_ONLY)
     wanted = sum(len(distances) for distances in exact)
     hits = sum(sum(d <= e[-1] + _ROUNDING for d in f) for f, e in zip(found, exact, strict=True))
