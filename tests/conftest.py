@@ -1,12 +1,14 @@
 """Fixtures of every test: real PostgreSQL and Valkey, a database for each, no way out of this machine."""
 
 import ipaddress
+import logging
 import os
 import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 
 pytest_plugins = [
     f"tests.fixtures.{name}" for name in ("services", "server", "documents", "installation", "proxy", "reindexing")
@@ -19,6 +21,20 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("FOOTNOTE_") or name.endswith("_API_KEY") or name in {"DATABASE_URL", "REDIS_URL"}:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A command run in this process sets up logging to a stream that ends with its test, and quiet levels."""
+    root = logging.getLogger()
+    handlers = root.handlers[:]
+    loggers = [root, *(x for x in root.manager.loggerDict.values() if isinstance(x, logging.Logger))]
+    levels = [(logger, logger.level) for logger in loggers]
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    for logger, level in levels:
+        logger.setLevel(level)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,6 +1,5 @@
 """Retrieval: the passages that may answer a question."""
 
-import re
 from dataclasses import dataclass, replace
 from time import monotonic
 
@@ -10,6 +9,7 @@ from app.domain.errors import CollectionNotFound, InvalidInput
 from app.domain.filter import Filter
 from app.domain.index import IndexGeneration
 from app.domain.passage import Leg, Passage
+from app.domain.phrases import quoted_phrases, without_quotes
 from app.domain.ports import Embedder
 from app.domain.principal import Principal
 from app.services.reranking import Reranked, Reranking
@@ -20,7 +20,6 @@ from app.storage.metadata_fields import MetadataFields
 from app.storage.passages import PassageIndex, PassageQuery, SearchOptions
 from app.storage.routing import Router
 
-_QUOTED = re.compile(r'["“„«]([^"“”„«»]+)["”“»]')
 GENERATION_CACHE_S = 1.0  # a retired generation stays readable much longer than this
 
 
@@ -28,7 +27,8 @@ GENERATION_CACHE_S = 1.0  # a retired generation stays readable much longer than
 class SearchRequest:
     """What to search: `collection` None means every collection; `filter` is what metadata must satisfy.
 
-    Words in quotes must stand in a passage as they are written there, inflection aside.
+    Words in quotes must stand in a passage as they are written there, inflection aside, unless the query is a longer
+    text that happens to hold quotes.
     """
 
     query: str
@@ -86,11 +86,11 @@ class Retrieval:
 
     async def _query(self, request: SearchRequest, generation: IndexGeneration) -> PassageQuery:
         text = request.query.replace("\x00", " ")
-        phrases = tuple(phrase for phrase in _QUOTED.findall(text) if phrase.strip())
         if request.leg == "lexical":
             vector = np.zeros(generation.dimensions, np.float32)
         else:
-            vector = (await self._embedder.embed_query(_QUOTED.sub(r"\1", text)))[0]
+            vector = (await self._embedder.embed_query(without_quotes(text)))[0]
+        phrases = quoted_phrases(text)
         return PassageQuery(text, vector, request.collection, request.k, request.leg, phrases, request.filter)
 
     async def require_collection(self, principal: Principal, name: str) -> None:

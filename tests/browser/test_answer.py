@@ -15,9 +15,10 @@ async def test_the_text_appears_while_it_is_written(visit: OpenReader, site: Sit
     reader = await visit(site.url)
     await reader.ask(site.question)
     lengths: set[int] = set()
-    while not await reader.answer.get_by_role("button", name="Copy the answer").is_visible():
-        lengths.add(len(await reader.words()))
-        await asyncio.sleep(0.02)
+    async with asyncio.timeout(30):
+        while not await reader.answer.get_by_role("button", name="Copy the answer").is_visible():
+            lengths.add(len(await reader.words()))
+            await asyncio.sleep(0.02)
     assert len(lengths - {0}) >= 5
     assert await reader.words() == plain((await reader.stored())["text"])
 

@@ -5,7 +5,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
-import structlog
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
@@ -23,12 +22,6 @@ def passage(name: str, text: str = "", **fields: object) -> Passage:
 
 
 PASSAGES = [passage(name) for name in "abcd"]
-
-
-@pytest.fixture(autouse=True)
-def _all_levels_are_logged() -> None:
-    """Whatever level a server or a command of another test has set."""
-    structlog.reset_defaults()
 
 
 class Fake:
