@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sse_starlette.sse import AppStatus
 
 from app import cli
 from app.embedded.services import owner_of
@@ -25,6 +26,7 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("FOOTNOTE_EMBEDDER", "scripted")
     monkeypatch.setenv("FOOTNOTE_MIN_SIMILARITY", "-1")
     monkeypatch.setenv("FOOTNOTE_LOG_LEVEL", "error")
+    monkeypatch.setattr(AppStatus, "should_exit", False)  # after a signal every later stream of the process would end
     with tempfile.TemporaryDirectory(prefix="fn-") as path:
         monkeypatch.setenv("FOOTNOTE_DATA_DIR", path)
         yield Path(path)
