@@ -42,7 +42,7 @@ from app.embedded.services import record_address
 from app.providers.embedder import make_embedder
 from app.services.answering import Question
 from app.services.reranking import Reranked
-from app.services.retrieval import SearchRequest
+from app.services.retrieval import Explanation, SearchRequest
 from app.serving import listening
 from app.serving import serve as run_server
 from app.settings import Settings, load_settings
@@ -137,6 +137,7 @@ def search(
     collection: Collection = None,
     filter_json: FilterOption = None,
     leg: Annotated[Leg, typer.Option(help="Both retrieval legs fused, or one alone.")] = "hybrid",
+    explain: Annotated[bool, typer.Option("--explain", help="Show the route, each leg's scores and the plan.")] = False,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
@@ -144,19 +145,40 @@ def search(
     request = SearchRequest(query, k, collection, _filter_of(filter_json), leg)
     with connected(load_settings(data_dir=data_dir)) as settings:
         configure_logging(level="error", json=False)
-        found = asyncio.run(_search(settings, request))
+        found, explanation = asyncio.run(_search(settings, request, explain=explain))
     passages = found.passages
     if json:
-        about = {"reranked": found.applied, "rerank_problem": found.reason}
+        about = {"reranked": found.applied, "rerank_problem": found.reason, "explanation": explanation}
         _print_json({"passages": passages} | {name: value for name, value in about.items() if value is not None})
         return
     if found.applied is not None:
         _say("reranked" if found.applied else f"not reranked: {found.reason}")
     for number, passage in enumerate(passages, start=1):
-        sys.stdout.write(f"{number}. {_place(passage)}  [{passage.score:.4f}]\n   {passage.uri}\n")
+        scores = _scores(passage) if explain else f"{passage.score:.4f}"
+        sys.stdout.write(f"{number}. {_place(passage)}  [{scores}]\n   {passage.uri}\n")
         sys.stdout.write("   " + " ".join(passage.text.split())[:300] + "\n\n")
     if not passages:
         _say("nothing found")
+    if explanation is not None:
+        sys.stdout.write(_explained(explanation))
+
+
+def _scores(passage: Passage) -> str:
+    """What each leg gave, and what they came to."""
+    legs = {"dense": passage.similarity, "lexical": passage.lexical}
+    found = ", ".join(f"{leg} {score:.4f}" for leg, score in legs.items() if score is not None)
+    return f"{passage.score:.4f}: {found}"
+
+
+def _explained(explanation: Explanation) -> str:
+    way = {"exact": "every passage that passes is measured", "index": "the HNSW index is walked"}
+    share = f"{explanation.passing:,} of {explanation.in_scope:,} passages pass"
+    phrases = "".join(f"phrase     “{phrase}”\n" for phrase in explanation.phrases)
+    plan = "".join(f"  {line}\n" for line in explanation.plan)
+    return (
+        f"route      {explanation.route}: {way[explanation.route]} (about {share})\n"
+        f"generation {explanation.generation}, {explanation.embedder}\n{phrases}plan\n{plan}"
+    )
 
 
 @cli.command()
@@ -185,14 +207,16 @@ def _filter_of(text: str | None) -> Filter | None:
         raise InvalidFilter(f"--filter is not JSON: {error}; quote it as '…' for the shell.", ROOT) from None
 
 
-async def _search(settings: Settings, request: SearchRequest) -> Reranked:
+async def _search(settings: Settings, request: SearchRequest, *, explain: bool) -> tuple[Reranked, Explanation | None]:
     database = Database(_database_url(settings), pool_size=1)
     reranking = make_reranking(settings)
     embedder = make_embedder(settings)
     await database.open()
     try:
         await require_fit(database, embedder)
-        return await make_retrieval(settings, database, embedder, reranking).ranked(Principal(), request)
+        retrieval = make_retrieval(settings, database, embedder, reranking)
+        found = await retrieval.ranked(Principal(), request)
+        return found, await retrieval.explain(Principal(), request) if explain else None
     finally:
         if reranking is not None:
             await reranking.close()

@@ -19,6 +19,7 @@ from app.storage.generations import readable_generation
 from app.storage.metadata_fields import MetadataFields
 from app.storage.passages import PassageIndex, PassageQuery, SearchOptions
 from app.storage.routing import Router
+from app.storage.search_sql import Route
 
 GENERATION_CACHE_S = 1.0  # a retired generation stays readable much longer than this
 
@@ -36,6 +37,23 @@ class SearchRequest:
     collection: str | None = None
     filter: Filter | None = None
     leg: Leg = "hybrid"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """How a search is done: in which index generation and by which route, and PostgreSQL's plan of it, line by line.
+
+    `route` is `exact` (every passage that passes is measured) or `index` (HNSW); `in_scope` the passages of the
+    collections searched, `passing` how many of them are estimated to pass the filter.
+    """
+
+    generation: int
+    embedder: str
+    route: Route
+    in_scope: int
+    passing: int
+    phrases: tuple[str, ...]
+    plan: list[str]
 
 
 class Retrieval:
@@ -68,6 +86,25 @@ class Retrieval:
         wide = replace(request, k=max(request.k, self._reranking.candidates))
         reranked = await self._reranking.apply(request.query, await self._find(principal, wide))
         return replace(reranked, passages=reranked.passages[: request.k])
+
+    async def explain(self, principal: Principal, request: SearchRequest) -> Explanation | None:
+        """How the search is done, reranking aside; None before the first ingestion. Raises as `search`."""
+        await self.require_filter(principal, request.filter)
+        generation = await self.generation()
+        if generation is None:
+            return None
+        query, workspace_id = await self._query(request, generation), principal.workspace_id
+        estimate = await self._router.estimate(workspace_id, generation, query)
+        route = await self._router.route(workspace_id, generation, query)
+        return Explanation(
+            generation=generation.id,
+            embedder=generation.embedder,
+            route=route,
+            in_scope=estimate.scope,
+            passing=round(estimate.passing),
+            phrases=query.phrases,
+            plan=await self._index.explain(workspace_id, generation, query, route),
+        )
 
     async def _find(self, principal: Principal, request: SearchRequest) -> list[Passage]:
         """The best passages as the index orders them."""

@@ -1,6 +1,7 @@
 """The command line: commands do what they say, faults are one line and an exit code."""
 
 import json
+import re
 import socket
 import sys
 from collections.abc import Callable
@@ -100,6 +101,23 @@ def test_search_prints_passages_and_json(footnote: Footnote) -> None:
         "text",
         "score",
     } <= passages[0].keys()
+
+
+def test_a_search_is_explained(footnote: Footnote, tmp_path: Path) -> None:
+    code, out, _ = footnote("search", "keeper", "--explain")
+    assert (code, out) == (0, "")  # nothing is there yet
+    footnote("ingest", CORPUS, "--json")
+    code, out, _ = footnote("search", 'who was the "last keeper"', "--k", 1, "--explain")
+    assert code == 0
+    assert re.search(r"^1\. The lighthouse .*\[\d\.\d{4}: dense -?\d\.\d{4}, lexical \d+\.\d{4}\]$", out, re.MULTILINE)
+    assert re.search(r"^route +exact: .* \(about (\d+) of \1 passages pass\)$", out, re.MULTILINE)
+    assert "phrase     “last keeper”\n" in out
+    assert re.search(r"on chunk_lexeme l_1 \(actual time=", out)
+    assert "'[…]'::halfvec" in out
+    code, out, _ = footnote("search", "keeper", "--leg", "dense", "--explain", "--json")
+    explanation = json.loads(out)["explanation"]
+    assert (code, explanation["route"], explanation["phrases"]) == (0, "exact", [])
+    assert not any("chunk_lexeme" in line for line in explanation["plan"])
 
 
 def test_filters_narrow_search_and_ask(footnote: Footnote, tmp_path: Path) -> None:
