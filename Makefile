@@ -1,6 +1,6 @@
 # `make` lists the commands; `make check` is exactly what CI runs.
 .DEFAULT_GOAL := help
-.PHONY: help up check lint types contracts test lock bench-citations bench-beir drill-chats drill-reindex
+.PHONY: help up check lint types contracts test lock bench-citations bench-beir drill-chats drill-statistics drill-reindex
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ bench-beir: ## retrieval quality: make bench-beir DATA=FOLDER
 		uv run footnote eval run --suite beir:$(DATA) --leg $$leg --data-dir .footnote-bench \
 			--json .footnote-bench/$(notdir $(DATA:/=))-$$leg.json || exit 1; \
 	done
+
+drill-statistics: ## BM25 after 10,000 random writes by 4 writers, beside a fresh index
+	uv run python -m evals.drills.statistics
 
 drill-chats: ## 50 chats at once: events lost or repeated, answers stored, event loop blocked
 	uv run python -m evals.drills.chats

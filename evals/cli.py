@@ -44,9 +44,17 @@ def run(
     settings = load_settings(data_dir=data_dir, chunk_tokens=chunk_tokens)
     kind, _, folder = suite.partition(":")
     if kind == "beir" and folder:
-        if leg == "hybrid+rerank":
-            raise ConfigurationError("No reranker is configured.")
-        asked = RetrievalSuite(Path(folder), leg or "hybrid", limit, concurrency, collection, rechunk=chunk)
+        if leg == "hybrid+rerank" and settings.reranker == "none":
+            raise ConfigurationError("No reranker is configured: set FOOTNOTE_RERANKER.")
+        asked = RetrievalSuite(
+            Path(folder),
+            "hybrid" if leg is None or leg == "hybrid+rerank" else leg,
+            limit,
+            concurrency,
+            collection,
+            rechunk=chunk,
+            rerank=leg == "hybrid+rerank",
+        )
         report = _run_retrieval(settings, asked)
     elif kind == "chunking" and folder:
         if leg not in {None, "dense"}:

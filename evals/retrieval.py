@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 from pydantic import SecretStr
 
-from app.bootstrap import make_retrieval
+from app.bootstrap import make_reranking, make_retrieval
 from app.domain.passage import Leg
 from app.domain.principal import Principal
 from app.providers.embedder import make_embedder
@@ -30,7 +30,10 @@ _TOP = 10
 
 @dataclass(frozen=True, slots=True)
 class RetrievalSuite:
-    """What to measure: a BEIR folder, a leg, and how."""
+    """What to measure: a BEIR folder, a leg, and how.
+
+    With `rerank` the configured reranker orders what the leg found.
+    """
 
     folder: Path
     leg: Leg
@@ -38,6 +41,12 @@ class RetrievalSuite:
     concurrency: int = 1
     collection: str | None = None
     rechunk: bool = False
+    rerank: bool = False
+
+    @property
+    def name(self) -> str:
+        """The leg's, as it is asked for."""
+        return f"{self.leg}+rerank" if self.rerank else self.leg
 
 
 class SettingsRead:
@@ -81,7 +90,10 @@ async def run_retrieval(settings: Settings, suite: RetrievalSuite, progress: Pro
         queries = dict(islice(dataset.queries.items(), suite.limit))
         vectors = QueryVectors(embedder)
         await vectors.learn(list(queries.values()), progress)
-        retrieval = make_retrieval(read, database, vectors)
+        reranking = make_reranking(read) if suite.rerank else None
+        if reranking is not None:
+            stack.push_async_callback(reranking.close)
+        retrieval = make_retrieval(read, database, vectors, reranking)
         found = await run_queries(retrieval, queries, collection, suite.leg, progress, concurrency=suite.concurrency)
         report = _report(suite, dataset, corpus, vectors, found)
         if suite.leg == "dense":
@@ -111,7 +123,7 @@ def _report(
     ms = [hits.ms for hits in found.values()]
     return {
         "suite": f"beir:{dataset.name}",
-        "leg": suite.leg,
+        "leg": suite.name,
         "corpus": {
             "documents": corpus.documents,
             "chunks": corpus.chunks,
@@ -119,6 +131,7 @@ def _report(
         },
         "queries": len(found),
         "metrics": metrics,
+        **({"not_reranked": sum(not hits.reranked for hits in found.values())} if suite.rerank else {}),
         "latency_ms": {
             "p50": percentile(ms, 50),
             "p95": percentile(ms, 95),

@@ -19,10 +19,14 @@ K = 100
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a query found, best first, and how long that took (ms, without the embedding of the query)."""
+    """What a query found, best first, and how long that took (ms, without the embedding of the query).
+
+    `reranked`: a reranker ordered it.
+    """
 
     passages: tuple[Passage, ...]
     ms: float
+    reranked: bool = False
 
     @property
     def documents(self) -> list[str]:
@@ -92,8 +96,8 @@ async def run_queries(
     async def search(text: str) -> Found:
         async with slots:
             started = perf_counter()
-            passages = await retrieval.search(Principal(), SearchRequest(text, K, collection, leg=leg))
-            found = Found(tuple(passages), (perf_counter() - started) * 1000)
+            ranked = await retrieval.ranked(Principal(), SearchRequest(text, K, collection, leg=leg))
+            found = Found(tuple(ranked.passages), (perf_counter() - started) * 1000, reranked=ranked.applied is True)
         progress.advance(task)
         return found
 

@@ -14,6 +14,7 @@ from app.domain.ports import Vectors
 from app.domain.principal import DEFAULT_WORKSPACE_ID
 from app.providers.fakes import HashEmbedder
 from tests.evals.conftest import CORPUS, Footnote
+from tests.fixtures.rerank_server import rerank_server
 
 
 def evaluate(footnote: Footnote, folder: Path, *options: object) -> dict[str, Any]:
@@ -118,6 +119,21 @@ def test_documents_are_cut_on_demand(footnote: Footnote, folder: Path, monkeypat
     assert goats[0] == "goat"
     assert len(goats) == len(set(goats))
     assert report["settings"]["chunking"] == "structure-v1/64"
+
+
+def test_a_reranker_orders_what_was_found_and_its_failures_are_counted(
+    footnote: Footnote, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOOTNOTE_RERANKER", "tei")
+    with rerank_server() as server:
+        monkeypatch.setenv("FOOTNOTE_RERANKER_BASE_URL", server.url)
+        report = evaluate(footnote, folder, "--leg", "hybrid+rerank")
+    assert (report["leg"], report["not_reranked"]) == ("hybrid+rerank", 0)
+    assert report["settings"]["reranker"] == "tei"
+    assert server.requests
+    report = evaluate(footnote, folder, "--leg", "hybrid+rerank")
+    assert report["not_reranked"] == report["queries"]
+    assert "not_reranked" not in evaluate(footnote, folder)
 
 
 def test_only_the_first_queries(footnote: Footnote, folder: Path) -> None:
