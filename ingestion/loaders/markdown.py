@@ -15,6 +15,7 @@ MEDIA_TYPE = "text/markdown"
 _FRONT_MATTER = re.compile(r"\A(?P<mark>---|\+\+\+)[ \t]*\n(?P<fields>.*?\n)??(?P=mark)[ \t]*(?:\n|\Z)", re.DOTALL)
 _FIELD_LINE = re.compile(r"\s.*|[#\-\]}].*|[\w\"'.][\w\"'. -]*[:=].*|\[.*\]|")
 _FIELD = re.compile(r"^([A-Za-z_][\w-]*)[ \t]*[:=][ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
+_NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?")
 
 
 class MarkdownReader(StructureReader):
@@ -36,14 +37,26 @@ class MarkdownReader(StructureReader):
 def split_front_matter(text: str) -> tuple[dict[str, object], str]:
     """The one-line fields of a YAML or TOML block at the start, and the text after it.
 
-    Lists and nested fields are left out: a title and a few labels are what a search result can show.
+    Numbers, `true`, `false` and lists in brackets are read as such, everything else and what is quoted as strings.
+    Nested fields and lists of several lines are left out.
     """
     block = _FRONT_MATTER.match(text)
     lines = (block["fields"] or "").split("\n") if block else []
     if block is None or not any(lines) or not all(map(_FIELD_LINE.fullmatch, lines)):
         return {}, text  # prose between two thematic breaks, for one
-    fields = {key: value.strip("\"'") for key, value in _FIELD.findall(block["fields"])}
+    fields = {key: _typed(value) for key, value in _FIELD.findall(block["fields"])}
     return fields, text[block.end() :]
+
+
+def _typed(value: str) -> object:
+    if value.startswith("[") and value.endswith("]"):
+        return [_typed(part.strip()) for part in value[1:-1].split(",") if part.strip()]
+    if value in {"true", "false"}:
+        return value == "true"
+    if _NUMBER.fullmatch(value):
+        number = float(value) if "." in value else int(value)
+        return number if str(number) == value else value  # 1.10 and 007 are names of something
+    return value.strip("\"'")
 
 
 def find_headings(text: str) -> tuple[Heading, ...]:

@@ -124,7 +124,7 @@ def test_filters_narrow_search_and_ask(footnote: Footnote, tmp_path: Path) -> No
     (tmp_path / "old.md").write_text("---\nyear: 2019\n---\n# Old\n\nThe hill was steep.\n")
     (tmp_path / "new.md").write_text("---\nyear: 2024\n---\n# New\n\nThe hill is steep.\n")
     footnote("ingest", tmp_path, "--json")
-    wire = '{"year": {"$gte": "2020"}}'
+    wire = '{"year": {"$gte": 2020}}'
     code, out, _ = footnote("search", "hill", "--filter", wire, "--json")
     assert (code, [passage["title"] for passage in json.loads(out)["passages"]]) == (0, ["New"])
     code, out, _ = footnote("ask", "Is the hill steep?", "--filter", wire, "--json")

@@ -59,7 +59,20 @@ of a title
 @pytest.mark.parametrize(
     ("source", "metadata", "rest"),
     [
-        ("---\ntitle: 'A: B'\ntags: [x]\nlist:\n  - y\n---\nText", {"title": "A: B", "tags": "[x]"}, "Text"),
+        ("---\ntitle: 'A: B'\ntags: [x]\nlist:\n  - y\n---\nText", {"title": "A: B", "tags": ["x"]}, "Text"),
+        (
+            "---\nyear: 2024\nratio: -0.5\ndraft: false\nversion: 1.10\nid: 007\nquoted: '7'\nmixed: [1, two, true]\n---\n",
+            {
+                "year": 2024,
+                "ratio": -0.5,
+                "draft": False,
+                "version": "1.10",
+                "id": "007",
+                "quoted": "7",
+                "mixed": [1, "two", True],
+            },
+            "",
+        ),
         ('+++\ntitle = "A"\n+++\n\nText', {"title": "A"}, "\nText"),
         ("---\n\nIn between stands prose.\n\n---\nText", {}, "---\n\nIn between stands prose.\n\n---\nText"),
         ("---\nnever: closed\n", {}, "---\nnever: closed\n"),
