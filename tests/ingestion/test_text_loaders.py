@@ -61,7 +61,7 @@ of a title
     [
         ("---\ntitle: 'A: B'\ntags: [x]\nlist:\n  - y\n---\nText", {"title": "A: B", "tags": ["x"]}, "Text"),
         (
-            "---\nyear: 2024\nratio: -0.5\ndraft: false\nversion: 1.10\nid: 007\nquoted: '7'\nmixed: [1, two, true]\n---\n",
+            "---\nyear: 2024\nratio: -0.5\ndraft: false\nversion: 1.10\nid: 007\nquoted: '7'\nmixed: [1, a, true]\n---\n",
             {
                 "year": 2024,
                 "ratio": -0.5,
@@ -69,7 +69,7 @@ of a title
                 "version": "1.10",
                 "id": "007",
                 "quoted": "7",
-                "mixed": [1, "two", True],
+                "mixed": [1, "a", True],
             },
             "",
         ),
