@@ -61,9 +61,9 @@ of a title
     [
         ("---\ntitle: 'A: B'\ntags: [x]\nlist:\n  - y\n---\nText", {"title": "A: B", "tags": ["x"]}, "Text"),
         (
-            "---\nyear: 2024\nratio: -0.5\ndraft: false\nversion: 1.10\nid: 007\nquoted: '7'\nmixed: [1, a, true]\n---\n",
+            "---\nyear: 20\nratio: -0.5\ndraft: false\nversion: 1.10\nid: 007\nquoted: '7'\nmixed: [1, a, true]\n---\n",
             {
-                "year": 2024,
+                "year": 20,
                 "ratio": -0.5,
                 "draft": False,
                 "version": "1.10",
