@@ -34,7 +34,8 @@ def _logging_as_it_was() -> Iterator[None]:
     structlog.reset_defaults()
     root.handlers[:] = handlers
     for logger, level in levels:
-        logger.setLevel(level)
+        if logger.level != level:  # setting a level clears the cache of every logger
+            logger.setLevel(level)
 
 
 @pytest.fixture(autouse=True, scope="session")
