@@ -144,6 +144,8 @@ _PHRASES = """
             OR lexical_text(p.phrase) <> p.phrase AND strpos(c.text, p.phrase) > 0)
     )"""
 # The join with chunk, document_version and document is under row-level security; only current versions are retrieved.
+# OFFSET 0 keeps the order: from the few that were found to their rows, by primary key. The planner cannot know how few
+# they are, nor how many rows pass the policy, and would begin with every current version.
 _PASSAGES = """
 fused AS (
     SELECT chunk_id, d.score AS similarity, t.score AS lexical, ({score})::float8 AS score
@@ -153,9 +155,12 @@ fused AS (
 SELECT c.id, c.document_id, v.id, v.title, o.source_uri, c.heading_path, c.page, c.char_start, c.char_end, c.text,
     f.score, f.similarity, v.metadata || c.metadata, f.lexical, c.space_after
 FROM fused f
-JOIN chunk c ON c.id = f.chunk_id
-JOIN document_version v ON v.id = c.document_version_id AND v.valid_to IS NULL
-JOIN document o ON o.id = c.document_id
+CROSS JOIN LATERAL (SELECT * FROM chunk WHERE id = f.chunk_id OFFSET 0) c
+CROSS JOIN LATERAL (
+    SELECT id, title, metadata, text_search_config FROM document_version
+    WHERE id = c.document_version_id AND valid_to IS NULL OFFSET 0
+) v
+CROSS JOIN LATERAL (SELECT source_uri FROM document WHERE id = c.document_id OFFSET 0) o
 {phrases}
 ORDER BY f.score DESC, f.similarity DESC NULLS LAST, c.id
 LIMIT %(k)s

@@ -32,10 +32,12 @@ class Reader:
 
     running: Installation
     environment: dict[str, str]
+    folder: Path
 
     def type(self, command: str) -> subprocess.CompletedProcess[str]:
+        command = command.replace(":8000", f":{self.running.port}").replace("/tmp/", f"{self.folder}/")
         return subprocess.run(
-            ["bash", "-c", command.replace(":8000", f":{self.running.port}")],
+            ["bash", "-c", command],
             cwd=ROOT,
             env=self.environment,
             capture_output=True,
@@ -52,7 +54,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     shim.chmod(0o755)
     with Installation.start(handbook=True) as running:
         path = os.pathsep.join([str(shim.parent), str(Path(sys.executable).parent), os.environ["PATH"]])
-        yield Reader(running, running.environment | {"PATH": path})
+        yield Reader(running, running.environment | {"PATH": path}, tmp_path_factory.mktemp("files"))
 
 
 @pytest.mark.parametrize(("page", "command"), [c for c in COMMANDS if not c[1].startswith((*SERVERS, "uv run pytest"))])
