@@ -1,6 +1,6 @@
 # `make` lists the commands; `make check` is exactly what CI runs.
 .DEFAULT_GOAL := help
-.PHONY: help up check lint types contracts test lock bench-citations bench-beir drill-chats drill-reindex
+.PHONY: help up check lint types contracts test lock bench-citations bench-beir bench-retrieval drill-chats drill-reindex
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ bench-beir: ## retrieval quality: make bench-beir DATA=FOLDER
 		uv run footnote eval run --suite beir:$(DATA) --leg $$leg --data-dir .footnote-bench \
 			--json .footnote-bench/$(notdir $(DATA:/=))-$$leg.json || exit 1; \
 	done
+
+bench-retrieval: ## search against bare SQL, exact search and other stores: make bench-retrieval [CHUNKS=20000] [ROUNDS=5]
+	uv run --group bench python -m evals.bench --chunks $(or $(CHUNKS),20000) --rounds $(or $(ROUNDS),5)
 
 drill-chats: ## 50 chats at once: events lost or repeated, answers stored, event loop blocked
 	uv run python -m evals.drills.chats
