@@ -9,6 +9,7 @@ import os
 import platform
 import random
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
@@ -26,13 +27,16 @@ from app.telemetry import configure_logging
 from evals.bench.bare import BareSql, fill_narrow
 from evals.bench.contestants import Contestant, Footnote
 from evals.bench.dense import run_dense
+from evals.bench.filters import run_filters
 from evals.bench.legs import run_legs
-from evals.bench.loading import load
-from evals.bench.probes import KnownVectors, make_probes
+from evals.bench.loading import COLLECTIONS, load
+from evals.bench.peers import open_peers
+from evals.bench.plans import run_plans
+from evals.bench.probes import KnownVectors, Narrowing, make_probes
 from evals.bench.processors import Processors
 from evals.bench.racing import Track
 from evals.bench.stored import read_stored
-from evals.bench.synthetic import SyntheticCorpus
+from evals.bench.synthetic import MADE_BY, SyntheticCorpus
 from evals.bench.tables import console
 from evals.progress import Progress
 from evals.report import write_report
@@ -50,7 +54,7 @@ def main(
 ) -> None:
     """Load, measure, print."""
     configure_logging(level="warning", json=False)
-    folder = data_dir / f"retrieval-{chunks}-{seed}"
+    folder = data_dir / f"{MADE_BY}-{chunks}-{seed}"
     settings = load_settings(data_dir=folder).model_copy(update={"database_url": None, "redis_url": None})
     with connected(settings, share=False) as ready, Progress() as progress:
         report = asyncio.run(_bench(ready, SyntheticCorpus(chunks, seed=seed), (rounds, queries, seed), progress))
@@ -65,7 +69,7 @@ async def _bench(
     rounds, queries, seed = size
     started, url = perf_counter(), settings.database_url.get_secret_value()
     probes = make_probes(corpus, queries)
-    embedder = KnownVectors(f"bench:{seed}", probes)
+    embedder = KnownVectors(f"{MADE_BY}:{seed}", probes)
     async with AsyncExitStack() as stack:
         database = Database(url, pool_size=_CLIENTS + 2)
         await database.open()
@@ -78,26 +82,39 @@ async def _bench(
         track = Track(rounds, Processors(side.info.backend_pid), random.Random(seed), progress, _CLIENTS)  # noqa: S311
         report: dict[str, Any] = _circumstances(settings, corpus, size) | {"loading_s": loading_s}
         forced = settings.model_copy(update={"exact_scan_rows": 0})
-        bare = await stack.enter_async_context(
-            BareSql("psycopg, HNSW", "index", generation).opened(
-                url, clients=_CLIENTS, ef_search=settings.hnsw_ef_search
+        bare, prefilter, iterative = [
+            await stack.enter_async_context(
+                BareSql(name, kind, generation).opened(url, clients=_CLIENTS, ef_search=settings.hnsw_ef_search)
             )
+            for name, kind in _BARE.items()
+        ]
+        peers, absent = await open_peers(
+            stack, url, generation, chunks=len(stored.places), ef_search=settings.hnsw_ef_search
         )
         dense: list[Contestant] = [
             Footnote("footnote", make_retrieval(settings, database, embedder), "dense"),
             Footnote("footnote, HNSW", make_retrieval(forced, database, embedder), "dense"),
             bare,
+            *peers,
         ]
-        report["dense"] = await run_dense(track, dense, {}, probes, stored)
+        report["dense"] = await run_dense(track, dense, absent, probes, stored)
         legs: dict[str, Footnote] = {
             leg: Footnote(leg, make_retrieval(settings, database, embedder), leg) for leg in _LEGS
         }
         exact = (database, generation, settings.bm25_k1, settings.bm25_b)
         report["legs"] = await run_legs(track, legs, probes, stored, exact)
+        narrowed: list[Contestant] = [dense[0], prefilter, iterative, *peers]
+        alone = replace(track, clients=0)
+        report["filters"] = await run_filters(alone, narrowed, absent, probes[:_FILTERED], stored)
+        one = Narrowing(COLLECTIONS[1], "tied_1")
+        plans = {bare.name: (bare, Narrowing()), prefilter.name: (prefilter, one), iterative.name: (iterative, one)}
+        report["plans"] = await run_plans(database, generation, settings.fusion, plans)
         report["seconds"] = perf_counter() - started
     return report
 
 
+_FILTERED = 40  # questions of a round in each of the scopes, of which there are many
+_BARE = {"psycopg, HNSW": "index", "psycopg, narrow prefilter": "prefilter", "psycopg, iterative HNSW": "iterative"}
 _LEGS: tuple[Leg, ...] = ("dense", "lexical", "hybrid")
 
 

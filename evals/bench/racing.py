@@ -67,7 +67,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """How a race is run: rounds, how many ask at once in its second half (0: no second half), and the order's chance."""
+    """How a race is run: in how many rounds, and how many ask at once in a lap's second half (0: it has none)."""
 
     rounds: int
     processors: Processors

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from app.domain.ports import Vectors
 
+MADE_BY = "synthetic-1"
+"""Names this way of making a corpus; another way takes another name, so that no loaded corpus is taken for it."""
 DIMENSIONS = 384
 CHUNKS_PER_DOCUMENT = 4
 SHARES = {"50": 0.5, "10": 0.1, "1": 0.01, "01": 0.001}
@@ -59,7 +61,7 @@ class SyntheticCorpus:
         self._own = _zipf(_TOPIC_WORDS)
         # a topic's words are of middling rarity: the commonest belong to everybody
         self._topic_words = np.stack(
-            [rng.permutation(np.arange(100, _VOCABULARY))[:_TOPIC_WORDS] for _ in range(_TOPICS)]
+            [100 + rng.choice(_VOCABULARY - 100, size=_TOPIC_WORDS, replace=False) for _ in range(_TOPICS)]
         )
         self._topics = rng.integers(_TOPICS, size=self.documents)
         by_chance = rng.permutation(self.documents)
@@ -114,9 +116,10 @@ class SyntheticCorpus:
 def _vocabulary(rng: np.random.Generator) -> list[str]:
     """Distinct words of two to four syllables; the short ones are the common ones."""
     made: dict[str, None] = {}
-    while len(made) < _VOCABULARY:
-        syllables = 2 if len(made) < 1500 else 3 if len(made) < 20_000 else 4
-        made["".join(rng.choice(_SYLLABLES, size=syllables))] = None
+    for syllables, enough in ((2, 1500), (3, 20_000), (4, _VOCABULARY)):
+        while len(made) < enough:
+            for word in rng.integers(len(_SYLLABLES), size=(enough - len(made), syllables)).tolist():
+                made["".join(_SYLLABLES[syllable] for syllable in word)] = None
     return list(made)
 
 
@@ -140,4 +143,4 @@ def _places(order: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _unit(vectors: Vectors) -> Vectors:
     """Of length 1, row by row."""
-    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32)
