@@ -104,7 +104,7 @@ async def _bench(
         exact = (database, generation, settings.bm25_k1, settings.bm25_b)
         report["legs"] = await run_legs(track, legs, probes, stored, exact)
         narrowed: list[Contestant] = [dense[0], prefilter, iterative, *peers]
-        alone = replace(track, clients=0)
+        alone = replace(track, rounds=min(rounds, _FILTER_ROUNDS), clients=0)
         report["filters"] = await run_filters(alone, narrowed, absent, probes[:_FILTERED], stored)
         one = Narrowing(COLLECTIONS[1], "tied_1")
         plans = {bare.name: (bare, Narrowing()), prefilter.name: (prefilter, one), iterative.name: (iterative, one)}
@@ -113,6 +113,7 @@ async def _bench(
     return report
 
 
+_FILTER_ROUNDS = 3
 _FILTERED = 40  # questions of a round in each of the scopes, of which there are many
 _BARE = {"psycopg, HNSW": "index", "psycopg, narrow prefilter": "prefilter", "psycopg, iterative HNSW": "iterative"}
 _LEGS: tuple[Leg, ...] = ("dense", "lexical", "hybrid")

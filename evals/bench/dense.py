@@ -30,7 +30,7 @@ async def run_dense(
     for name, record in records.items():
         recalls = [
             stored.recall(similarity, everything, found) or 0.0
-            for similarity, found in zip(similarities, record.found, strict=True)
+            for similarity, found in zip(similarities, record.found, strict=False)
         ]
         figures = record.figures() | {"recall@10": fmean(recalls)}
         report[name] = figures | {"ratio_to_ours": record.ratio_to(first)}

@@ -32,7 +32,10 @@ async def run_filters(
     probes: Sequence[Probe],
     stored: Stored,
 ) -> dict[str, Any]:
-    """Race in every scope, print and report; the first contestant is the one that ratios are taken to."""
+    """Race in every scope, print and report; the first contestant is the one that ratios are taken to.
+
+    A slow contestant answers the first probes only (`Track`), and its recall is that of those.
+    """
     similarities = [stored.vectors.similarities(probe.vector) for probe in probes]
     report = dict[str, Any]()
     for title, narrowing in narrowings():
@@ -43,7 +46,7 @@ async def run_filters(
         for name, record in records.items():
             recalls = [
                 recall
-                for similarity, found in zip(similarities, record.found, strict=True)
+                for similarity, found in zip(similarities, record.found, strict=False)
                 if (recall := stored.recall(similarity, kept, found)) is not None
             ]
             returned = fmean(len(found) for found in record.found)

@@ -30,7 +30,7 @@ async def run_legs(
     bm25 = await read_bm25(database, generation, k1=k1, b=b)
     lexical = records[legs["lexical"].name]
     overlaps = []
-    for probe, found in zip(probes, lexical.found, strict=True):
+    for probe, found in zip(probes, lexical.found, strict=False):
         scores = bm25.scores(await read_question(database, CONFIG, probe.text))
         overlaps.append(overlap(scores, [stored.places[chunk] for chunk in found]))
     costs = _costs(records, legs)

@@ -13,6 +13,8 @@ from evals.bench.processors import Processors
 from evals.progress import Progress
 from evals.runner import percentile
 
+_LAP_S = 4.0  # a contestant that is slower than that stops where it is, after this many probes at the least
+_LEAST = 8
 _WARM_UP = 8  # probes before the first round, of which nothing is kept
 
 
@@ -33,7 +35,7 @@ class Lap:
 
 @dataclass(slots=True)
 class Record:
-    """A contestant's rounds, and what it found for each probe in the first of them."""
+    """A contestant's rounds, and what it found in the first of them, for the first probes or for all."""
 
     laps: list[Lap] = field(default_factory=list)
     found: list[Sequence[str]] = field(default_factory=list)
@@ -54,9 +56,10 @@ class Record:
         return median(ratios), min(ratios), max(ratios)
 
     def figures(self) -> dict[str, float | None]:
-        """p50 and p95 (ms), processor time a search (ms) of this process and of PostgreSQL, searches per second."""
+        """Probes asked a round, p50 and p95 (ms), processor time a search (ms) of this process and of PostgreSQL, searches per second."""
         rates = [lap.per_second for lap in self.laps if lap.per_second is not None]
         return {
+            "asked": min(len(lap.ms) for lap in self.laps),
             "p50_ms": self.p50,
             "p95_ms": self.p95,
             "client_cpu_ms": median(lap.client_cpu_ms for lap in self.laps),
@@ -82,8 +85,9 @@ class Track:
         task = self.progress.start(what, self.rounds * len(contestants))
         records = {one.name: Record() for one in contestants}
         for one in contestants:
-            for probe in probes[:_WARM_UP]:
-                await one.search(probe, k)
+            warm, started = list(probes[:_WARM_UP]), perf_counter()
+            while warm and perf_counter() - started < _LAP_S:
+                await one.search(warm.pop(), k)
             if self.clients:
                 await asyncio.gather(*(one.search(probes[i % len(probes)], k) for i in range(self.clients)))
         for _ in range(self.rounds):
@@ -99,12 +103,15 @@ class Track:
     async def _lap(self, one: Contestant, probes: Sequence[Probe], k: int) -> tuple[Lap, list[Sequence[str]]]:
         ms, found = [], []
         client, server = self.processors.client_s(), self.processors.server_s()
+        ended = perf_counter() + _LAP_S
         for probe in probes:
             started = perf_counter()
+            if started > ended and len(ms) >= _LEAST:
+                break
             ids = await one.search(probe, k)
             ms.append((perf_counter() - started) * 1000)
             found.append(ids)
-        share = 1000 / len(probes)
+        share = 1000 / len(ms)
         lap = Lap(ms, (self.processors.client_s() - client) * share, (self.processors.server_s() - server) * share)
         if self.clients:
             lap.per_second = await self._throughput(one, probes, k)

@@ -63,7 +63,7 @@ def test_fields_keep_their_shares_of_the_documents() -> None:
         if name == "tied_10":
             assert topics < 30  # of 200
         if name == "free_10":
-            assert topics > 100
+            assert topics > 60
 
 
 def test_recall_counts_what_is_in_scope() -> None:
