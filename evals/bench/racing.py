@@ -56,7 +56,7 @@ class Record:
         return median(ratios), min(ratios), max(ratios)
 
     def figures(self) -> dict[str, float | None]:
-        """Probes asked a round, p50 and p95 (ms), processor time a search (ms) of this process and of PostgreSQL, searches per second."""
+        """Probes asked a round, p50 and p95 (ms), processor time a search (ms) here and in PostgreSQL, searches a second."""
         rates = [lap.per_second for lap in self.laps if lap.per_second is not None]
         return {
             "asked": min(len(lap.ms) for lap in self.laps),
@@ -101,7 +101,7 @@ class Track:
         return records
 
     async def _lap(self, one: Contestant, probes: Sequence[Probe], k: int) -> tuple[Lap, list[Sequence[str]]]:
-        ms, found = [], []
+        ms, found = list[float](), list[Sequence[str]]()
         client, server = self.processors.client_s(), self.processors.server_s()
         ended = perf_counter() + _LAP_S
         for probe in probes:
@@ -119,11 +119,11 @@ class Track:
 
     async def _throughput(self, one: Contestant, probes: Sequence[Probe], k: int) -> float:
         waiting = list(probes)
+        started = perf_counter()
 
         async def ask() -> None:
-            while waiting:
+            while waiting and perf_counter() - started < _LAP_S:
                 await one.search(waiting.pop(), k)
 
-        started = perf_counter()
         await asyncio.gather(*(ask() for _ in range(self.clients)))
-        return len(probes) / (perf_counter() - started)
+        return (len(probes) - len(waiting)) / (perf_counter() - started)
