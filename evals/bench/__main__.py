@@ -89,7 +89,7 @@ async def _bench(
             for name, kind in _BARE.items()
         ]
         peers, absent = await open_peers(
-            stack, url, generation, chunks=len(stored.places), ef_search=settings.hnsw_ef_search
+            stack, url, generation, progress, chunks=len(stored.places), ef_search=settings.hnsw_ef_search
         )
         dense: list[Contestant] = [
             Footnote("footnote", make_retrieval(settings, database, embedder), "dense"),

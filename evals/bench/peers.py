@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.domain.index import IndexGeneration
 from evals.bench.contestants import Contestant
+from evals.progress import Progress
 
 # Each one's package, and our module over it: imported only when the package is there.
 _STORES = {
@@ -18,13 +19,15 @@ _STORES = {
 
 
 async def open_peers(
-    stack: AsyncExitStack, url: str, generation: IndexGeneration, *, chunks: int, ef_search: int
+    stack: AsyncExitStack, url: str, generation: IndexGeneration, progress: Progress, *, chunks: int, ef_search: int
 ) -> tuple[list[Contestant], dict[str, str]]:
     """Those that could be opened, closed with `stack`; and of the others the name and the reason."""
     peers, absent = list[Contestant](), dict[str, str]()
+    task = progress.start("other stores", 2 * len(_STORES))
     for name, (package, module) in _STORES.items():
         if not _installed(package):
             absent[name] = "not installed (uv sync --group bench)"
+            progress.advance(task, 2)
             continue
         open_store = import_module(module).open_store
         for tuned in (False, True):
@@ -33,6 +36,7 @@ async def open_peers(
                 peers.append(await stack.enter_async_context(store))
             except (SQLAlchemyError, psycopg.Error, ValueError) as error:
                 absent[f"{name}{', tuned' if tuned else ''}"] = f"{type(error).__name__}: {error}".splitlines()[0]
+            progress.advance(task)
     return peers, absent
 
 

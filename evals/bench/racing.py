@@ -56,7 +56,7 @@ class Record:
         return median(ratios), min(ratios), max(ratios)
 
     def figures(self) -> dict[str, float | None]:
-        """Probes asked a round, p50 and p95 (ms), processor time a search (ms) here and in PostgreSQL, searches a second."""
+        """Probes asked a round, p50, p95 and processor time a search here and in PostgreSQL (ms), searches a second."""
         rates = [lap.per_second for lap in self.laps if lap.per_second is not None]
         return {
             "asked": min(len(lap.ms) for lap in self.laps),
