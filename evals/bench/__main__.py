@@ -9,17 +9,19 @@ import os
 import platform
 import random
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
 
-import numpy as np
 import psycopg
 import typer
 
 from app.bootstrap import make_retrieval
+from app.domain.index import IndexGeneration
 from app.domain.passage import Leg
+from app.domain.principal import DEFAULT_WORKSPACE_ID
 from app.embedded.connect import connected
 from app.settings import Settings, load_settings
 from app.storage.engine import Database
@@ -35,7 +37,7 @@ from evals.bench.plans import run_plans
 from evals.bench.probes import KnownVectors, Narrowing, make_probes
 from evals.bench.processors import Processors
 from evals.bench.racing import Track
-from evals.bench.stored import read_stored
+from evals.bench.stored import Stored, read_stored
 from evals.bench.synthetic import MADE_BY, SyntheticCorpus
 from evals.bench.tables import console
 from evals.progress import Progress
@@ -62,55 +64,75 @@ def main(
     console.print(f"written to {json or folder / 'report.json'}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """What is loaded, and where."""
+
+    database: Database
+    url: str
+    generation: IndexGeneration
+    stored: Stored
+    processors: Processors
+    loading_s: float
+
+
 async def _bench(
     settings: Settings, corpus: SyntheticCorpus, size: tuple[int, int, int], progress: Progress
 ) -> dict[str, Any]:
-    assert settings.database_url is not None  # noqa: S101 - `connected` sets it
     rounds, queries, seed = size
-    started, url = perf_counter(), settings.database_url.get_secret_value()
-    probes = make_probes(corpus, queries)
+    started, probes = perf_counter(), make_probes(corpus, queries)
     embedder = KnownVectors(f"{MADE_BY}:{seed}", probes)
     async with AsyncExitStack() as stack:
-        database = Database(url, pool_size=_CLIENTS + 2)
-        await database.open()
-        stack.push_async_callback(database.close)
-        generation, loading_s = await load(database, corpus, embedder.name, progress)
-        stored = await read_stored(database, generation)
-        side = await stack.enter_async_context(await psycopg.AsyncConnection.connect(url, autocommit=True))
-        await side.execute("SELECT set_config('footnote.workspace_id', '00000000-0000-7000-8000-000000000001', false)")
-        await fill_narrow(side, generation, len(stored.places))
-        track = Track(rounds, Processors(side.info.backend_pid), random.Random(seed), progress, _CLIENTS)  # noqa: S311
-        report: dict[str, Any] = _circumstances(settings, corpus, size) | {"loading_s": loading_s}
-        forced = settings.model_copy(update={"exact_scan_rows": 0})
+        data = await _open_data(stack, settings, corpus, embedder.name, progress)
+        database, generation, stored = data.database, data.generation, data.stored
         bare, prefilter, iterative = [
             await stack.enter_async_context(
-                BareSql(name, kind, generation).opened(url, clients=_CLIENTS, ef_search=settings.hnsw_ef_search)
+                BareSql(name, kind, generation).opened(data.url, clients=_CLIENTS, ef_search=settings.hnsw_ef_search)
             )
             for name, kind in _BARE.items()
         ]
         peers, absent = await open_peers(
-            stack, url, generation, progress, chunks=len(stored.places), ef_search=settings.hnsw_ef_search
+            stack, data.url, generation, progress, chunks=len(stored.places), ef_search=settings.hnsw_ef_search
         )
-        dense: list[Contestant] = [
-            Footnote("footnote", make_retrieval(settings, database, embedder), "dense"),
-            Footnote("footnote, HNSW", make_retrieval(forced, database, embedder), "dense"),
-            bare,
-            *peers,
-        ]
-        report["dense"] = await run_dense(track, dense, absent, probes, stored)
+        track = Track(rounds, data.processors, random.Random(seed), progress, _CLIENTS)  # noqa: S311
+        report = await _circumstances(settings, data, size)
+
+        ours = Footnote("footnote", make_retrieval(settings, database, embedder), "dense")
+        never_exact = settings.model_copy(update={"exact_scan_rows": 0})
+        through_index = Footnote("footnote, HNSW", make_retrieval(never_exact, database, embedder), "dense")
+        report["dense"] = await run_dense(track, [ours, through_index, bare, *peers], absent, probes, stored)
+
         legs: dict[str, Footnote] = {
             leg: Footnote(leg, make_retrieval(settings, database, embedder), leg) for leg in _LEGS
         }
         exact = (database, generation, settings.bm25_k1, settings.bm25_b)
         report["legs"] = await run_legs(track, legs, probes, stored, exact)
-        narrowed: list[Contestant] = [dense[0], prefilter, iterative, *peers]
+
+        narrowed: list[Contestant] = [ours, prefilter, iterative, *peers]
         alone = replace(track, rounds=min(rounds, _FILTER_ROUNDS), clients=0)
         report["filters"] = await run_filters(alone, narrowed, absent, probes[:_FILTERED], stored)
+
         one = Narrowing(COLLECTIONS[1], "tied_1")
         plans = {bare.name: (bare, Narrowing()), prefilter.name: (prefilter, one), iterative.name: (iterative, one)}
         report["plans"] = await run_plans(database, generation, settings.fusion, plans)
         report["seconds"] = perf_counter() - started
     return report
+
+
+async def _open_data(
+    stack: AsyncExitStack, settings: Settings, corpus: SyntheticCorpus, embedder: str, progress: Progress
+) -> _Data:
+    assert settings.database_url is not None  # noqa: S101 - `connected` sets it
+    url = settings.database_url.get_secret_value()
+    database = Database(url, pool_size=_CLIENTS + 2)
+    await database.open()
+    stack.push_async_callback(database.close)
+    generation, loading_s = await load(database, corpus, embedder, progress)
+    stored = await read_stored(database, generation)
+    side = await stack.enter_async_context(await psycopg.AsyncConnection.connect(url, autocommit=True))
+    await side.execute("SELECT set_config('footnote.workspace_id', %s, false)", (str(DEFAULT_WORKSPACE_ID),))
+    await fill_narrow(side, generation, len(stored.places))
+    return _Data(database, url, generation, stored, Processors(side.info.backend_pid), loading_s)
 
 
 _FILTER_ROUNDS = 3
@@ -119,21 +141,35 @@ _BARE = {"psycopg, HNSW": "index", "psycopg, narrow prefilter": "prefilter", "ps
 _LEGS: tuple[Leg, ...] = ("dense", "lexical", "hybrid")
 
 
-def _circumstances(settings: Settings, corpus: SyntheticCorpus, size: tuple[int, int, int]) -> dict[str, Any]:
+async def _circumstances(settings: Settings, data: _Data, size: tuple[int, int, int]) -> dict[str, Any]:
     rounds, queries, seed = size
+    server, pgvector, _ = await data.database.describe()
     return {
-        "chunks": corpus.chunks,
+        "chunks": len(data.stored.places),
         "rounds": rounds,
         "queries": queries,
         "seed": seed,
         "ef_search": settings.hnsw_ef_search,
         "exact_scan_rows": settings.exact_scan_rows,
+        "loading_s": data.loading_s,
         "machine": platform.machine(),
         "cores": os.cpu_count(),
         "load_before": os.getloadavg()[0],
+        "postgresql": server,
+        "pgvector": pgvector,
         "python": platform.python_version(),
-        "numpy": np.__version__,
+        "packages": {name: _version(name) for name in _PACKAGES},
     }
+
+
+_PACKAGES = ("psycopg", "sqlalchemy", "llama-index-vector-stores-postgres", "langchain-postgres")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from evals.runner import percentile
 
 _LAP_S = 4.0  # a contestant that is slower than that stops where it is, after this many probes at the least
 _LEAST = 8
-_WARM_UP = 8  # probes before the first round, of which nothing is kept
+_WARM_UP = 12  # probes before the first round, of which nothing is kept: more than any pool has connections
 
 
 @dataclass(slots=True)
