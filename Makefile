@@ -1,6 +1,6 @@
 # `make` lists the commands; `make check` is exactly what CI runs.
 .DEFAULT_GOAL := help
-.PHONY: help up check lint types contracts test lock bench-citations bench-beir drill-chats drill-statistics drill-reindex
+.PHONY: help up check lint types contracts test lock bench-citations bench-beir bench-retrieval drill-chats drill-statistics drill-reindex
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

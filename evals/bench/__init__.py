@@ -1,0 +1,1 @@
+"""Bench: retrieval measured against bare SQL, exact search and other vector stores, on one PostgreSQL."""

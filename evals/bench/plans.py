@@ -1,0 +1,86 @@
+"""Plans: which indexes PostgreSQL uses for each hot query at the size loaded."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import AsyncConnection, sql
+from psycopg.rows import tuple_row
+
+from app.domain.filter import Equals, Field, Filter
+from app.domain.index import IndexGeneration
+from app.domain.passage import Leg
+from app.domain.principal import DEFAULT_WORKSPACE_ID
+from app.storage.engine import Database
+from app.storage.filters import compile_filter
+from app.storage.search_sql import Fusion, Route, Shape, statement
+from evals.bench.bare import BareSql
+from evals.bench.probes import Narrowing
+from evals.bench.tables import number, print_rows
+
+_PARAMETER = re.compile(r"%\((\w+)\)s")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a plan reads: indexes by name, tables read whole, and its estimated cost."""
+
+    indexes: tuple[str, ...]
+    scans: tuple[str, ...]
+    cost: float
+
+
+async def run_plans(
+    database: Database, generation: IndexGeneration, fusion: Fusion, bare: Mapping[str, tuple[BareSql, Narrowing]]
+) -> dict[str, Any]:
+    """Plan every shape of our own statement, and the bare ones, as prepared (generic plans); print and report."""
+    report = dict[str, Any]()
+    wanted = Equals(Field("free_10"), "yes")
+    async with database.reading(DEFAULT_WORKSPACE_ID) as connection:
+        for name, shape in _shapes(generation, fusion, wanted):
+            report[name] = await _plan(connection, statement(shape))
+    for name, (one, narrowing) in bare.items():
+        async with one.connection() as own:
+            report[name] = await _plan(own, one.statement(narrowing))
+    rows = [
+        [name, ", ".join(plan.indexes) or number(None), ", ".join(plan.scans) or number(None), number(plan.cost, 0)]
+        for name, plan in report.items()
+    ]
+    print_rows("plans", ("query", "indexes", "tables read whole", "cost"), rows)
+    return {name: {"indexes": plan.indexes, "scans": plan.scans, "cost": plan.cost} for name, plan in report.items()}
+
+
+def _shapes(generation: IndexGeneration, fusion: Fusion, wanted: Filter) -> Iterator[tuple[str, Shape]]:
+    legs: tuple[Leg, ...] = ("dense", "lexical", "hybrid")
+    routes: tuple[Route, ...] = ("index", "exact")
+    for leg in legs:
+        for route in routes:
+            if leg == "lexical" and route == "exact":
+                continue  # the route is the dense leg's
+            for condition in (None, compile_filter(wanted, sql.SQL("l.metadata"))[0]):
+                name = f"{leg}{'' if leg == 'lexical' else f', {route}'}{', filter' if condition else ''}"
+                yield name, Shape(generation, leg, route, fusion, condition)
+
+
+async def _plan(connection: AsyncConnection[Any], query: sql.Composed) -> Plan:
+    """The generic plan: parameters become `$1` and so on, as in a prepared statement."""
+    numbers: dict[str, int] = {}
+    text = _PARAMETER.sub(
+        lambda found: f"${numbers.setdefault(found[1], len(numbers) + 1)}", query.as_string(connection)
+    ).replace("%%", "%")
+    cursor = connection.cursor(row_factory=tuple_row)
+    await cursor.execute(b"EXPLAIN (GENERIC_PLAN, FORMAT JSON) " + text.encode())
+    row = await cursor.fetchone()
+    assert row is not None  # noqa: S101 - EXPLAIN gives one row
+    top = row[0][0]["Plan"]
+    nodes = list(_nodes(top))
+    indexes = dict.fromkeys(node["Index Name"] for node in nodes if "Index Name" in node)
+    scans = dict.fromkeys(node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan")
+    return Plan(tuple(indexes), tuple(scans), float(top["Total Cost"]))
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from _nodes(part)
