@@ -32,6 +32,9 @@ bench-beir: ## retrieval quality: make bench-beir DATA=FOLDER
 			--json .footnote-bench/$(notdir $(DATA:/=))-$$leg.json || exit 1; \
 	done
 
+bench-retrieval: ## search against bare SQL, exact search and other stores: make bench-retrieval [CHUNKS=20000] [ROUNDS=5]
+	uv run --group bench python -m evals.bench --chunks $(or $(CHUNKS),20000) --rounds $(or $(ROUNDS),5)
+
 drill-statistics: ## BM25 after 10,000 random writes by 4 writers, beside a fresh index
 	uv run python -m evals.drills.statistics
 
