@@ -1,5 +1,6 @@
 """Bootstrap: the only place that joins concretes."""
 
+import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -74,6 +75,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await database.open()
         stack.push_async_callback(database.close)
         await require_fit(database, embedder)
+        await asyncio.to_thread(count_tokens, "")  # its tables are loaded now, not in the way of the first answers
         run_log = RunLog(settings.redis_url.get_secret_value(), ttl_s=settings.run_log_ttl_s)
         stack.push_async_callback(run_log.close)
         retrieval = make_retrieval(settings, database, embedder, reranking)
