@@ -1,6 +1,5 @@
 """Bootstrap: the only place that joins concretes."""
 
-import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -8,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
+from anyio import to_thread
 
 from app.domain.errors import ConfigurationError
 from app.domain.ports import ChatModel, Embedder
@@ -75,7 +75,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await database.open()
         stack.push_async_callback(database.close)
         await require_fit(database, embedder)
-        await asyncio.to_thread(count_tokens, "")  # its tables are loaded now, not in the way of the first answers
+        # the tokenizer's tables and anyio's threads are loaded now, not in the way of the first answers
+        await to_thread.run_sync(count_tokens, "")
         run_log = RunLog(settings.redis_url.get_secret_value(), ttl_s=settings.run_log_ttl_s)
         stack.push_async_callback(run_log.close)
         retrieval = make_retrieval(settings, database, embedder, reranking)

@@ -26,15 +26,9 @@ class _Server(uvicorn.Server):
         self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer requests.
-
-        What was loaded until now stays until the end, so the garbage collector need not look at it again and again: it
-        would stop every answer for up to 200 ms.
-        """
+        """Begin to answer requests."""
         await super().startup(sockets)
         if self.started:
-            gc.collect()
-            gc.freeze()
             self._on_started()
 
     @contextmanager
@@ -85,6 +79,11 @@ def serve(settings: Settings, listener: socket.socket, *, on_started: Callable[[
                 access_log=False,
                 timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
             )
+            config.load()
+            # What is loaded by now stays until the end, so the garbage collector need not look at it again and again;
+            # each time, it would stop every answer for up to 200 ms.
+            gc.collect()
+            gc.freeze()
             await _Server(config, lambda: on_started(_url(settings, listener))).serve([listener])
 
     # the fastest event loop there is on this platform, as uvicorn would choose it

@@ -14,12 +14,12 @@ _bearer = HTTPBearer(
 )
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:
     """The services of this application."""
     return cast("Services", request.app.state.services)
 
 
-def principal(
+async def principal(
     request: Request, _documented: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 ) -> Principal:
     """Who is asking."""

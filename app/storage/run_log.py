@@ -14,6 +14,7 @@ from uuid import UUID
 
 import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.driver_info import DriverInfo
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -58,7 +59,13 @@ class RunLog:
         """`ttl_s` is how long a log can be resumed after its last event."""
         try:
             pool = BlockingConnectionPool.from_url(
-                url, max_connections=64, timeout=5, socket_connect_timeout=2, socket_timeout=10, protocol=3
+                url,
+                max_connections=64,
+                timeout=5,
+                socket_connect_timeout=2,
+                socket_timeout=10,
+                protocol=3,
+                driver_info=DriverInfo(),  # made for each connection otherwise, from the package's files
             )
         except ValueError as error:
             raise ConfigurationError("REDIS_URL must look like redis://:password@host:6379/0.") from error
