@@ -94,16 +94,15 @@ class Retrieval:
         if generation is None:
             return None
         query, workspace_id = await self._query(request, generation), principal.workspace_id
-        estimate = await self._router.estimate(workspace_id, generation, query)
-        route = await self._router.route(workspace_id, generation, query)
+        routing = await self._router.route(workspace_id, generation, query)
         return Explanation(
             generation=generation.id,
             embedder=generation.embedder,
-            route=route,
-            in_scope=estimate.scope,
-            passing=round(estimate.passing),
+            route=routing.route,
+            in_scope=routing.in_scope,
+            passing=round(routing.passing),
             phrases=query.phrases,
-            plan=await self._index.explain(workspace_id, generation, query, route),
+            plan=await self._index.explain(workspace_id, generation, query, routing.route),
         )
 
     async def _find(self, principal: Principal, request: SearchRequest) -> list[Passage]:
@@ -115,8 +114,8 @@ class Retrieval:
         passages: list[Passage] = []
         if generation is not None:
             query = await self._query(request, generation)
-            route = await self._router.route(principal.workspace_id, generation, query)
-            passages = await self._index.search(principal.workspace_id, generation, query, route)
+            routing = await self._router.route(principal.workspace_id, generation, query)
+            passages = await self._index.search(principal.workspace_id, generation, query, routing.route)
         if not passages and request.collection is not None:
             await self.require_collection(principal, request.collection)
         return passages

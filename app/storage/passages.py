@@ -91,16 +91,15 @@ class PassageIndex:
         """
         text, values = self._statement(generation, query, route)
         async with self._database.reading(workspace_id, self.tuning(query)) as connection:
-            cursor = await connection.execute(
-                sql.SQL("EXPLAIN (ANALYZE, SETTINGS, BUFFERS OFF, COSTS OFF) ") + text, values
-            )
+            cursor = await connection.execute(b"EXPLAIN (ANALYZE, SETTINGS, BUFFERS OFF, COSTS OFF) " + text, values)
             return [_VECTOR.sub("'[…]'", line) for (line,) in await cursor.fetchall()]
 
     def _statement(
         self, generation: IndexGeneration, query: PassageQuery, route: Route
-    ) -> tuple[sql.Composed, dict[str, Any]]:
+    ) -> tuple[bytes, dict[str, Any]]:
         condition, parameters = query.narrowed()
-        shape = Shape(generation, query.leg, route, self._options.fusion, condition, bool(query.phrases))
+        narrowed = condition.as_string(None) if condition else None
+        shape = Shape(generation, query.leg, route, self._options.fusion, narrowed, bool(query.phrases))
         return statement(shape), self._values(query) | parameters
 
     def tuning(self, query: PassageQuery) -> dict[str, str]:

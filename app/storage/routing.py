@@ -38,10 +38,11 @@ _ROWS = "SELECT greatest(reltuples, 1) FROM pg_class WHERE oid = 'chunk_embeddin
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """How many rows are in scope, and how many of them pass the filter."""
+class Routing:
+    """The way to go; how many rows are in scope, and how many of them are estimated to pass the filter."""
 
-    scope: int
+    route: Route
+    in_scope: int
     passing: float
 
 
@@ -51,38 +52,35 @@ class Router:
     def __init__(self, database: Database, *, exact_rows: int) -> None:
         self._database = database
         self._exact_rows = exact_rows
-        self._known: OrderedDict[object, tuple[float, Estimate]] = OrderedDict()
+        self._known: OrderedDict[object, tuple[float, Routing]] = OrderedDict()
 
-    async def route(self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery) -> Route:
+    async def route(self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery) -> Routing:
         """`exact` while at most `exact_rows` rows pass. Raises DatabaseUnavailable."""
-        estimate = await self.estimate(workspace_id, generation, query)
-        return "exact" if estimate.passing <= self._exact_rows else "index"
-
-    async def estimate(self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery) -> Estimate:
-        """How many rows will pass."""
         key = (workspace_id, generation.id, query.collection, query.filter)
         now = monotonic()
         known = self._known.get(key)
         if known is not None and now - known[0] < REMEMBER_S:
             return known[1]
-        estimate = await self._measure(workspace_id, generation, query)
-        self._known[key] = (now, estimate)
+        in_scope, passing = await self._measure(workspace_id, generation, query)
+        routing = Routing("exact" if passing <= self._exact_rows else "index", in_scope, passing)
+        self._known[key] = (now, routing)
         self._known.move_to_end(key)
         while len(self._known) > REMEMBER_FILTERS:
             self._known.popitem(last=False)
-        return estimate
+        return routing
 
-    async def _measure(self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery) -> Estimate:
+    async def _measure(self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery) -> tuple[int, float]:
+        """How many rows are in scope, and how many of them pass."""
         condition, parameters = query.narrowed()
         values = {"generation": generation.id, "collection": query.collection, **parameters}
         async with self._database.reading(workspace_id) as connection:
             scope = int((await (await connection.execute(_SIZE, values)).fetchone() or (0,))[0])
             if condition is None or scope <= self._exact_rows:
-                return Estimate(scope, scope)
+                return scope, scope
             rows = float((await (await connection.execute(_ROWS)).fetchone() or (1,))[0])
             percent = min(100.0, 100.0 * SAMPLE_ROWS / rows * max(1.0, rows / scope))
             share = sql.SQL(_SHARE).format(
                 filter=condition, percent=sql.Literal(percent), generation=sql.Literal(generation.id)
             )
             seen, passing = await (await connection.execute(share, values)).fetchone() or (0, 0)
-        return Estimate(scope, scope * (passing + 1) / (seen + 1))
+        return scope, scope * (passing + 1) / (seen + 1)

@@ -5,6 +5,7 @@ it covers the query. Everything else is a bound parameter.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from psycopg import sql
@@ -18,13 +19,16 @@ Fusion = Literal["rrf", "convex"]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the statement's text depends on: never on what is asked, only on how."""
+    """What the statement's text depends on: never on what is asked, only on how.
+
+    `filter` is a condition on an index table `l`, with placeholders for its names and values.
+    """
 
     generation: IndexGeneration
     leg: Leg
     route: Route
     fusion: Fusion
-    filter: sql.Composable | None = None
+    filter: str | None = None
     phrases: bool = False
 
 
@@ -168,12 +172,13 @@ LIMIT %(k)s
 _LIMIT = "ORDER BY 4 DESC, 2 DESC NULLS LAST, 1 LIMIT %(k)s"
 
 
-def statement(shape: Shape) -> sql.Composed:
-    """The hot query in one statement."""
+@lru_cache(maxsize=1000)
+def statement(shape: Shape) -> bytes:
+    """The hot query in one statement; put together once for each shape, which would take as long as a small search."""
     parts: dict[str, sql.Composable] = {
         "generation": sql.Literal(shape.generation.id),
         "dimensions": sql.Literal(shape.generation.dimensions),
-        "filter": sql.SQL("AND ") + shape.filter if shape.filter else sql.SQL(""),
+        "filter": sql.SQL(f"AND {shape.filter}" if shape.filter else ""),
     }
     parts["exact"] = sql.SQL(_EXACT).format(**parts)
     score = {"dense": "d.score", "lexical": "t.score", "hybrid": _CONVEX if shape.fusion == "convex" else _RRF}
@@ -193,4 +198,4 @@ def statement(shape: Shape) -> sql.Composed:
             limit=sql.SQL("" if shape.phrases else _LIMIT),
         )
     )
-    return sql.SQL("WITH ") + sql.SQL(",").join(ctes)
+    return (sql.SQL("WITH ") + sql.SQL(",").join(ctes)).as_bytes(None)

@@ -42,7 +42,7 @@ async def run_plans(
             report[name] = await _plan(connection, statement(shape))
     for name, (one, narrowing) in bare.items():
         async with one.connection() as own:
-            report[name] = await _plan(own, one.statement(narrowing))
+            report[name] = await _plan(own, one.statement(narrowing).as_bytes(own))
     rows = [
         [name, ", ".join(plan.indexes) or number(None), ", ".join(plan.scans) or number(None), number(plan.cost, 0)]
         for name, plan in report.items()
@@ -58,17 +58,17 @@ def _shapes(generation: IndexGeneration, fusion: Fusion, wanted: Filter) -> Iter
         for route in routes:
             if leg == "lexical" and route == "exact":
                 continue  # the route is the dense leg's
-            for condition in (None, compile_filter(wanted, sql.SQL("l.metadata"))[0]):
+            for condition in (None, compile_filter(wanted, sql.SQL("l.metadata"))[0].as_string(None)):
                 name = f"{leg}{'' if leg == 'lexical' else f', {route}'}{', filter' if condition else ''}"
                 yield name, Shape(generation, leg, route, fusion, condition)
 
 
-async def _plan(connection: AsyncConnection[Any], query: sql.Composed) -> Plan:
+async def _plan(connection: AsyncConnection[Any], query: bytes) -> Plan:
     """The generic plan: parameters become `$1` and so on, as in a prepared statement."""
     numbers: dict[str, int] = {}
-    text = _PARAMETER.sub(
-        lambda found: f"${numbers.setdefault(found[1], len(numbers) + 1)}", query.as_string(connection)
-    ).replace("%%", "%")
+    text = _PARAMETER.sub(lambda found: f"${numbers.setdefault(found[1], len(numbers) + 1)}", query.decode()).replace(
+        "%%", "%"
+    )
     cursor = connection.cursor(row_factory=tuple_row)
     await cursor.execute(b"EXPLAIN (GENERIC_PLAN, FORMAT JSON) " + text.encode())
     row = await cursor.fetchone()

@@ -9,7 +9,6 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from psycopg import sql
 
 from app.domain.document import Chunk, ParsedDocument
 from app.domain.filter import Filter
@@ -220,9 +219,7 @@ async def test_the_hot_queries_use_their_indexes(store: Store) -> None:
             query = PassageQuery("river", np.ones(16, np.float32), "one", 5, leg)  # type: ignore[arg-type]
             index = PassageIndex(store.database, SearchOptions())
             shape = Shape(store.generation, query.leg, route, "convex")  # type: ignore[arg-type]
-            rows = await (
-                await connection.execute(sql.SQL("EXPLAIN ") + statement(shape), index._values(query))
-            ).fetchall()
+            rows = await (await connection.execute(b"EXPLAIN " + statement(shape), index._values(query))).fetchall()
             plan = "\n".join(line for (line,) in rows)
             assert f"on lexical_{store.generation.id} " in plan
             assert (f"using hnsw_{store.generation.id} on chunk_embedding" in plan) == (route == "index")
