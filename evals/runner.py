@@ -96,7 +96,8 @@ async def run_queries(
     async def search(text: str) -> Found:
         async with slots:
             started = perf_counter()
-            ranked = await retrieval.ranked(Principal(), SearchRequest(text, K, collection, leg=leg))
+            request = SearchRequest(text, K, collection, leg=leg, phrases="preferred")  # as for an answer
+            ranked = await retrieval.ranked(Principal(), request)
             found = Found(tuple(ranked.passages), (perf_counter() - started) * 1000, reranked=ranked.applied is True)
         progress.advance(task)
         return found

@@ -99,9 +99,9 @@ class Answering:
         """
         query = await self._condense(question.text, history)
         provenance.mark("condensed")
-        ranked = await self._retrieval.ranked(
-            principal, SearchRequest(query, self._options.passages * 2, question.collection, question.filter)
-        )
+        k = self._options.passages * 2
+        request = SearchRequest(query, k, question.collection, question.filter, phrases="preferred")
+        ranked = await self._retrieval.ranked(principal, request)
         found, reranked = ranked.passages, UNSET if ranked.applied is None else ranked.applied
         generation = await self._retrieval.generation()
         provenance.generation_id = generation.id if generation else None

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from time import monotonic
+from typing import Literal
 
 import numpy as np
 
@@ -29,7 +30,8 @@ class SearchRequest:
     """What to search: `collection` None means every collection; `filter` is what metadata must satisfy.
 
     Words in quotes must stand in a passage as they are written there, inflection aside, unless the query is a longer
-    text that happens to hold quotes.
+    text that happens to hold quotes, or asks for the dense leg alone, which knows no words. Where phrases are only
+    `preferred`, other passages follow those that hold them.
     """
 
     query: str
@@ -37,6 +39,7 @@ class SearchRequest:
     collection: str | None = None
     filter: Filter | None = None
     leg: Leg = "hybrid"
+    phrases: Literal["required", "preferred"] = "required"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,11 @@ class Retrieval:
             query = await self._query(request, generation)
             routing = await self._router.route(principal.workspace_id, generation, query)
             passages = await self._index.search(principal.workspace_id, generation, query, routing.route)
+            if query.phrases and request.phrases == "preferred" and len(passages) < request.k:
+                holding = {passage.id for passage in passages}
+                query = replace(query, phrases=())
+                others = await self._index.search(principal.workspace_id, generation, query, routing.route)
+                passages = [*passages, *(other for other in others if other.id not in holding)][: request.k]
         if not passages and request.collection is not None:
             await self.require_collection(principal, request.collection)
         return passages
@@ -126,7 +134,7 @@ class Retrieval:
             vector = np.zeros(generation.dimensions, np.float32)
         else:
             vector = (await self._embedder.embed_query(without_quotes(text)))[0]
-        phrases = quoted_phrases(text)
+        phrases = () if request.leg == "dense" else quoted_phrases(text)
         return PassageQuery(text, vector, request.collection, request.k, request.leg, phrases, request.filter)
 
     async def require_collection(self, principal: Principal, name: str) -> None:

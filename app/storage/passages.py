@@ -16,6 +16,7 @@ from app.storage.engine import Database
 from app.storage.filters import compile_filter
 from app.storage.search_sql import Fusion, Route, Shape, statement
 
+PHRASE_CANDIDATES = 5_000  # chunks with a phrase's words that are read, best first, to see whether they hold it
 _VECTOR = re.compile(r"'\[[-0-9.e,]*\]'")
 
 
@@ -129,6 +130,7 @@ class PassageIndex:
             "rrf_k": self._options.rrf_k,
             "dense_weight": self._options.dense_weight,
             "phrases": list(query.phrases),
+            "phrase_candidates": PHRASE_CANDIDATES,
         }
 
 

@@ -111,13 +111,7 @@ asked AS MATERIALIZED (
         ('{{' || string_agg(term || ':' || weight::real, ',') || '}}/536870912')::sparsevec AS weights
     FROM (SELECT min(key) AS key, term, max(weight) AS weight FROM query GROUP BY term) distinct_terms
 ),
-likely AS MATERIALIZED (
-    SELECT l.chunk_id, l.length, l.impacts, l.impacts <#> (SELECT weights FROM asked) AS negative
-    FROM chunk_lexeme l
-    WHERE l.generation_id = {generation} AND l.terms && (SELECT keys FROM asked)
-        AND l.collection_id = ANY((SELECT ids FROM scope)::uuid[]) {filter}
-    ORDER BY negative, l.chunk_id LIMIT %(likely)s
-),
+{likely},
 lexical AS MATERIALIZED (
     SELECT chunk_id, score, row_number() OVER (ORDER BY score DESC, chunk_id) AS rank,
         score / max(score) OVER () AS share
@@ -132,6 +126,54 @@ lexical AS MATERIALIZED (
         GROUP BY f.chunk_id ORDER BY score DESC, f.chunk_id LIMIT %(lexical_candidates)s
     ) scored
 )"""
+_LIKELY = """
+likely AS MATERIALIZED (
+    SELECT l.chunk_id, l.length, l.impacts, l.impacts <#> (SELECT weights FROM asked) AS negative
+    FROM chunk_lexeme l
+    WHERE l.generation_id = {generation} AND l.terms && (SELECT keys FROM asked)
+        AND l.collection_id = ANY((SELECT ids FROM scope)::uuid[]) {filter}
+    ORDER BY negative, l.chunk_id LIMIT %(likely)s
+)"""
+# A chunk's text holds every phrase. One of stop words, or in a script without spaces, must stand as it is written.
+_HOLDS = """
+    NOT EXISTS (
+        SELECT FROM unnest(%(phrases)s::text[]) p(phrase)
+            CROSS JOIN LATERAL (SELECT phraseto_tsquery({config}, p.phrase) AS words) q
+        WHERE NOT (to_tsvector({config}, c.text) @@ q.words
+            OR (numnode(q.words) = 0 OR lexical_text(p.phrase) <> p.phrase)
+                AND strpos(lower(c.text), lower(p.phrase)) > 0)
+    )"""
+# With phrases the candidates are chunks that have all their words, however common, and are read in order until enough
+# of them hold the phrases. A phrase without words (all of them stop words) is looked for among the ordinary candidates.
+_LIKELY_PHRASES = """
+phrased AS MATERIALIZED (
+    SELECT c.collection_id, c.config, array_agg(DISTINCT t.term) FILTER (WHERE t.term IS NOT NULL) AS terms
+    FROM (SELECT DISTINCT collection_id, config FROM words) c
+    LEFT JOIN LATERAL (
+        SELECT t.term FROM unnest(%(phrases)s::text[]) p(phrase), lexical_terms(c.collection_id, c.config, p.phrase) t
+    ) t ON true
+    GROUP BY c.collection_id, c.config
+),
+with_words AS MATERIALIZED (
+    SELECT l.chunk_id, l.config, l.length, l.impacts, l.impacts <#> (SELECT weights FROM asked) AS negative
+    FROM phrased p
+    CROSS JOIN LATERAL (
+        SELECT * FROM chunk_lexeme l
+        WHERE l.generation_id = {generation} AND l.terms @> p.terms
+            AND l.collection_id = p.collection_id AND l.config = p.config {filter}
+        UNION ALL
+        SELECT * FROM chunk_lexeme l
+        WHERE l.generation_id = {generation} AND l.terms && (SELECT keys FROM asked) AND p.terms IS NULL
+            AND l.collection_id = p.collection_id AND l.config = p.config {filter}
+    ) l
+    ORDER BY negative, l.chunk_id LIMIT %(phrase_candidates)s
+),
+likely AS MATERIALIZED (
+    SELECT w.chunk_id, w.length, w.impacts, w.negative
+    FROM with_words w CROSS JOIN LATERAL (SELECT text FROM chunk WHERE id = w.chunk_id OFFSET 0) c
+    WHERE {holds}
+    LIMIT %(likely)s
+)"""
 _NONE = """
 {name} AS (
     SELECT NULL::uuid AS chunk_id, NULL::float8 AS score, NULL::bigint AS rank, NULL::float8 AS share WHERE false
@@ -141,12 +183,6 @@ _RRF = "coalesce(1.0 / (%(rrf_k)s + d.rank), 0) + coalesce(1.0 / (%(rrf_k)s + t.
 # Convex combination of scores (Bruch, Gai, Ingber: An Analysis of Fusion Functions for Hybrid Retrieval, TOIS 2023):
 # cosine min-max over the candidates, BM25 over its maximum.
 _CONVEX = "%(dense_weight)s * coalesce(d.share, 0) + (1 - %(dense_weight)s) * coalesce(t.share, 0)"
-_PHRASES = """
-    WHERE NOT EXISTS (
-        SELECT FROM unnest(%(phrases)s::text[]) p(phrase)
-        WHERE NOT (to_tsvector(v.text_search_config, c.text) @@ phraseto_tsquery(v.text_search_config, p.phrase)
-            OR lexical_text(p.phrase) <> p.phrase AND strpos(c.text, p.phrase) > 0)
-    )"""
 # The join with chunk, document_version and document is under row-level security; only current versions are retrieved.
 # OFFSET 0 keeps the order: from the few that were found to their rows, by primary key. The planner cannot know how few
 # they are, nor how many rows pass the policy, and would begin with every current version.
@@ -179,6 +215,7 @@ def statement(shape: Shape) -> bytes:
         "generation": sql.Literal(shape.generation.id),
         "dimensions": sql.Literal(shape.generation.dimensions),
         "filter": sql.SQL(f"AND {shape.filter}" if shape.filter else ""),
+        "holds": _holds("w.config"),
     }
     parts["exact"] = sql.SQL(_EXACT).format(**parts)
     score = {"dense": "d.score", "lexical": "t.score", "hybrid": _CONVEX if shape.fusion == "convex" else _RRF}
@@ -188,14 +225,20 @@ def statement(shape: Shape) -> bytes:
     else:
         ctes.append(sql.SQL(_NONE).format(name=sql.SQL("dense")))
     if shape.leg != "dense":
-        ctes.append(sql.SQL(_LEXICAL).format(**parts))
+        likely = sql.SQL(_LIKELY_PHRASES if shape.phrases else _LIKELY).format(**parts)
+        ctes.append(sql.SQL(_LEXICAL).format(likely=likely, **parts))
     else:
         ctes.append(sql.SQL(_NONE).format(name=sql.SQL("lexical")))
     ctes.append(
         sql.SQL(_PASSAGES).format(
             score=sql.SQL(score[shape.leg]),
-            phrases=sql.SQL(_PHRASES if shape.phrases else ""),
+            phrases=sql.SQL("WHERE {}").format(_holds("v.text_search_config")) if shape.phrases else sql.SQL(""),
             limit=sql.SQL("" if shape.phrases else _LIMIT),
         )
     )
     return (sql.SQL("WITH ") + sql.SQL(",").join(ctes)).as_bytes(None)
+
+
+def _holds(config: str) -> sql.Composed:
+    """The phrases' condition on a text `c.text` read in a text search configuration."""
+    return sql.SQL(_HOLDS).format(config=sql.SQL(config))
