@@ -117,16 +117,21 @@ class Settings(BaseSettings):
 
     # retrieval and answers
     candidates_per_leg: int = Field(200, ge=1, le=1000, description="How many chunks each retrieval leg proposes.")
-    fusion: Literal["convex", "rrf"] = Field(
-        "convex", description="How the legs' proposals become one ranking: by their scores, or by their ranks."
+    fusion: Literal["adaptive", "convex", "rrf"] = Field(
+        "adaptive",
+        description="How the legs' proposals become one ranking: by their scores, weighted anew for each question "
+        "or always alike, or by their ranks.",
     )
     fusion_dense_weight: float = Field(
-        0.3, ge=0, le=1, description="Share of the dense leg in the convex fusion; the rest is the lexical leg's."
+        0.4, ge=0, le=1, description="Share of the dense leg in the fusion of scores; the rest is the lexical leg's."
     )
     bm25_k1: float = Field(1.2, gt=0, le=10, description="BM25: how slowly repetition of a word stops counting.")
     bm25_b: float = Field(0.75, ge=0, le=1, description="BM25: how much a chunk's length counts.")
     exact_scan_rows: int = Field(
-        20_000, ge=0, description="Up to so many chunks in scope are compared one by one, beyond by the HNSW index."
+        1_500,
+        ge=0,
+        description="So many chunks are compared one by one in the time of one search of the HNSW index; from it "
+        "follows which way a filtered search goes.",
     )
     hnsw_ef_search: int = Field(100, ge=1, le=1000, description="Breadth of the search in the HNSW index.")
     passages_per_answer: int = Field(6, ge=1, le=50, description="Most passages given to the chat model.")

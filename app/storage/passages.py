@@ -26,19 +26,20 @@ class SearchOptions:
 
     `dense_candidates` and `lexical_candidates` are what each leg proposes; `rare_cap` how common a word may be for all
     its chunks to be candidates of the lexical leg (of commoner words those where it weighs most). `k1` and `b` are
-    BM25's; `dense_weight` is the dense leg's share in the convex fusion; `exact_rows` how many chunks are measured one
-    by one rather than through the HNSW index; `ef_search` the index's breadth.
+    BM25's; `dense_weight` is the dense leg's share in the fusion of scores, where that is `adaptive` before the query
+    moves it; `walk_rows` how many chunks are measured one by one in the time of one walk through the HNSW index (see
+    routing); `ef_search` the index's breadth.
     """
 
-    fusion: Fusion = "convex"
-    dense_weight: float = 0.3
+    fusion: Fusion = "adaptive"
+    dense_weight: float = 0.4
     rrf_k: int = 60
     dense_candidates: int = 200
     lexical_candidates: int = 200
     rare_cap: int = 2000
     k1: float = 1.2
     b: float = 0.75
-    exact_rows: int = 20_000
+    walk_rows: int = 1_500
     ef_search: int = 100
 
 

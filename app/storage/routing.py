@@ -3,10 +3,14 @@
 Where a filter keeps few rows, an HNSW index finds few or none of them, and PostgreSQL's planner does not know it. So
 the number of rows that will pass is estimated beforehand: a collection's size is counted (it is among BM25's
 statistics), a filter's share is measured on a sample of rows and remembered for a while.
+
+Measuring p rows one by one takes time in proportion to p; walking an index of n rows until enough of them pass takes
+n / p times an unfiltered walk. If that takes as long as measuring w rows, the ways cross at p = √(n · w).
 """
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from math import sqrt
 from time import monotonic
 from uuid import UUID
 
@@ -23,7 +27,8 @@ SAMPLE_ROWS = 2000
 
 # Under row-level security, like the hot query's own scope.
 _SIZE = """
-SELECT coalesce(sum(t.chunks), 0)::bigint FROM lexical_total t JOIN collection c ON c.id = t.collection_id
+SELECT coalesce(sum(t.chunks), 0)::bigint, (SELECT reltuples FROM pg_class WHERE relname = 'hnsw_' || %(generation)s)
+FROM lexical_total t JOIN collection c ON c.id = t.collection_id
 WHERE t.generation_id = %(generation)s AND (%(collection)s::text IS NULL OR c.name = %(collection)s)
 """
 # Whole pages at random, as many as hold about SAMPLE_ROWS rows of everybody's; those of the scope are the sample.
@@ -49,38 +54,38 @@ class Routing:
 class Router:
     """Estimates, remembered."""
 
-    def __init__(self, database: Database, *, exact_rows: int) -> None:
+    def __init__(self, database: Database, *, walk_rows: int) -> None:
         self._database = database
-        self._exact_rows = exact_rows
+        self._walk_rows = walk_rows
         self._known: OrderedDict[object, tuple[float, Routing]] = OrderedDict()
 
     async def route(self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery) -> Routing:
-        """`exact` while at most `exact_rows` rows pass. Raises DatabaseUnavailable."""
+        """The way that is estimated to be the faster one. Raises DatabaseUnavailable."""
         key = (workspace_id, generation.id, query.collection, query.filter)
         now = monotonic()
         known = self._known.get(key)
         if known is not None and now - known[0] < REMEMBER_S:
             return known[1]
-        in_scope, passing = await self._measure(workspace_id, generation, query)
-        routing = Routing("exact" if passing <= self._exact_rows else "index", in_scope, passing)
+        routing = await self._estimate(workspace_id, generation, query)
         self._known[key] = (now, routing)
         self._known.move_to_end(key)
         while len(self._known) > REMEMBER_FILTERS:
             self._known.popitem(last=False)
         return routing
 
-    async def _measure(self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery) -> tuple[int, float]:
-        """How many rows are in scope, and how many of them pass."""
+    async def _estimate(self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery) -> Routing:
         condition, parameters = query.narrowed()
         values = {"generation": generation.id, "collection": query.collection, **parameters}
         async with self._database.reading(workspace_id) as connection:
-            scope = int((await (await connection.execute(_SIZE, values)).fetchone() or (0,))[0])
-            if condition is None or scope <= self._exact_rows:
-                return scope, scope
-            rows = float((await (await connection.execute(_ROWS)).fetchone() or (1,))[0])
-            percent = min(100.0, 100.0 * SAMPLE_ROWS / rows * max(1.0, rows / scope))
-            share = sql.SQL(_SHARE).format(
-                filter=condition, percent=sql.Literal(percent), generation=sql.Literal(generation.id)
-            )
-            seen, passing = await (await connection.execute(share, values)).fetchone() or (0, 0)
-        return scope, scope * (passing + 1) / (seen + 1)
+            scope, indexed = await (await connection.execute(_SIZE, values)).fetchone() or (0, None)
+            most = sqrt(max(indexed or 0, scope) * self._walk_rows)
+            passing = float(scope)
+            if condition is not None and scope > most:
+                rows = float((await (await connection.execute(_ROWS)).fetchone() or (1,))[0])
+                percent = min(100.0, 100.0 * SAMPLE_ROWS / rows * max(1.0, rows / scope))
+                share = sql.SQL(_SHARE).format(
+                    filter=condition, percent=sql.Literal(percent), generation=sql.Literal(generation.id)
+                )
+                seen, kept = await (await connection.execute(share, values)).fetchone() or (0, 0)
+                passing = scope * (kept + 1) / (seen + 1)
+        return Routing("exact" if passing <= most else "index", int(scope), passing)

@@ -14,7 +14,7 @@ from app.domain.index import IndexGeneration
 from app.domain.passage import Leg
 
 Route = Literal["exact", "index"]
-Fusion = Literal["rrf", "convex"]
+Fusion = Literal["adaptive", "convex", "rrf"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,18 @@ _NONE = """
 _RRF = "coalesce(1.0 / (%(rrf_k)s + d.rank), 0) + coalesce(1.0 / (%(rrf_k)s + t.rank), 0)"
 # Convex combination of scores (Bruch, Gai, Ingber: An Analysis of Fusion Functions for Hybrid Retrieval, TOIS 2023):
 # cosine min-max over the candidates, BM25 over its maximum.
-_CONVEX = "%(dense_weight)s * coalesce(d.share, 0) + (1 - %(dense_weight)s) * coalesce(t.share, 0)"
+_CONVEX = "{weight} * coalesce(d.share, 0) + (1 - {weight}) * coalesce(t.share, 0)"
+# The weight of this query (docs/decisions/0009): each leg counts as much as it is decided, which is how far its tenth
+# falls behind its first. A leg that knows nothing of the question ranks by chance, and its scores lie close together.
+_LEANING = """
+leaning AS MATERIALIZED (
+    SELECT coalesce(%(dense_weight)s * dense
+        / nullif(%(dense_weight)s * dense + (1 - %(dense_weight)s) * lexical, 0), %(dense_weight)s) AS weight
+    FROM (
+        SELECT 1 - coalesce((SELECT share FROM dense WHERE rank = 10), 0) AS dense,
+            1 - coalesce((SELECT share FROM lexical WHERE rank = 10), 0) AS lexical
+    ) decided
+)"""
 # The join with chunk, document_version and document is under row-level security; only current versions are retrieved.
 # OFFSET 0 keeps the order: from the few that were found to their rows, by primary key. The planner cannot know how few
 # they are, nor how many rows pass the policy, and would begin with every current version.
@@ -218,7 +229,9 @@ def statement(shape: Shape) -> bytes:
         "holds": _holds("w.config"),
     }
     parts["exact"] = sql.SQL(_EXACT).format(**parts)
-    score = {"dense": "d.score", "lexical": "t.score", "hybrid": _CONVEX if shape.fusion == "convex" else _RRF}
+    weight = "(SELECT weight FROM leaning)" if shape.fusion == "adaptive" else "%(dense_weight)s"
+    hybrid = _RRF if shape.fusion == "rrf" else _CONVEX.format(weight=weight)
+    score = {"dense": "d.score", "lexical": "t.score", "hybrid": hybrid}
     ctes: list[sql.Composable] = [sql.SQL(_SCOPE)]
     if shape.leg != "lexical":
         ctes += [sql.SQL(_DENSE_EXACT if shape.route == "exact" else _DENSE_INDEX).format(**parts), sql.SQL(_DENSE)]
@@ -229,6 +242,8 @@ def statement(shape: Shape) -> bytes:
         ctes.append(sql.SQL(_LEXICAL).format(likely=likely, **parts))
     else:
         ctes.append(sql.SQL(_NONE).format(name=sql.SQL("lexical")))
+    if shape.leg == "hybrid" and shape.fusion == "adaptive":
+        ctes.append(sql.SQL(_LEANING))
     ctes.append(
         sql.SQL(_PASSAGES).format(
             score=sql.SQL(score[shape.leg]),

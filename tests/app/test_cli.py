@@ -112,7 +112,7 @@ def test_a_search_is_explained(footnote: Footnote, tmp_path: Path) -> None:
     assert re.search(r"^1\. The lighthouse .*\[\d\.\d{4}: dense -?\d\.\d{4}, lexical \d+\.\d{4}\]$", out, re.MULTILINE)
     assert re.search(r"^route +exact: .* \(about (\d+) of \1 passages pass\)$", out, re.MULTILINE)
     assert "phrase     “last keeper”\n" in out
-    assert re.search(r"on chunk_lexeme l_1 \(actual time=", out)
+    assert re.search(r"on chunk_lexeme l_\d \(actual time=", out)
     assert "'[…]'::halfvec" in out
     code, out, _ = footnote("search", "keeper", "--leg", "dense", "--explain", "--json")
     explanation = json.loads(out)["explanation"]

@@ -4,84 +4,19 @@ import asyncio
 import math
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from uuid import UUID
 
 import numpy as np
 import pytest
 
-from app.domain.document import Chunk, ParsedDocument
-from app.domain.filter import Filter
 from app.domain.filter_wire import parse_filter
-from app.domain.index import IndexGeneration
-from app.domain.passage import Leg, Passage
+from app.domain.passage import Leg
 from app.domain.principal import DEFAULT_WORKSPACE_ID as WORKSPACE
 from app.domain.principal import Principal
-from app.providers.fakes import HashEmbedder
 from app.services.retrieval import Retrieval, SearchRequest
-from app.storage.documents import DocumentStore, NewVersion
-from app.storage.engine import Database
-from app.storage.generations import ensure_generation
 from app.storage.passages import PassageIndex, PassageQuery, SearchOptions
 from app.storage.search_sql import Fusion, Route, Shape, statement
-
-WORDS = "river bridge stone ferry lamp harbour winter bread oven wheel tide north signal keeper rope".split()  # noqa: SIM905
-EMBEDDER = HashEmbedder(16)
-
-
-class Store:
-    """Documents of one chunk each, written and searched as the service does it."""
-
-    def __init__(self, database: Database, generation: IndexGeneration, collections: dict[str, UUID]) -> None:
-        self.database = database
-        self.generation = generation
-        self.collections = collections
-        self.documents = DocumentStore(database)
-
-    async def write(
-        self, uri: str, text: str, *, collection: str = "one", config: str = "english", metadata: dict | None = None
-    ) -> UUID:
-        version = NewVersion(
-            uri=uri,
-            content_hash=text.encode(),
-            document=ParsedDocument(text, "", "text/plain", metadata=metadata or {}),
-            chunks=[Chunk(0, (), 0, len(text), None, len(text.split()), text)],
-            vectors=await EMBEDDER.embed_passages([text]),
-            text_search_config=config,
-        )
-        return await self.documents.write(WORKSPACE, self.collections[collection], self.generation, version)
-
-    async def search(
-        self,
-        text: str,
-        leg: Leg = "lexical",
-        *,
-        k: int = 10,
-        collection: str | None = "one",
-        phrases: Sequence[str] = (),
-        route: Route = "exact",
-        fusion: Fusion = "convex",
-        filter_: Filter | None = None,
-    ) -> list[Passage]:
-        vector = (await EMBEDDER.embed_query(text))[0]
-        index = PassageIndex(self.database, SearchOptions(fusion=fusion))
-        query = PassageQuery(text, vector, collection, k, leg, tuple(phrases), filter_)
-        return await index.search(WORKSPACE, self.generation, query, route)
-
-    async def scores(self, text: str, *, k: int = 100, collection: str | None = "one") -> dict[str, float]:
-        return {p.uri: p.score for p in await self.search(text, k=k, collection=collection)}
-
-
-@pytest.fixture
-async def store(database_url: str) -> AsyncIterator[Store]:
-    database = Database(database_url, pool_size=5)
-    await database.open()
-    generation = await ensure_generation(database, embedder=EMBEDDER.name, dimensions=16, chunker="whole")
-    documents = DocumentStore(database)
-    names = ("one", "two")
-    yield Store(database, generation, {name: await documents.ensure_collection(WORKSPACE, name) for name in names})
-    await database.close()
+from tests.app.storage.conftest import EMBEDDER, WORDS, Store, random_text
 
 
 def bm25(texts: dict[str, list[str]], query: list[str], k1: float = 1.2, b: float = 0.75) -> dict[str, float]:
@@ -99,10 +34,6 @@ def bm25(texts: dict[str, list[str]], query: list[str], k1: float = 1.2, b: floa
         if score:
             scores[uri] = score
     return scores
-
-
-def random_text(rng: random.Random) -> str:
-    return " ".join(rng.choices(WORDS, weights=range(1, len(WORDS) + 1), k=rng.randint(1, 60)))
 
 
 async def test_scores_are_those_of_the_formula(store: Store) -> None:
@@ -218,7 +149,7 @@ async def test_preferred_phrases_come_first_and_others_follow(store: Store) -> N
 
 
 @pytest.mark.parametrize("route", ["exact", "index"])
-@pytest.mark.parametrize("fusion", ["rrf", "convex"])
+@pytest.mark.parametrize("fusion", ["rrf", "convex", "adaptive"])
 async def test_both_legs_are_fused(store: Store, route: Route, fusion: Fusion) -> None:
     for n, word in enumerate(WORDS):
         await store.write(f"t:{n}", f"{word} {WORDS[n - 1]}", config="simple")
@@ -228,6 +159,24 @@ async def test_both_legs_are_fused(store: Store, route: Route, fusion: Fusion) -
     assert found[0].similarity is not None
     assert found[0].lexical is not None
     assert [p.score for p in found] == sorted((p.score for p in found), reverse=True)
+
+
+async def test_each_leg_counts_as_much_as_it_is_decided(store: Store) -> None:
+    rng = random.Random(3)
+    for n in range(40):
+        await store.write(f"t:{n}", random_text(rng), config="simple")
+    for text in ("river", "keeper rope bread", "signal"):
+        dense = {p.uri: p.score for p in await store.search(text, "dense", k=100)}
+        lexical = await store.scores(text)
+        low, high, best = min(dense.values()), max(dense.values()), max(lexical.values())
+        similar = {uri: (score - low) / (high - low) for uri, score in dense.items()}
+        worded = {uri: score / best for uri, score in lexical.items()}
+        decided = [1 - (*sorted(share.values(), reverse=True), *[0] * 10)[9] for share in (similar, worded)]
+        weight = 0.4 * decided[0] / (0.4 * decided[0] + 0.6 * decided[1])
+        assert abs(weight - 0.4) > 0.05
+        found = {p.uri: p.score for p in await store.search(text, "hybrid", k=100)}
+        expected = {uri: weight * share + (1 - weight) * worded.get(uri, 0) for uri, share in similar.items()}
+        assert found == pytest.approx(expected, abs=1e-5)  # the vectors are stored in half precision
 
 
 @pytest.mark.parametrize("leg", ["lexical", "dense", "hybrid"])
@@ -249,7 +198,7 @@ async def test_the_hot_queries_use_their_indexes(store: Store) -> None:
         for leg, route in (("hybrid", "index"), ("lexical", "exact")):
             query = PassageQuery("river", np.ones(16, np.float32), "one", 5, leg)  # type: ignore[arg-type]
             index = PassageIndex(store.database, SearchOptions())
-            shape = Shape(store.generation, query.leg, route, "convex")  # type: ignore[arg-type]
+            shape = Shape(store.generation, query.leg, route, "adaptive")  # type: ignore[arg-type]
             rows = await (await connection.execute(b"EXPLAIN " + statement(shape), index._values(query))).fetchall()
             plan = "\n".join(line for (line,) in rows)
             assert f"on lexical_{store.generation.id} " in plan
