@@ -123,7 +123,7 @@ class Settings(BaseSettings):
         "or always alike, or by their ranks.",
     )
     fusion_dense_weight: float = Field(
-        0.4, ge=0, le=1, description="Share of the dense leg in the fusion of scores; the rest is the lexical leg's."
+        0.35, ge=0, le=1, description="Share of the dense leg in the fusion of scores; the rest is the lexical leg's."
     )
     bm25_k1: float = Field(1.2, gt=0, le=10, description="BM25: how slowly repetition of a word stops counting.")
     bm25_b: float = Field(0.75, ge=0, le=1, description="BM25: how much a chunk's length counts.")

@@ -32,7 +32,7 @@ class SearchOptions:
     """
 
     fusion: Fusion = "adaptive"
-    dense_weight: float = 0.4
+    dense_weight: float = 0.35
     rrf_k: int = 60
     dense_candidates: int = 200
     lexical_candidates: int = 200
