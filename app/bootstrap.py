@@ -121,7 +121,7 @@ def make_retrieval(
             lexical_candidates=settings.candidates_per_leg,
             k1=settings.bm25_k1,
             b=settings.bm25_b,
-            walk_rows=settings.exact_scan_rows,
+            candidate_rows=settings.hnsw_candidate_rows,
             ef_search=settings.hnsw_ef_search,
         ),
         reranking=reranking,

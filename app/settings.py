@@ -116,7 +116,7 @@ class Settings(BaseSettings):
     )
 
     # retrieval and answers
-    candidates_per_leg: int = Field(200, ge=1, le=1000, description="How many chunks each retrieval leg proposes.")
+    candidates_per_leg: int = Field(150, ge=1, le=1000, description="How many chunks each retrieval leg proposes.")
     fusion: Literal["adaptive", "convex", "rrf"] = Field(
         "adaptive",
         description="How the legs' proposals become one ranking: by their scores, weighted anew for each question "
@@ -127,13 +127,13 @@ class Settings(BaseSettings):
     )
     bm25_k1: float = Field(1.2, gt=0, le=10, description="BM25: how slowly repetition of a word stops counting.")
     bm25_b: float = Field(0.75, ge=0, le=1, description="BM25: how much a chunk's length counts.")
-    exact_scan_rows: int = Field(
-        1_500,
+    hnsw_candidate_rows: int = Field(
+        8,
         ge=0,
-        description="So many chunks are compared one by one in the time of one search of the HNSW index; from it "
-        "follows which way a filtered search goes.",
+        description="So many chunks are compared one by one in the time in which the HNSW index yields a candidate; "
+        "from it follows which way a search goes.",
     )
-    hnsw_ef_search: int = Field(100, ge=1, le=1000, description="Breadth of the search in the HNSW index.")
+    hnsw_ef_search: int = Field(200, ge=1, le=1000, description="Breadth of the search in the HNSW index.")
     passages_per_answer: int = Field(6, ge=1, le=50, description="Most passages given to the chat model.")
     rrf_k: int = Field(60, ge=1, description="Constant of reciprocal rank fusion.")
     min_similarity: float = Field(

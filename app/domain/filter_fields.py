@@ -7,6 +7,7 @@ from app.domain.errors import InvalidFilter
 from app.domain.filter import MAX_NAME_CHARS, Condition, Equals, Filter, In, Kind, Range, Scalar, conditions, kind_of
 
 BUILT_IN: dict[str, frozenset[Kind]] = {
+    "collection_id": frozenset({"string"}),
     "document_id": frozenset({"string"}),
     "source_uri": frozenset({"string"}),
     "title": frozenset({"string"}),
@@ -30,6 +31,7 @@ _PLURALS: dict[Kind, str] = {
 def filterable(
     metadata: Mapping[str, object],
     *,
+    collection_id: str,
     document_id: str,
     source_uri: str,
     title: str,
@@ -39,6 +41,7 @@ def filterable(
 ) -> dict[str, object]:
     """What filters see of a chunk: its document's metadata, and the built-in fields that have a value, which win."""
     built_in = {
+        "collection_id": collection_id,
         "document_id": document_id,
         "source_uri": source_uri,
         "title": title,

@@ -11,18 +11,20 @@ import psycopg
 from app.domain.errors import ServiceDidNotStart
 from app.embedded.binaries import postgres_binary
 from app.embedded.home import Home
+from app.embedded.memory import memory_bytes
 from app.embedded.process import OwnedProcess, owned_process
 from app.embedded.sockets import POSTGRES_PORT
 
 _NAME = "footnote"  # of the database and of the role that owns it
 _LOG = "postgres.log"
+_BUFFERS_MB = (128, 2048)
 # fsync and synchronous_commit stay on: what was committed is kept.
 _SETTINGS = {
     "listen_addresses": "",  # sockets only
     "port": str(POSTGRES_PORT),
     "unix_socket_permissions": "0700",
     "max_connections": "200",
-    "shared_buffers": "128MB",
+    "io_method": "sync",  # what the system has cached is read sooner than handed over by a worker process
     "maintenance_work_mem": "256MB",  # an HNSW build that does not fit into it takes three times as long
     "dynamic_shared_memory_type": "mmap",  # containers keep /dev/shm at 64 MB; a parallel HNSW build needs more
     "huge_pages": "off",  # a container may see them and still not be allowed to use them
@@ -52,7 +54,13 @@ def postgres_server(home: Home, settings: Mapping[str, str]) -> Iterator[str]:
     (cluster / "postmaster.pid").unlink(missing_ok=True)
 
     home.report("starting PostgreSQL")
-    options = {**_SETTINGS, **settings, "unix_socket_directories": '"{}"'.format(str(sockets).replace('"', '""'))}
+    memory = {"shared_buffers": f"{shared_buffers_mb()}MB"}
+    options = {
+        **_SETTINGS,
+        **memory,
+        **settings,
+        "unix_socket_directories": '"{}"'.format(str(sockets).replace('"', '""')),
+    }
     arguments = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
     with _process("PostgreSQL", ["postgres", "-D", cluster, *arguments], home, stop_signal="INT") as process:
         process.wait_until(lambda: _answers(sockets))
@@ -61,6 +69,11 @@ def postgres_server(home: Home, settings: Mapping[str, str]) -> Iterator[str]:
         except psycopg.Error as error:
             raise ServiceDidNotStart(f"PostgreSQL runs but cannot make its database, see {log}: {error}") from error
         yield f"postgresql://{_NAME}@/{_NAME}?host={quote(str(sockets))}&port={POSTGRES_PORT}"
+
+
+def shared_buffers_mb() -> int:
+    """An eighth of the memory: a search reads its indexes here. Pages are taken when there is data for them."""
+    return min(max(memory_bytes() // 8 // 2**20, _BUFFERS_MB[0]), _BUFFERS_MB[1])
 
 
 def _create_cluster(cluster: Path, home: Home, *, sync: bool) -> None:

@@ -68,7 +68,7 @@ class Retrieval:
         self._reranking = reranking
         self._database = database
         self._index = PassageIndex(database, options)
-        self._router = Router(database, walk_rows=options.walk_rows)
+        self._router = Router(database, self._index, candidate_rows=options.candidate_rows)
         self._documents = DocumentStore(database)
         self._fields = MetadataFields(database)
         self._embedder = embedder

@@ -33,6 +33,7 @@ class ChunkOwner:
         """What filters see of one of its chunks."""
         return filterable(
             self.metadata,
+            collection_id=str(self.collection_id),
             document_id=str(self.document_id),
             source_uri=self.uri,
             title=self.title,

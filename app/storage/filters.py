@@ -19,7 +19,8 @@ _Bind: TypeAlias = Callable[[object], sql.Placeholder]
 # What filters see of a chunk (`app.domain.filter_fields.filterable`), of version `v`, chunk `c` and document `o`.
 FILTERABLE = sql.SQL("""
     v.metadata || c.metadata || jsonb_strip_nulls(jsonb_build_object(
-        'document_id', o.id, 'source_uri', o.source_uri, 'title', v.title, 'media_type', v.media_type, 'page', c.page
+        'collection_id', c.collection_id, 'document_id', o.id, 'source_uri', o.source_uri, 'title', v.title,
+        'media_type', v.media_type, 'page', c.page
     ))
 """)
 

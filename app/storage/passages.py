@@ -27,20 +27,20 @@ class SearchOptions:
     `dense_candidates` and `lexical_candidates` are what each leg proposes; `rare_cap` how common a word may be for all
     its chunks to be candidates of the lexical leg (of commoner words those where it weighs most). `k1` and `b` are
     BM25's; `dense_weight` is the dense leg's share in the fusion of scores, where that is `adaptive` before the query
-    moves it; `walk_rows` how many chunks are measured one by one in the time of one walk through the HNSW index (see
-    routing); `ef_search` the index's breadth.
+    moves it; `candidate_rows` how many chunks are measured one by one in the time in which the HNSW index yields one
+    candidate (see routing); `ef_search` the index's breadth.
     """
 
     fusion: Fusion = "adaptive"
     dense_weight: float = 0.35
     rrf_k: int = 60
-    dense_candidates: int = 200
-    lexical_candidates: int = 200
+    dense_candidates: int = 150
+    lexical_candidates: int = 150
     rare_cap: int = 2000
     k1: float = 1.2
     b: float = 0.75
-    walk_rows: int = 1_500
-    ef_search: int = 100
+    candidate_rows: int = 8
+    ef_search: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +101,23 @@ class PassageIndex:
     ) -> tuple[bytes, dict[str, Any]]:
         condition, parameters = query.narrowed()
         narrowed = condition.as_string(None) if condition else None
-        shape = Shape(generation, query.leg, route, self._options.fusion, narrowed, bool(query.phrases))
+        phrases, narrow = bool(query.phrases), query.collection is not None
+        shape = Shape(generation, query.leg, route, self._options.fusion, narrowed, phrases, narrow)
         return statement(shape), self._values(query) | parameters
 
     def tuning(self, query: PassageQuery) -> dict[str, str]:
         """PostgreSQL settings that the query wants."""
-        candidates = self._dense_candidates(query)
-        return {"hnsw.ef_search": str(min(1000, max(self._options.ef_search, candidates)))}
+        return {"hnsw.ef_search": str(self.breadth(self.dense_candidates(query)))}
 
-    def _dense_candidates(self, query: PassageQuery) -> int:
-        """As many as are wanted, when nothing is fused with them or taken out of them."""
-        alone = query.leg == "dense" and not query.phrases
-        return query.k if alone else max(query.k, self._options.dense_candidates)
+    def breadth(self, candidates: int) -> int:
+        """How many candidates the HNSW index looks at, at least."""
+        return min(1000, max(self._options.ef_search, candidates))
+
+    def dense_candidates(self, query: PassageQuery) -> int:
+        """How many the dense leg proposes; alone a few more than are wanted, for an iterating index is not in order."""
+        if query.leg == "dense":
+            return max(query.k, min(4 * query.k, self._options.ef_search))
+        return max(query.k, self._options.dense_candidates)
 
     def _values(self, query: PassageQuery) -> dict[str, Any]:
         alone = query.leg == "lexical" and not query.phrases
@@ -122,7 +127,7 @@ class PassageIndex:
             "vector": query.vector,
             "collection": query.collection,
             "k": query.k,
-            "dense_candidates": self._dense_candidates(query),
+            "dense_candidates": self.dense_candidates(query),
             "lexical_candidates": lexical,
             "likely": lexical + max(50, lexical // 2),
             "cap": self._options.rare_cap,

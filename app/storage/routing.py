@@ -4,13 +4,13 @@ Where a filter keeps few rows, an HNSW index finds few or none of them, and Post
 the number of rows that will pass is estimated beforehand: a collection's size is counted (it is among BM25's
 statistics), a filter's share is measured on a sample of rows and remembered for a while.
 
-Measuring p rows one by one takes time in proportion to p; walking an index of n rows until enough of them pass takes
-n / p times an unfiltered walk. If that takes as long as measuring w rows, the ways cross at p = √(n · w).
+Measuring rows one by one takes time for each row that an index brings: those of the scope, of one collection only those
+that pass, and without a filter all of them. The HNSW index yields candidates from near to far, at least as many as it
+is broad, and until as many as are wanted have passed. Whichever is estimated to be done first is taken.
 """
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from math import sqrt
 from time import monotonic
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from psycopg import sql
 
 from app.domain.index import IndexGeneration
 from app.storage.engine import Database
-from app.storage.passages import PassageQuery
+from app.storage.passages import PassageIndex, PassageQuery
 from app.storage.search_sql import Route
 
 REMEMBER_S = 30.0
@@ -54,38 +54,50 @@ class Routing:
 class Router:
     """Estimates, remembered."""
 
-    def __init__(self, database: Database, *, walk_rows: int) -> None:
+    def __init__(self, database: Database, index: PassageIndex, *, candidate_rows: int) -> None:
+        """`candidate_rows`: how many rows are measured in the time in which the HNSW index yields a candidate."""
         self._database = database
-        self._walk_rows = walk_rows
+        self._index = index
+        self._candidate_rows = candidate_rows
         self._known: OrderedDict[object, tuple[float, Routing]] = OrderedDict()
 
     async def route(self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery) -> Routing:
         """The way that is estimated to be the faster one. Raises DatabaseUnavailable."""
-        key = (workspace_id, generation.id, query.collection, query.filter)
+        wanted = self._index.dense_candidates(query)
+        key = (workspace_id, generation.id, query.collection, query.filter, wanted)
         now = monotonic()
         known = self._known.get(key)
         if known is not None and now - known[0] < REMEMBER_S:
             return known[1]
-        routing = await self._estimate(workspace_id, generation, query)
+        routing = await self._estimate(workspace_id, generation, query, wanted)
         self._known[key] = (now, routing)
         self._known.move_to_end(key)
         while len(self._known) > REMEMBER_FILTERS:
             self._known.popitem(last=False)
         return routing
 
-    async def _estimate(self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery) -> Routing:
+    async def _estimate(
+        self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery, wanted: int
+    ) -> Routing:
         condition, parameters = query.narrowed()
         values = {"generation": generation.id, "collection": query.collection, **parameters}
         async with self._database.reading(workspace_id) as connection:
             scope, indexed = await (await connection.execute(_SIZE, values)).fetchone() or (0, None)
-            most = sqrt(max(indexed or 0, scope) * self._walk_rows)
-            passing = float(scope)
-            if condition is not None and scope > most:
+            indexed = max(indexed or 0, scope, 1)
+            share = 1.0
+            if condition is not None and scope > self._candidates(wanted, 1.0):
                 rows = float((await (await connection.execute(_ROWS)).fetchone() or (1,))[0])
                 percent = min(100.0, 100.0 * SAMPLE_ROWS / rows * max(1.0, rows / scope))
-                share = sql.SQL(_SHARE).format(
+                sample = sql.SQL(_SHARE).format(
                     filter=condition, percent=sql.Literal(percent), generation=sql.Literal(generation.id)
                 )
-                seen, kept = await (await connection.execute(share, values)).fetchone() or (0, 0)
-                passing = scope * (kept + 1) / (seen + 1)
-        return Routing("exact" if passing <= most else "index", int(scope), passing)
+                seen, kept = await (await connection.execute(sample, values)).fetchone() or (0, 0)
+                share = (kept + 1) / (seen + 1)
+        passing = scope * share
+        measured = passing if condition is None or query.collection is not None else min(scope, indexed * share)
+        route: Route = "exact" if measured <= self._candidates(wanted, passing / indexed) else "index"
+        return Routing(route, int(scope), passing)
+
+    def _candidates(self, wanted: int, share: float) -> float:
+        """What the index costs, in rows measured, when such a share of what it yields passes."""
+        return self._candidate_rows * max(self._index.breadth(wanted), wanted / max(share, 1e-9))

@@ -21,7 +21,8 @@ Fusion = Literal["adaptive", "convex", "rrf"]
 class Shape:
     """What the statement's text depends on: never on what is asked, only on how.
 
-    `filter` is a condition on an index table `l`, with placeholders for its names and values.
+    `filter` is a condition on an index table `l`, with placeholders for its names and values; `narrow`: it is asked
+    within one collection.
     """
 
     generation: IndexGeneration
@@ -30,6 +31,7 @@ class Shape:
     fusion: Fusion
     filter: str | None = None
     phrases: bool = False
+    narrow: bool = False
 
 
 # Under row-level security; evaluated once. The index tables that it narrows have none.
@@ -42,7 +44,9 @@ scope AS MATERIALIZED (
 _EXACT = """
     SELECT l.chunk_id, l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions}) AS distance
     FROM chunk_embedding l
-    WHERE l.generation_id = {generation} AND l.collection_id = ANY((SELECT ids FROM scope)::uuid[]) {filter}"""
+    WHERE l.generation_id = {generation} AND l.collection_id = ANY((SELECT ids FROM scope)::uuid[]) {filter} {narrow}"""
+# The filter's index knows the collection too, and brings the rows of both.
+_NARROW = "AND l.metadata @> (SELECT jsonb_build_object('collection_id', ids[1]) FROM scope)"
 _DENSE_EXACT = """
 near AS MATERIALIZED (
     SELECT chunk_id, distance FROM (SELECT * FROM ({exact}) measured OFFSET 0) measured
@@ -102,7 +106,8 @@ weighed AS MATERIALIZED (
     FROM counted c, totals t WHERE c.chunks > 0 GROUP BY c.config, c.lexeme, t.chunks
 ),
 query AS MATERIALIZED (
-    SELECT w.term, q.idf * w.frequency AS weight, ('{{' || w.term || ':1}}/536870912')::sparsevec AS unit,
+    SELECT w.collection_id, w.config, w.term, q.idf * w.frequency AS weight,
+        ('{{' || w.term || ':1}}/536870912')::sparsevec AS unit,
         CASE WHEN q.level <= 3 OR q.rarity = 1 THEN w.term + (least(q.level, 3) << 29) END AS key
     FROM words w JOIN weighed q USING (config, lexeme)
 ),
@@ -118,7 +123,7 @@ lexical AS MATERIALIZED (
     FROM (
         SELECT f.chunk_id, sum(q.weight * x.frequency * (%(k1)s + 1)
             / (x.frequency + %(k1)s * (1 - %(b)s + %(b)s * f.length / t.average))) AS score
-        FROM likely f, totals t, query q,
+        FROM likely f JOIN query q USING (collection_id, config), totals t,
             LATERAL (SELECT -(f.impacts <#> q.unit) AS impact OFFSET 0) i,
             LATERAL (SELECT round(i.impact * 1.2::float8 * (0.25::float8 + 0.0075::float8 * f.length) / (1 - i.impact))
                 AS frequency OFFSET 0) x
@@ -128,7 +133,8 @@ lexical AS MATERIALIZED (
 )"""
 _LIKELY = """
 likely AS MATERIALIZED (
-    SELECT l.chunk_id, l.length, l.impacts, l.impacts <#> (SELECT weights FROM asked) AS negative
+    SELECT l.chunk_id, l.collection_id, l.config, l.length, l.impacts,
+        l.impacts <#> (SELECT weights FROM asked) AS negative
     FROM chunk_lexeme l
     WHERE l.generation_id = {generation} AND l.terms && (SELECT keys FROM asked)
         AND l.collection_id = ANY((SELECT ids FROM scope)::uuid[]) {filter}
@@ -155,7 +161,8 @@ phrased AS MATERIALIZED (
     GROUP BY c.collection_id, c.config
 ),
 with_words AS MATERIALIZED (
-    SELECT l.chunk_id, l.config, l.length, l.impacts, l.impacts <#> (SELECT weights FROM asked) AS negative
+    SELECT l.chunk_id, l.collection_id, l.config, l.length, l.impacts,
+        l.impacts <#> (SELECT weights FROM asked) AS negative
     FROM phrased p
     CROSS JOIN LATERAL (
         SELECT * FROM chunk_lexeme l
@@ -169,7 +176,7 @@ with_words AS MATERIALIZED (
     ORDER BY negative, l.chunk_id LIMIT %(phrase_candidates)s
 ),
 likely AS MATERIALIZED (
-    SELECT w.chunk_id, w.length, w.impacts, w.negative
+    SELECT w.*
     FROM with_words w CROSS JOIN LATERAL (SELECT text FROM chunk WHERE id = w.chunk_id OFFSET 0) c
     WHERE {holds}
     LIMIT %(likely)s
@@ -226,6 +233,7 @@ def statement(shape: Shape) -> bytes:
         "generation": sql.Literal(shape.generation.id),
         "dimensions": sql.Literal(shape.generation.dimensions),
         "filter": sql.SQL(f"AND {shape.filter}" if shape.filter else ""),
+        "narrow": sql.SQL(_NARROW if shape.narrow and shape.filter else ""),
         "holds": _holds("w.config"),
     }
     parts["exact"] = sql.SQL(_EXACT).format(**parts)

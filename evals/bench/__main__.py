@@ -98,7 +98,7 @@ async def _bench(
         report = await _circumstances(settings, data, size)
 
         ours = Footnote("footnote", make_retrieval(settings, database, embedder), "dense")
-        never_exact = settings.model_copy(update={"exact_scan_rows": 0})
+        never_exact = settings.model_copy(update={"hnsw_candidate_rows": 0})
         through_index = Footnote("footnote, HNSW", make_retrieval(never_exact, database, embedder), "dense")
         report["dense"] = await run_dense(track, [ours, through_index, bare, *peers], absent, probes, stored)
 
@@ -150,7 +150,7 @@ async def _circumstances(settings: Settings, data: _Data, size: tuple[int, int, 
         "queries": queries,
         "seed": seed,
         "ef_search": settings.hnsw_ef_search,
-        "exact_scan_rows": settings.exact_scan_rows,
+        "candidate_rows": settings.hnsw_candidate_rows,
         "loading_s": data.loading_s,
         "machine": platform.machine(),
         "cores": os.cpu_count(),

@@ -263,7 +263,7 @@ def test_known_fields_and_fitting_types_pass(wire: object) -> None:
     ("wire", "pointer", "says"),
     [
         ({"$or": [{"lang": "en"}, {"lnag": "en"}]}, "/filter/$or/1/lnag", "'lnag'; did you mean 'lang'?"),
-        ({"zzz": {"$exists": True}}, "/filter/zzz", "Known fields: document_id, draft, gone, lang, language"),
+        ({"zzz": {"$exists": True}}, "/filter/zzz", "Known fields: collection_id, document_id, draft, gone, lang"),
         ({"year": "2020"}, "/filter/year", "'year' never holds strings; it holds numbers"),
         ({"year": {"$ne": True}}, "/filter/year/$ne", "never holds true or false"),
         ({"year": {"$lt": 1, "$gte": 2}, "lang": {"$gte": 3}}, "/filter/lang/$gte", "never holds numbers"),
@@ -281,15 +281,16 @@ def test_unknown_fields_and_wrong_types_are_refused(wire: object, pointer: str, 
 
 
 def test_a_long_list_of_known_fields_is_cut() -> None:
-    with pytest.raises(InvalidFilter, match=r"Known fields: document_id, f0, .* and 86 more\.") as error:
+    with pytest.raises(InvalidFilter, match=r"Known fields: collection_id, document_id, f0, .* and 87 more\.") as error:
         check_filter(parsed({"zzz": 1}), {f"f{number}": frozenset({"number"}) for number in range(100)})
     assert len(error.value.message) < 600
 
 
 def test_built_in_fields_win_where_they_have_a_value() -> None:
     given = {"title": "mine", "page": "mine", "language": "mine", "lang": "en"}
-    merged = filterable(given, document_id="d", source_uri="u", title="t", media_type="m", page=3)
+    merged = filterable(given, collection_id="c", document_id="d", source_uri="u", title="t", media_type="m", page=3)
     assert merged == {
+        "collection_id": "c",
         "document_id": "d",
         "source_uri": "u",
         "title": "t",

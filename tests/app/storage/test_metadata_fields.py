@@ -125,8 +125,8 @@ def test_the_migration_learns_the_fields_of_stored_documents(new_database: Calla
         assert connection.execute("SELECT count(*) FROM document_version").fetchone() == (0,), "secured as before"
 
 
-def store(connection: psycopg.Connection[Any], metadata: dict[str, Any], page: int | None = None) -> UUID:
-    """A document with one chunk, as rows; returns the document's id."""
+def store(connection: psycopg.Connection[Any], metadata: dict[str, Any], page: int | None = None) -> tuple[UUID, UUID]:
+    """A document with one chunk, as rows; returns the ids of its collection and of itself."""
     workspace, collection, document, version = DEFAULT_WORKSPACE_ID, new_id(), new_id(), new_id()
     connection.execute(
         "INSERT INTO collection (id, workspace_id, name) VALUES (%s, %s, %s)", (collection, workspace, str(collection))
@@ -147,7 +147,7 @@ def store(connection: psycopg.Connection[Any], metadata: dict[str, Any], page: i
         VALUES (%s, %s, %s, %s, %s, 'c', 0, '{}', 0, 4, %s, 1, 'text')""",
         (new_id(), workspace, collection, document, version, page),
     )
-    return document
+    return collection, document
 
 
 @pytest.mark.parametrize("page", [None, 3])
@@ -155,13 +155,19 @@ def test_sql_and_the_domain_agree_on_what_is_filterable(database_url: str, page:
     metadata = {"lang": "en", "title": "mine", "page": "mine", "gone": None, "o": {"a": None}}
     with psycopg.connect(database_url) as connection:
         connection.execute("SELECT set_config('footnote.workspace_id', %s, false)", (str(DEFAULT_WORKSPACE_ID),))
-        document = store(connection, metadata, page)
+        collection, document = store(connection, metadata, page)
         query = sql.SQL(
             "SELECT {} FROM chunk c JOIN document_version v ON v.id = c.document_version_id "
             "JOIN document o ON o.id = c.document_id"
         ).format(FILTERABLE)
         found = connection.execute(query).fetchall()
     wanted = filterable(
-        metadata, document_id=str(document), source_uri="file:a.md", title="A", media_type="text/markdown", page=page
+        metadata,
+        collection_id=str(collection),
+        document_id=str(document),
+        source_uri="file:a.md",
+        title="A",
+        media_type="text/markdown",
+        page=page,
     )
     assert found == [(wanted,)]
