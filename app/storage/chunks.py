@@ -14,6 +14,7 @@ from app.domain.filter_fields import filterable
 from app.domain.ports import Vectors
 from app.storage import models as m
 from app.storage.engine import WorkspaceConnection
+from app.storage.filters import filter_form
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,5 +81,5 @@ async def copy_vectors(
     ) as copy:
         copy.set_types(["uuid", "int4", "uuid", "halfvec", "jsonb"])
         for chunk_id, chunk, vector in rows:
-            metadata = Jsonb(owner.filterable(chunk), dumps=msgspec.json.encode)
+            metadata = Jsonb(filter_form(owner.filterable(chunk)), dumps=msgspec.json.encode)
             await copy.write_row((chunk_id, generation_id, owner.collection_id, HalfVector(vector), metadata))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from psycopg import sql
+from psycopg import AsyncRawCursor, sql
 from psycopg.rows import tuple_row
 
 from app.domain.filter import Filter
@@ -40,7 +40,7 @@ class SearchOptions:
     k1: float = 1.2
     b: float = 0.75
     candidate_rows: int = 8
-    ef_search: int = 200
+    ef_search: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,8 @@ class PassageIndex:
         """
         text, values = self._statement(generation, query, route)
         async with self._database.reading(workspace_id, self.tuning(query)) as connection:
-            cursor = connection.cursor(row_factory=tuple_row, binary=True)
-            await cursor.execute(text, values, prepare=True)
+            cursor = AsyncRawCursor(connection, row_factory=tuple_row)
+            await cursor.execute(text, values, prepare=True, binary=True)
             rows = await cursor.fetchall()
         return [_passage(row) for row in rows]
 
@@ -93,17 +93,17 @@ class PassageIndex:
         """
         text, values = self._statement(generation, query, route)
         async with self._database.reading(workspace_id, self.tuning(query)) as connection:
-            cursor = await connection.execute(b"EXPLAIN (ANALYZE, SETTINGS, BUFFERS OFF, COSTS OFF) " + text, values)
+            cursor = AsyncRawCursor(connection, row_factory=tuple_row)
+            await cursor.execute(b"EXPLAIN (ANALYZE, SETTINGS, BUFFERS OFF, COSTS OFF) " + text, values)
             return [_VECTOR.sub("'[…]'", line) for (line,) in await cursor.fetchall()]
 
-    def _statement(
-        self, generation: IndexGeneration, query: PassageQuery, route: Route
-    ) -> tuple[bytes, dict[str, Any]]:
+    def _statement(self, generation: IndexGeneration, query: PassageQuery, route: Route) -> tuple[bytes, list[object]]:
         condition, parameters = query.narrowed()
         narrowed = condition.as_string(None) if condition else None
         phrases, narrow = bool(query.phrases), query.collection is not None
         shape = Shape(generation, query.leg, route, self._options.fusion, narrowed, phrases, narrow)
-        return statement(shape), self._values(query) | parameters
+        found = statement(shape)
+        return found.text, found.arguments(self._values(query) | parameters)
 
     def tuning(self, query: PassageQuery) -> dict[str, str]:
         """PostgreSQL settings that the query wants."""

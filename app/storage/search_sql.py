@@ -4,6 +4,8 @@ The generation and its dimensions are literals: a partial expression index is us
 it covers the query. Everything else is a bound parameter.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -34,6 +36,18 @@ class Shape:
     narrow: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement with PostgreSQL's own placeholders `$1` and so on, and the names of what they stand for, in order."""
+
+    text: bytes
+    names: tuple[str, ...]
+
+    def arguments(self, values: Mapping[str, object]) -> list[object]:
+        """The values in the order of the placeholders."""
+        return [values[name] for name in self.names]
+
+
 # Under row-level security; evaluated once. The index tables that it narrows have none.
 _SCOPE = """
 scope AS MATERIALIZED (
@@ -46,7 +60,7 @@ _EXACT = """
     FROM chunk_embedding l
     WHERE l.generation_id = {generation} AND l.collection_id = ANY((SELECT ids FROM scope)::uuid[]) {filter} {narrow}"""
 # The filter's index knows the collection too, and brings the rows of both.
-_NARROW = "AND l.metadata @> (SELECT jsonb_build_object('collection_id', ids[1]) FROM scope)"
+_NARROW = "AND l.metadata @> (SELECT jsonb_build_object('collection_id', ids[1:1]) FROM scope)"
 _DENSE_EXACT = """
 near AS MATERIALIZED (
     SELECT chunk_id, distance FROM (SELECT * FROM ({exact}) measured OFFSET 0) measured
@@ -227,7 +241,7 @@ _LIMIT = "ORDER BY 4 DESC, 2 DESC NULLS LAST, 1 LIMIT %(k)s"
 
 
 @lru_cache(maxsize=1000)
-def statement(shape: Shape) -> bytes:
+def statement(shape: Shape) -> Statement:
     """The hot query in one statement; put together once for each shape, which would take as long as a small search."""
     parts: dict[str, sql.Composable] = {
         "generation": sql.Literal(shape.generation.id),
@@ -259,7 +273,17 @@ def statement(shape: Shape) -> bytes:
             limit=sql.SQL("" if shape.phrases else _LIMIT),
         )
     )
-    return (sql.SQL("WITH ") + sql.SQL(",").join(ctes)).as_bytes(None)
+    return _numbered((sql.SQL("WITH ") + sql.SQL(",").join(ctes)).as_string(None))
+
+
+_PARAMETER = re.compile(r"%\((\w+)\)s")
+
+
+def _numbered(text: str) -> Statement:
+    """psycopg would look for named placeholders anew at every execution of so long a text."""
+    numbers: dict[str, int] = {}
+    text = _PARAMETER.sub(lambda found: f"${numbers.setdefault(found[1], len(numbers) + 1)}", text)
+    return Statement(text.replace("%%", "%").encode(), tuple(numbers))
 
 
 def _holds(config: str) -> sql.Composed:

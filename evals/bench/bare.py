@@ -145,7 +145,7 @@ _FILL = """
 INSERT INTO {narrow}
 SELECT e.chunk_id, array_position(%s, n.name) - 1, {flags}, e.embedding
 FROM chunk_embedding e JOIN collection n ON n.id = e.collection_id
-WHERE e.generation_id = %s ORDER BY n.name, e.metadata ->> 'topic', e.chunk_id
+WHERE e.generation_id = %s ORDER BY n.name, e.metadata -> 'topic' ->> 0, e.chunk_id
 """
 
 
@@ -158,7 +158,7 @@ async def fill_narrow(connection: psycopg.AsyncConnection[Any], generation: Inde
         if row == (chunks,):
             return
     columns = sql.SQL(", ").join(sql.SQL("{} boolean NOT NULL").format(sql.Identifier(name)) for name in FIELDS)
-    flags = sql.SQL(", ").join(sql.SQL("e.metadata ->> {} = 'yes'").format(name) for name in FIELDS)
+    flags = sql.SQL(", ").join(sql.SQL("e.metadata -> {} ->> 0 = 'yes'").format(name) for name in FIELDS)
     async with connection.transaction():
         await connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(narrow))
         await connection.execute(

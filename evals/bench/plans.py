@@ -39,7 +39,7 @@ async def run_plans(
     wanted = Equals(Field("free_10"), "yes")
     async with database.reading(DEFAULT_WORKSPACE_ID) as connection:
         for name, shape in _shapes(generation, fusion, wanted):
-            report[name] = await _plan(connection, statement(shape))
+            report[name] = await _plan(connection, statement(shape).text)
     for name, (one, narrowing) in bare.items():
         async with one.connection() as own:
             report[name] = await _plan(own, one.statement(narrowing).as_bytes(own))

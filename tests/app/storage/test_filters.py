@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from app.domain.filter import Filter, matches
 from app.domain.filter_wire import parse_filter
-from app.storage.filters import compile_filter
+from app.storage.filters import compile_filter, filter_form
 from tests.fixtures.filters import HOSTILE, METADATA, SCALARS, VALUES, WIRE
 
 _COLUMN = sql.SQL("m.metadata")
@@ -41,7 +41,7 @@ def in_sql(
     query = sql.SQL("SELECT {} FROM unnest(%(rows)s::jsonb[]) WITH ORDINALITY m(metadata, n) ORDER BY n").format(
         sql.SQL(", ").join(expression for expression, _ in compiled)
     )
-    found = connection.execute(query, {**parameters, "rows": [Jsonb(row) for row in rows]})
+    found = connection.execute(query, {**parameters, "rows": [Jsonb(filter_form(row)) for row in rows]})
     return [list(row) for row in found]
 
 
@@ -106,7 +106,11 @@ def indexed(database_url: str) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("CREATE TABLE m (metadata jsonb NOT NULL)")
         connection.execute("""
-            INSERT INTO m SELECT jsonb_build_object('lang', 'l' || n % 100, 'year', n, 'tag', jsonb_build_array(n % 50))
+            INSERT INTO m SELECT jsonb_build_object(
+                'lang', jsonb_build_array('l' || n % 100),
+                'year', jsonb_build_array(n),
+                'tag', jsonb_build_array(n % 50)
+            )
             FROM generate_series(1, 2000) n
         """)
         connection.execute("CREATE INDEX m_metadata ON m USING gin (metadata jsonb_path_ops)")

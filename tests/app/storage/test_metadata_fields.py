@@ -16,7 +16,7 @@ from app.domain.filter_fields import filterable
 from app.domain.filter_wire import parse_filter
 from app.domain.principal import DEFAULT_WORKSPACE_ID
 from app.storage.engine import Database
-from app.storage.filters import FILTERABLE
+from app.storage.filters import FILTERABLE, filter_form
 from app.storage.metadata_fields import MetadataFields, remember_fields
 from app.storage.models import new_id
 from app.storage.schema import migrate
@@ -170,4 +170,4 @@ def test_sql_and_the_domain_agree_on_what_is_filterable(database_url: str, page:
         media_type="text/markdown",
         page=page,
     )
-    assert found == [(wanted,)]
+    assert found == [(filter_form(wanted),)]

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from psycopg import AsyncRawCursor
 
 from app.domain.filter_wire import parse_filter
 from app.domain.passage import Leg
@@ -199,7 +200,8 @@ async def test_the_hot_queries_use_their_indexes(store: Store) -> None:
             query = PassageQuery("river", np.ones(16, np.float32), "one", 5, leg)  # type: ignore[arg-type]
             index = PassageIndex(store.database, SearchOptions())
             shape = Shape(store.generation, query.leg, route, "adaptive")  # type: ignore[arg-type]
-            rows = await (await connection.execute(b"EXPLAIN " + statement(shape), index._values(query))).fetchall()
-            plan = "\n".join(line for (line,) in rows)
+            found, cursor = statement(shape), AsyncRawCursor(connection)
+            await cursor.execute(b"EXPLAIN " + found.text, found.arguments(index._values(query)))
+            plan = "\n".join(line for (line,) in await cursor.fetchall())
             assert f"on lexical_{store.generation.id} " in plan
             assert (f"using hnsw_{store.generation.id} on chunk_embedding" in plan) == (route == "index")

@@ -1,4 +1,4 @@
-"""What filters see of a chunk names its collection, so that one index narrows to both."""
+"""What filters see of a chunk has every field as a list and names the collection: one look into the index for both."""
 
 from alembic import op
 
@@ -9,16 +9,31 @@ INDEXES = """
 SELECT indexname, indexdef FROM pg_indexes
 WHERE schemaname = current_schema() AND tablename IN ('chunk_embedding', 'chunk_lexeme') AND indexname ~ '^(hnsw|lexical)_'
 """
-UP = "metadata || jsonb_build_object('collection_id', collection_id)"
-DOWN = "metadata - 'collection_id'"
+FORM = """
+CREATE FUNCTION filter_form(metadata jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT coalesce(
+        jsonb_object_agg(key, CASE jsonb_typeof(value) WHEN 'array' THEN value ELSE jsonb_build_array(value) END), '{}'
+    )
+    FROM jsonb_each(metadata)
+$$
+"""
+UP = "filter_form(metadata || jsonb_build_object('collection_id', collection_id))"
+# A list of one was a value or a list of one; filters take both alike.
+DOWN = """(
+    SELECT coalesce(jsonb_object_agg(
+        key, CASE jsonb_array_length(value) WHEN 1 THEN value -> 0 ELSE value END
+    ), '{}') FROM jsonb_each(metadata - 'collection_id')
+)"""
 
 
 def upgrade() -> None:
+    op.execute(FORM)
     _every_row(UP)
 
 
 def downgrade() -> None:
     _every_row(DOWN)
+    op.execute("DROP FUNCTION filter_form")
 
 
 def _every_row(metadata: str) -> None:
