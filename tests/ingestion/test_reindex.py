@@ -115,7 +115,8 @@ async def test_a_purge_waits_for_the_documents_being_written(library: Library) -
 
 _INDEXED = """
     SELECT o.source_uri, c.char_start, c.char_end, c.space_after, c.text, l.length, l.config::text,
-        e.metadata - 'document_id', l.metadata - 'document_id', e.metadata = l.metadata
+        e.metadata - '{document_id,collection_id}'::text[], l.metadata - '{document_id,collection_id}'::text[],
+        e.metadata = l.metadata
     FROM chunk_embedding e JOIN chunk c ON c.id = e.chunk_id JOIN document o ON o.id = c.document_id
     JOIN collection n ON n.id = c.collection_id
     LEFT JOIN chunk_lexeme l ON l.chunk_id = e.chunk_id AND l.generation_id = e.generation_id
