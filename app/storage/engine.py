@@ -6,9 +6,11 @@ from time import monotonic
 from typing import Any, ClassVar
 from uuid import UUID
 
+import msgspec
 import psycopg
 from pgvector.psycopg import register_vector_async
 from psycopg import sql
+from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -90,6 +92,7 @@ class Database:
         )
 
     async def _configure(self, connection: WorkspaceConnection) -> None:
+        set_json_loads(msgspec.json.decode, connection)
         await connection.tune(self.SESSION)
         try:
             await register_vector_async(connection)

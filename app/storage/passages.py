@@ -24,11 +24,11 @@ _VECTOR = re.compile(r"'\[[-0-9.e,]*\]'")
 class SearchOptions:
     """How passages are searched.
 
-    `dense_candidates` and `lexical_candidates` are what each leg proposes; `rare_cap` how common a word may be for all
-    its chunks to be candidates of the lexical leg (of commoner words those where it weighs most). `k1` and `b` are
-    BM25's; `dense_weight` is the dense leg's share in the fusion of scores, where that is `adaptive` before the query
-    moves it; `candidate_rows` how many chunks are measured one by one in the time in which the HNSW index yields one
-    candidate (see routing); `ef_search` the index's breadth.
+    `dense_candidates` and `lexical_candidates` are what each leg proposes; `rare_cap` is how common a word may be, at
+    least, for all its chunks to be candidates of the lexical leg (of commoner words those where it weighs most). `k1`
+    and `b` are BM25's; `dense_weight` is the dense leg's share in the fusion of scores, where that is `adaptive` before
+    the query moves it; `candidate_rows` how many chunks are measured one by one in the time in which the HNSW index
+    yields one candidate (see routing); `ef_search` the index's breadth.
     """
 
     fusion: Fusion = "adaptive"
@@ -36,7 +36,7 @@ class SearchOptions:
     rrf_k: int = 60
     dense_candidates: int = 150
     lexical_candidates: int = 150
-    rare_cap: int = 2000
+    rare_cap: int = 500
     k1: float = 1.2
     b: float = 0.75
     candidate_rows: int = 8
@@ -143,9 +143,9 @@ class PassageIndex:
 def _passage(row: tuple[Any, ...]) -> Passage:
     i, document, version, title, uri, path, page, start, end, text, score, similarity, metadata, lexical, space = row
     return Passage(
-        id=str(i),
-        document_id=str(document),
-        version_id=str(version),
+        id=i,
+        document_id=document,
+        version_id=version,
         title=title,
         uri=uri,
         heading_path=tuple(path),

@@ -92,9 +92,9 @@ dense AS MATERIALIZED (
 # BM25 (Robertson, Zaragoza: The Probabilistic Relevance Framework, 2009, eq. 3.15; idf as in Lucene, never negative):
 #   Σ ln(1 + (N - n + .5) / (n + .5)) · tf · (k1 + 1) / (tf + k1 · (1 - b + b · length / average))
 # with N, n and the average over the collections searched, live. Each document is read in its own text search
-# configuration. Candidates: all chunks with a rare term, of a common one those where it weighs most (its impact level
-# is the lowest that at most `cap` chunks reach). They are ordered by their impacts at the reference average length
-# (migration 0002), and the best are scored exactly: tf is what the impact was made of.
+# configuration. Candidates: all chunks with a rare term, of a common one those where it weighs most: its impact level
+# is the lowest that at most `cap` or 3.5 √N chunks reach, whichever is more. They are ordered by their impacts at the
+# reference average length (migration 0002), and the best are scored exactly: tf is what the impact was made of.
 _LEXICAL = """
 words AS MATERIALIZED (
     SELECT c.collection_id, c.config, t.lexeme, t.term, t.frequency
@@ -114,7 +114,8 @@ counted AS MATERIALIZED (
     GROUP BY 1, 2, 3
 ),
 weighed AS MATERIALIZED (
-    SELECT c.config, c.lexeme, coalesce(min(c.level) FILTER (WHERE c.chunks <= %(cap)s), 4) AS level,
+    SELECT c.config, c.lexeme,
+        coalesce(min(c.level) FILTER (WHERE c.chunks <= greatest(%(cap)s, 3.5::float8 * sqrt(t.chunks))), 4) AS level,
         ln(1 + (t.chunks - max(c.chunks) + 0.5) / (max(c.chunks) + 0.5)) AS idf,
         row_number() OVER (ORDER BY max(c.chunks)) AS rarity
     FROM counted c, totals t WHERE c.chunks > 0 GROUP BY c.config, c.lexeme, t.chunks
@@ -224,8 +225,8 @@ fused AS (
     FROM dense d FULL JOIN lexical t USING (chunk_id)
     {limit}
 )
-SELECT c.id, c.document_id, v.id, v.title, o.source_uri, c.heading_path, c.page, c.char_start, c.char_end, c.text,
-    f.score, f.similarity, v.metadata || c.metadata, f.lexical, c.space_after
+SELECT c.id::text, c.document_id::text, v.id::text, v.title, o.source_uri, c.heading_path, c.page, c.char_start,
+    c.char_end, c.text, f.score, f.similarity, v.metadata || c.metadata, f.lexical, c.space_after
 FROM fused f
 CROSS JOIN LATERAL (SELECT * FROM chunk WHERE id = f.chunk_id OFFSET 0) c
 CROSS JOIN LATERAL (
@@ -234,7 +235,7 @@ CROSS JOIN LATERAL (
 ) v
 CROSS JOIN LATERAL (SELECT source_uri FROM document WHERE id = c.document_id OFFSET 0) o
 {phrases}
-ORDER BY f.score DESC, f.similarity DESC NULLS LAST, c.id
+ORDER BY f.score DESC, f.similarity DESC NULLS LAST, f.chunk_id
 LIMIT %(k)s
 """
 _LIMIT = "ORDER BY 4 DESC, 2 DESC NULLS LAST, 1 LIMIT %(k)s"
