@@ -14,9 +14,10 @@ from app.domain.principal import DEFAULT_WORKSPACE_ID
 
 _BATCH = 1000
 _CHUNKS = """
-SELECT e.chunk_id::text, c.text, e.metadata || jsonb_build_object('collection', n.name), e.embedding
+SELECT e.chunk_id::text, c.text, v.metadata || jsonb_build_object('collection', n.name), e.embedding
 FROM chunk_embedding e
 JOIN chunk c ON c.id = e.chunk_id
+JOIN document_version v ON v.id = c.document_version_id
 JOIN collection n ON n.id = e.collection_id
 WHERE e.generation_id = %s ORDER BY e.chunk_id
 """

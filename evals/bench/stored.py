@@ -78,7 +78,7 @@ async def read_stored(database: Database, generation: IndexGeneration) -> Stored
             ids += [row[0] for row in rows]
             collections += [row[1] for row in rows]
             for name, values in flags.items():
-                values += [row[2].get(name) == "yes" for row in rows]
+                values += [row[2].get(name) == ["yes"] for row in rows]
             blocks.append(np.stack([row[3].to_numpy() for row in rows]).astype(np.float16))
     return Stored(
         ExactVectors(tuple(ids), (), np.concatenate(blocks)),
