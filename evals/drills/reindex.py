@@ -222,6 +222,7 @@ async def _start(settings: Settings, *arguments: str) -> asyncio.subprocess.Proc
         "REDIS_URL": settings.redis_url.get_secret_value(),
         "FOOTNOTE_EMBEDDER": "scripted",
         "FOOTNOTE_EMBEDDER_DIMENSIONS": str(LIVE.dimensions),
+        "FOOTNOTE_HNSW_EF_SEARCH": "300",  # vectors that lie anywhere have no near ones; an index finds them worse
     }
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "app.cli", *arguments, env=environment, stdout=asyncio.subprocess.PIPE
