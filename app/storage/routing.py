@@ -27,7 +27,9 @@ SAMPLE_ROWS = 2000
 
 # Under row-level security, like the hot query's own scope.
 _SIZE = """
-SELECT coalesce(sum(t.chunks), 0)::bigint, (SELECT reltuples FROM pg_class WHERE relname = 'hnsw_' || %(generation)s)
+SELECT coalesce(sum(t.chunks), 0)::bigint,
+    (SELECT reltuples FROM pg_class WHERE oid = to_regclass('hnsw_' || %(generation)s)),
+    (SELECT greatest(reltuples, 1) FROM pg_class WHERE oid = 'chunk_embedding'::regclass)
 FROM lexical_total t JOIN collection c ON c.id = t.collection_id
 WHERE t.generation_id = %(generation)s AND (%(collection)s::text IS NULL OR c.name = %(collection)s)
 """
@@ -39,7 +41,6 @@ WHERE l.generation_id = {generation} AND l.collection_id IN (
     SELECT id FROM collection WHERE %(collection)s::text IS NULL OR name = %(collection)s
 )
 """
-_ROWS = "SELECT greatest(reltuples, 1) FROM pg_class WHERE oid = 'chunk_embedding'::regclass"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +83,10 @@ class Router:
         condition, parameters = query.narrowed()
         values = {"generation": generation.id, "collection": query.collection, **parameters}
         async with self._database.reading(workspace_id) as connection:
-            scope, indexed = await (await connection.execute(_SIZE, values)).fetchone() or (0, None)
+            scope, indexed, rows = await (await connection.execute(_SIZE, values)).fetchone() or (0, None, 1)
             indexed = max(indexed or 0, scope, 1)
             share = 1.0
             if condition is not None and scope > self._candidates(wanted, 1.0):
-                rows = float((await (await connection.execute(_ROWS)).fetchone() or (1,))[0])
                 percent = min(100.0, 100.0 * SAMPLE_ROWS / rows * max(1.0, rows / scope))
                 sample = sql.SQL(_SHARE).format(
                     filter=condition, percent=sql.Literal(percent), generation=sql.Literal(generation.id)

@@ -238,6 +238,7 @@ CROSS JOIN LATERAL (SELECT source_uri FROM document WHERE id = c.document_id OFF
 ORDER BY f.score DESC, f.similarity DESC NULLS LAST, f.chunk_id
 LIMIT %(k)s
 """
+_WITH_PHRASES = "WHERE f.lexical IS NOT NULL OR {holds}"  # the lexical leg has looked already
 _LIMIT = "ORDER BY 4 DESC, 2 DESC NULLS LAST, 1 LIMIT %(k)s"
 
 
@@ -270,18 +271,18 @@ def statement(shape: Shape) -> Statement:
     ctes.append(
         sql.SQL(_PASSAGES).format(
             score=sql.SQL(score[shape.leg]),
-            phrases=sql.SQL("WHERE {}").format(_holds("v.text_search_config")) if shape.phrases else sql.SQL(""),
+            phrases=sql.SQL(_WITH_PHRASES if shape.phrases else "").format(holds=_holds("v.text_search_config")),
             limit=sql.SQL("" if shape.phrases else _LIMIT),
         )
     )
-    return _numbered((sql.SQL("WITH ") + sql.SQL(",").join(ctes)).as_string(None))
+    return numbered((sql.SQL("WITH ") + sql.SQL(",").join(ctes)).as_string(None))
 
 
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
-def _numbered(text: str) -> Statement:
-    """psycopg would look for named placeholders anew at every execution of so long a text."""
+def numbered(text: str) -> Statement:
+    """A text with psycopg's named placeholders as a statement; psycopg would look for them anew at every execution."""
     numbers: dict[str, int] = {}
     text = _PARAMETER.sub(lambda found: f"${numbers.setdefault(found[1], len(numbers) + 1)}", text)
     return Statement(text.replace("%%", "%").encode(), tuple(numbers))

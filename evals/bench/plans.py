@@ -1,6 +1,5 @@
 """Plans: which indexes PostgreSQL uses for each hot query at the size loaded."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +13,10 @@ from app.domain.passage import Leg
 from app.domain.principal import DEFAULT_WORKSPACE_ID
 from app.storage.engine import Database
 from app.storage.filters import compile_filter
-from app.storage.search_sql import Fusion, Route, Shape, statement
+from app.storage.search_sql import Fusion, Route, Shape, numbered, statement
 from evals.bench.bare import BareSql
 from evals.bench.probes import Narrowing
 from evals.bench.tables import number, print_rows
-
-_PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +39,7 @@ async def run_plans(
             report[name] = await _plan(connection, statement(shape).text)
     for name, (one, narrowing) in bare.items():
         async with one.connection() as own:
-            report[name] = await _plan(own, one.statement(narrowing).as_bytes(own))
+            report[name] = await _plan(own, numbered(one.statement(narrowing).as_string(own)).text)
     rows = [
         [name, ", ".join(plan.indexes) or number(None), ", ".join(plan.scans) or number(None), number(plan.cost, 0)]
         for name, plan in report.items()
@@ -64,13 +61,9 @@ def _shapes(generation: IndexGeneration, fusion: Fusion, wanted: Filter) -> Iter
 
 
 async def _plan(connection: AsyncConnection[Any], query: bytes) -> Plan:
-    """The generic plan: parameters become `$1` and so on, as in a prepared statement."""
-    numbers: dict[str, int] = {}
-    text = _PARAMETER.sub(lambda found: f"${numbers.setdefault(found[1], len(numbers) + 1)}", query.decode()).replace(
-        "%%", "%"
-    )
+    """The generic plan of a query with PostgreSQL's own placeholders, as when it is prepared."""
     cursor = connection.cursor(row_factory=tuple_row)
-    await cursor.execute(b"EXPLAIN (GENERIC_PLAN, FORMAT JSON) " + text.encode())
+    await cursor.execute(b"EXPLAIN (GENERIC_PLAN, FORMAT JSON) " + query)
     row = await cursor.fetchone()
     assert row is not None  # noqa: S101 - EXPLAIN gives one row
     top = row[0][0]["Plan"]
