@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec import UNSET
 
-from app.domain.conversation import ChatMessage, Message
+from app.domain.conversation import ChatMessage
 from app.domain.filter import Filter
 from app.domain.passage import Passage
 from app.domain.ports import ChatModel, TokenCounter
@@ -32,12 +32,23 @@ MARGIN_TOKENS = 64  # other tokenizers count a little differently
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, and within what."""
+    """What is asked, and within what.
+
+    `thread` is a conversation by the name that a client gave it. `history` is what was said before, where the client
+    brings it along; without one it is what the conversation holds.
+    """
 
     text: str
     conversation_id: UUID | None = None
     collection: str | None = None
     filter: Filter | None = None
+    thread: str | None = None
+    history: tuple[ChatMessage, ...] = ()
+
+    @property
+    def continues(self) -> bool:
+        """Whether it may belong to a conversation that has begun."""
+        return self.conversation_id is not None or self.thread is not None
 
 
 @dataclass(slots=True)
@@ -91,7 +102,7 @@ class Answering:
         self._options = options
 
     async def answer(
-        self, principal: Principal, question: Question, history: Sequence[Message], provenance: Provenance
+        self, principal: Principal, question: Question, history: Sequence[ChatMessage], provenance: Provenance
     ) -> AsyncGenerator[RunEvent, None]:
         """Yield the answer's events; the last is RunCompleted. Closing the generator ends the model's work upstream.
 
@@ -117,9 +128,9 @@ class Answering:
             async for event in events:
                 yield event
 
-    async def _condense(self, question: str, history: Sequence[Message]) -> str:
+    async def _condense(self, question: str, history: Sequence[ChatMessage]) -> str:
         """The question as one can understand it without the history."""
-        earlier = [message.text for message in history if message.role == "user"]
+        earlier = [message.content for message in history if message.role == "user"]
         if not earlier:
             return question
         joined = f"{earlier[-1]}\n{question}"
@@ -139,7 +150,7 @@ class Answering:
         return bool(passages) and (best is None or best >= self._options.min_similarity)
 
     def _prompt(
-        self, question: str, history: Sequence[Message], found: Sequence[Passage], provenance: Provenance
+        self, question: str, history: Sequence[ChatMessage], found: Sequence[Passage], provenance: Provenance
     ) -> tuple[list[Passage], list[ChatMessage]]:
         """The passages that fit beside everything else, and the messages that carry them."""
         profile = self._model.profile
@@ -197,10 +208,10 @@ def _messages(system: str, user: str) -> list[ChatMessage]:
     return [ChatMessage("system", system), ChatMessage("user", user)]
 
 
-def _transcript(history: Sequence[Message]) -> str:
+def _transcript(history: Sequence[ChatMessage]) -> str:
     """Earlier messages, each cut to HISTORY_CHARS."""
     return "\n".join(
-        f"{m.role}: {' '.join(m.text.split())[:HISTORY_CHARS]}" for m in history[-HISTORY_MESSAGES:] if m.text
+        f"{m.role}: {' '.join(m.content.split())[:HISTORY_CHARS]}" for m in history[-HISTORY_MESSAGES:] if m.content
     )
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from app.domain.conversation import Message
+from app.domain.conversation import ChatMessage, Message
 from app.domain.errors import DatabaseUnavailable, FootnoteError, RunFenced, RunLogUnavailable, ShuttingDown
 from app.domain.principal import DEFAULT_WORKSPACE_ID, Principal
 from app.domain.run import (
@@ -144,7 +144,7 @@ class Runs:
             await self._retrieval.require_collection(principal, question.collection)
         await self._retrieval.require_filter(principal, question.filter)
         run = await self._store.create(
-            principal.workspace_id, question.text, question.conversation_id, question.collection
+            principal.workspace_id, question.text, question.conversation_id, question.collection, question.thread
         )
         writer = self._log.writer(run.id, run.attempt)
         active = _Active(run, principal, question, AnswerSoFar(), Provenance(), writer)
@@ -157,13 +157,14 @@ class Runs:
 
     async def _generate(self, active: _Active) -> None:
         """Emit the answer's events; the end is left in `active.answer.end`, not yet in the log."""
-        run, history = active.run, list[Message]()
+        run, history = active.run, active.question.history
         async with asyncio.timeout(self._run_max_s):
-            if active.question.conversation_id is not None:
+            if not history and active.question.continues:
                 earlier = await self._conversations.history(
                     run.workspace_id, run.conversation_id, limit=HISTORY_MESSAGES + 1, before=run.message_id
                 )
-                history = earlier[:-1]  # the last one is the question itself
+                # the last one is the question itself
+                history = tuple(ChatMessage(message.role, message.text) for message in earlier[:-1])
             answer = self._answering.answer(active.principal, active.question, history, active.provenance)
             async with aclosing(answer) as events:
                 async for event in events:

@@ -1,11 +1,13 @@
 """Conversations: questions, answers, and how they are read back."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.conversation import Conversation, ConversationSummary, Message
 from app.domain.errors import ConversationNotFound
@@ -43,6 +45,11 @@ class ConversationStore:
                 found.id, found.title, found.collection, found.created_at, found.updated_at, tuple(messages)
             )
 
+    async def of_thread(self, workspace_id: UUID, thread: str) -> UUID | None:
+        """The conversation that a client calls `thread`: by the name it gave it, or by its id."""
+        async with self._database.transaction(workspace_id) as session:
+            return await find_thread(session, thread)
+
     async def history(self, workspace_id: UUID, conversation_id: UUID, *, limit: int, before: UUID) -> list[Message]:
         """The last finished messages before message `before`, oldest first."""
         async with self._database.transaction(workspace_id) as session:
@@ -54,6 +61,15 @@ class ConversationStore:
         async with self._database.transaction(workspace_id) as session:
             if (await session.execute(query)).one_or_none() is None:
                 raise ConversationNotFound
+
+
+async def find_thread(session: AsyncSession, thread: str) -> UUID | None:
+    """The id of the conversation of that name or, written as a UUID, of that id."""
+    c = m.Conversation
+    named = c.thread == thread
+    with suppress(ValueError):
+        named |= c.id == UUID(thread)
+    return (await session.scalars(select(c.id).where(named).limit(1))).one_or_none()
 
 
 async def _messages(session: Any, conversation_id: UUID, limit: int, before: UUID | None = None) -> list[Message]:

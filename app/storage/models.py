@@ -249,14 +249,15 @@ class MetadataField(Base):
 
 
 class Conversation(Base):
-    """Questions and answers in order."""
+    """Questions and answers in order. `thread` is the name that a client gave it, where clients name them."""
 
     __tablename__ = "conversation"
-    __table_args__ = (Index(None, "workspace_id", "updated_at"),)
+    __table_args__ = (Index(None, "workspace_id", "updated_at"), UniqueConstraint("workspace_id", "thread"))
     id: Mapped[UUID] = _id()
     workspace_id: Mapped[UUID] = _workspace()
     title: Mapped[str]
     collection: Mapped[str | None]
+    thread: Mapped[str | None]
     created_at: Mapped[datetime] = _now()
     updated_at: Mapped[datetime] = _now()
 

@@ -14,7 +14,7 @@ from app.domain.errors import ConversationBusy, ConversationNotFound, RunNotFoun
 from app.domain.passage import Passage
 from app.domain.run import Citation, Problem, Run, RunState, Usage
 from app.storage import models as m
-from app.storage.conversations import message_of
+from app.storage.conversations import find_thread, message_of
 from app.storage.engine import Database
 
 TITLE_CHARS = 80
@@ -45,18 +45,26 @@ class RunStore:
         self._lease = timedelta(seconds=lease_s)
 
     async def create(
-        self, workspace_id: UUID, question: str, conversation_id: UUID | None, collection: str | None
+        self,
+        workspace_id: UUID,
+        question: str,
+        conversation_id: UUID | None,
+        collection: str | None,
+        thread: str | None = None,
     ) -> Run:
         """Store the question and an empty answer, and take the lease; one short transaction.
 
+        Without `conversation_id` it goes into the conversation of that `thread`, which begins if there is none.
         Raises ConversationNotFound, ConversationBusy.
         """
         try:
             async with self._database.transaction(workspace_id) as session:
+                if conversation_id is None and thread is not None:
+                    conversation_id = await find_thread(session, thread)
                 if conversation_id is None:
                     title = " ".join(question.split())[:TITLE_CHARS]
                     conversation = m.Conversation(
-                        id=m.new_id(), workspace_id=workspace_id, title=title, collection=collection
+                        id=m.new_id(), workspace_id=workspace_id, title=title, collection=collection, thread=thread
                     )
                     session.add(conversation)
                 else:
@@ -85,7 +93,7 @@ class RunStore:
                 await session.refresh(run, ["created_at"])
                 return _run_of(run)
         except IntegrityError as error:
-            if "uq_run_running" in str(error.orig):
+            if any(name in str(error.orig) for name in ("uq_run_running", "uq_conversation_workspace_id_thread")):
                 raise ConversationBusy from error
             raise
 
