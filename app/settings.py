@@ -107,6 +107,7 @@ class Settings(BaseSettings):
     rerank_candidates: int = Field(50, ge=1, le=500, description="How many of the best passages are reranked.")
 
     # ingestion
+    sources_file: Path = Field(Path("footnote.toml"), description="Where sources are declared for `footnote sync`.")
     chunk_tokens: int = Field(200, ge=32, le=2000, description="Largest chunk, in cl100k_base tokens.")
     max_file_bytes: int = Field(104_857_600, ge=1024, description="Largest file that is ingested.")
     text_search_config: str = Field(
@@ -194,6 +195,11 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         lines = [f"{variable_of(str(e['loc'][0]))}: {e['msg']}" for e in error.errors() if e["loc"]]
         raise ConfigurationError("The settings are not usable. " + "; ".join(lines)) from error
+
+
+def environment_value(name: str) -> str | None:
+    """A variable that a declared source names, for example for a database's URL with its password."""
+    return os.environ.get(name)
 
 
 def variable_of(field: str) -> str:

@@ -29,7 +29,7 @@ from app.services.outcome import AnswerSoFar
 from app.settings import Settings, load_settings
 from app.telemetry import configure_logging
 from ingestion.cli import ingest_files
-from ingestion.files import find_files
+from ingestion.sources.files import find_files
 
 COLLECTION = "evals-citations"
 console = Console(soft_wrap=True, highlight=False)

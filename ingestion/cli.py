@@ -11,18 +11,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from app.domain.principal import Principal
 from app.embedded.connect import connected
-from app.providers.embedder import make_embedder
 from app.settings import Settings, load_settings
-from app.storage.documents import DocumentStore
-from app.storage.engine import Database
-from app.storage.generations import ensure_generation
-from app.storage.schema import require_current
-from ingestion.chunking.structure import chunker_id
-from ingestion.files import SourceFile, find_files
-from ingestion.pipeline import Destination, Report
+from ingestion.changes import Changes
+from ingestion.opening import opened, opened_database
+from ingestion.pipeline import Report
 from ingestion.pipeline import ingest as run_pipeline
+from ingestion.sources.files import SourceFile, find_files
 
 console = Console(stderr=True)
 
@@ -39,7 +34,7 @@ def ingest(
     read, each is named with its reason; 2: nothing could be done.
     """
     sources = find_files(paths)
-    with connected(load_settings(data_dir=data_dir)) as settings, _bar(len(sources), visible=not json) as progress:
+    with connected(load_settings(data_dir=data_dir)) as settings, Bar(len(sources), visible=not json) as progress:
         report = asyncio.run(ingest_files(settings, sources, collection, progress))
     if json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
@@ -60,40 +55,20 @@ async def ingest_files(
     settings: Settings, sources: Sequence[SourceFile], collection: str, progress: Callable[[Report], None]
 ) -> Report:
     """Ingest files into a collection of DATABASE_URL, both made when missing; see `ingestion.pipeline.ingest`."""
-    assert settings.database_url is not None  # noqa: S101 - `connected` sets it
-    principal = Principal()
-    database = Database(settings.database_url.get_secret_value(), pool_size=2)
-    embedder = make_embedder(settings)
-    await database.open()
-    try:
-        await require_current(database)
-        store = DocumentStore(database)
-        generation = await ensure_generation(
-            database,
-            embedder=embedder.name,
-            dimensions=embedder.dimensions,
-            chunker=chunker_id(settings.chunk_tokens),
-        )
-        destination = Destination(
-            principal=principal,
-            collection_id=await store.ensure_collection(principal.workspace_id, collection),
-            generation=generation,
-            text_search_config=settings.text_search_config,
-            chunk_tokens=settings.chunk_tokens,
-            max_file_bytes=settings.max_file_bytes,
-        )
-        return await run_pipeline(sources, store, embedder, destination, progress)
-    finally:
-        await embedder.close()
-        await database.close()
+    async with opened_database(settings) as database, opened(database, settings, collection) as run:
+        changes = Changes(await run.inventory.documents())
+        report = await run_pipeline(sources, changes, run.store, run.embed, run.destination, progress)
+        await run.inventory.claim(None, changes.unchanged)
+    return report
 
 
-class _bar:  # noqa: N801 - used as a context manager
-    """A progress bar over the files."""
+class Bar:
+    """A progress bar over documents; a context manager, called with the report as it stands."""
 
-    def __init__(self, files: int, *, visible: bool) -> None:
+    def __init__(self, files: int | None, *, visible: bool, what: str = "ingesting") -> None:
+        """`files` None: the report tells how many there are."""
         self._progress = Progress(
-            TextColumn("ingesting"),
+            TextColumn(what),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[chunks]} chunks"),
@@ -103,13 +78,14 @@ class _bar:  # noqa: N801 - used as a context manager
         )
         self._task = self._progress.add_task("files", total=files, chunks=0)
 
-    def __enter__(self) -> "_bar":
+    def __enter__(self) -> "Bar":
         self._progress.start()
         return self
 
     def __call__(self, report: Report) -> None:
+        """Show how far it is."""
         done = report.ingested + report.unchanged + len(report.failures)
-        self._progress.update(self._task, completed=done, chunks=report.chunks)
+        self._progress.update(self._task, total=report.files, completed=done, chunks=report.chunks)
 
     def __exit__(self, *_error: object) -> None:
         self._progress.stop()

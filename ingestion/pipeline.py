@@ -1,30 +1,27 @@
-"""Pipeline: files in, documents with chunks and vectors out: load, chunk, embed, write."""
+"""Pipeline: items of a source in, documents with chunks and vectors out: load, chunk, embed, write."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from hashlib import sha256
+from pathlib import Path
 from time import perf_counter
 from uuid import UUID
-
-import structlog
 
 from app.domain.document import Chunk, ParsedDocument
 from app.domain.errors import UnreadableFile
 from app.domain.index import IndexGeneration
-from app.domain.ports import Embedder
 from app.domain.principal import Principal
 from app.providers.tokenizer import count_tokens
 from app.storage.documents import DocumentStore, NewVersion
+from ingestion.changes import Change, Changes
 from ingestion.chunking.structure import chunk
-from ingestion.files import SourceFile
+from ingestion.duplicates import text_key
+from ingestion.embed import Embedding
 from ingestion.language import config_of
 from ingestion.loaders.dispatch import load
+from ingestion.sources.source import Item, Vanished
 
-log = structlog.get_logger()
-
-PARSER = b"3\n"  # part of the content hash: raised when loaders or chunks change, so that files are taken anew
 QUEUE = 16  # documents parsed ahead of the embedder
 EMBED_CHUNKS = 128  # documents are gathered until they have this many chunks, then embedded together
 
@@ -39,12 +36,19 @@ class Failure:
 
 @dataclass(slots=True)
 class Report:
-    """What an ingestion did."""
+    """What an ingestion did: `ingested` documents were added, changed or moved, `embedded` of their chunks embedded.
+
+    The other chunks stood in the collection with the same words and headings, and have their vectors.
+    """
 
     files: int = 0
     ingested: int = 0
+    added: int = 0
+    changed: int = 0
+    moved: int = 0
     unchanged: int = 0
     chunks: int = 0
+    embedded: int = 0
     seconds: float = 0.0
     failures: list[Failure] = field(default_factory=list)
 
@@ -59,39 +63,39 @@ class Destination:
     text_search_config: str
     chunk_tokens: int
     max_file_bytes: int
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Parsed:
-    source: SourceFile
-    content_hash: bytes
+    change: Change
     document: ParsedDocument
     chunks: Sequence[Chunk]
 
 
 async def ingest(
-    sources: Sequence[SourceFile],
+    items: Sequence[Item],
+    changes: Changes,
     store: DocumentStore,
-    embedder: Embedder,
+    embed: Embedding,
     to: Destination,
     progress: Callable[[Report], None],
 ) -> Report:
-    """Bring the files into the collection; unchanged ones (by content hash) are skipped.
+    """Bring the items that changed into the collection.
 
-    A file that cannot be read is noted in the report and stops nothing. Each document is one transaction, so what was
+    One that cannot be read is noted in the report and stops nothing. Each document is one transaction, so what was
     written stays when DatabaseUnavailable or ProviderError (of the embedder) ends the rest, and a second run goes on.
-    `progress` is called with the report as it stands, whenever files are done.
+    `progress` is called with the report as it stands, whenever documents are done.
     """
-    report, started = Report(files=len(sources)), perf_counter()
-    known = await store.hashes(to.principal.workspace_id, to.collection_id)
+    report, started = Report(files=len(items)), perf_counter()
     queue: asyncio.Queue[_Parsed | None] = asyncio.Queue(QUEUE)
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_parse_all(sources, known, to, queue, report, progress))
+            tasks.create_task(_parse_all(items, changes, to, queue, report, progress))
             async for batch in _gathered(queue):
-                await _embed_and_write(batch, store, embedder, to)
-                report.ingested += len(batch)
-                report.chunks += sum(len(parsed.chunks) for parsed in batch)
+                await _embed_and_write(batch, store, embed, to)
+                _count(report, batch)
+                report.embedded = embed.embedded
                 progress(report)
     except ExceptionGroup as group:  # the first fault ended the other task; it is the one to tell
         raise group.exceptions[0] from group
@@ -99,19 +103,29 @@ async def ingest(
     return report
 
 
+def _count(report: Report, batch: Sequence[_Parsed]) -> None:
+    kinds = [parsed.change.kind for parsed in batch]
+    report.added += kinds.count("added")
+    report.changed += kinds.count("changed")
+    report.moved += kinds.count("moved")
+    report.ingested += len(batch)
+    report.chunks += sum(len(parsed.chunks) for parsed in batch)
+
+
 async def _parse_all(
-    sources: Sequence[SourceFile],
-    known: dict[str, bytes],
+    items: Sequence[Item],
+    changes: Changes,
     to: Destination,
     queue: asyncio.Queue[_Parsed | None],
     report: Report,
     progress: Callable[[Report], None],
 ) -> None:
-    for source in sources:
+    for item in items:
         try:
-            parsed = await asyncio.to_thread(partial(_parse, source, known.get(source.uri), to))
+            parsed = await asyncio.to_thread(partial(_parse, item, changes, to))
         except UnreadableFile as error:
-            report.failures.append(Failure(source.uri, error.message))
+            if not (isinstance(error, Vanished) and changes.lost(item.uri)):
+                report.failures.append(Failure(item.uri, error.message))
             progress(report)
         else:
             if parsed is None:
@@ -122,15 +136,17 @@ async def _parse_all(
     await queue.put(None)
 
 
-def _parse(source: SourceFile, known: bytes | None, to: Destination) -> _Parsed | None:
-    """The parsed file, None when it is unchanged. Raises UnreadableFile."""
-    data = source.read(max_bytes=to.max_file_bytes)
-    content_hash = sha256(PARSER + data).digest()
-    if content_hash == known:
+def _parse(item: Item, changes: Changes, to: Destination) -> _Parsed | None:
+    """The parsed document, None when it is unchanged. Raises UnreadableFile."""
+    change = changes.look(item, max_bytes=to.max_file_bytes)
+    if change is None:
         return None
-    document = load(source.path, data)
-    chunks = chunk(document, max_tokens=to.chunk_tokens, count_tokens=count_tokens)
-    return _Parsed(source, content_hash, document, chunks)
+    content = change.content
+    document = load(Path(content.name), content.data)
+    document = replace(
+        document, title=content.title or document.title, metadata={**document.metadata, **content.metadata}
+    )
+    return _Parsed(change, document, chunk(document, max_tokens=to.chunk_tokens, count_tokens=count_tokens))
 
 
 async def _gathered(queue: asyncio.Queue[_Parsed | None]) -> AsyncIterator[list[_Parsed]]:
@@ -145,17 +161,22 @@ async def _gathered(queue: asyncio.Queue[_Parsed | None]) -> AsyncIterator[list[
         yield batch
 
 
-async def _embed_and_write(batch: Sequence[_Parsed], store: DocumentStore, embedder: Embedder, to: Destination) -> None:
-    vectors = await embedder.embed_passages([c.embedding_text for parsed in batch for c in parsed.chunks])
+async def _embed_and_write(batch: Sequence[_Parsed], store: DocumentStore, embed: Embedding, to: Destination) -> None:
+    vectors = await embed([one for parsed in batch for one in parsed.chunks])
     at = 0
     for parsed in batch:
         own, at = vectors[at : at + len(parsed.chunks)], at + len(parsed.chunks)
+        change = parsed.change
         version = NewVersion(
-            uri=parsed.source.uri,
-            content_hash=parsed.content_hash,
+            uri=change.uri,
+            content_hash=change.content_hash,
             document=parsed.document,
             chunks=parsed.chunks,
             vectors=own,
             text_search_config=config_of(parsed.document, to.text_search_config),
+            source=to.source,
+            stamp=change.stamp,
+            moved_from=change.moved_from,
+            text_key=text_key(parsed.document),
         )
         await store.write(to.principal.workspace_id, to.collection_id, to.generation, version)

@@ -11,7 +11,8 @@ import pytest
 import structlog
 
 pytest_plugins = [
-    f"tests.fixtures.{name}" for name in ("services", "server", "documents", "installation", "proxy", "reindexing")
+    f"tests.fixtures.{name}"
+    for name in ("services", "server", "documents", "installation", "proxy", "reindexing", "syncing")
 ]
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from uuid import UUID
 
 
@@ -26,6 +27,11 @@ class Chunk:
     def embedding_text(self) -> str:
         """What is embedded and indexed for words: the heading path as context, then the text."""
         return " › ".join(self.heading_path) + "\n" + self.text if self.heading_path else self.text
+
+    @property
+    def text_hash(self) -> UUID:
+        """Of what is embedded: chunks of one hash have one vector (half of its SHA-256)."""
+        return UUID(bytes=sha256(self.embedding_text.encode()).digest()[:16])
 
 
 @dataclass(frozen=True, slots=True)

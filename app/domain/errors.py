@@ -4,9 +4,9 @@
     ├── InvalidInput            (PayloadTooLarge, InvalidFilter)
     ├── NotFound                (CollectionNotFound, DocumentNotFound, ConversationNotFound, RunNotFound)
     ├── Unauthenticated
-    ├── Conflict                (ConversationBusy, GenerationRetired, ReindexRefused)
+    ├── Conflict                (ConversationBusy, GenerationRetired, ReindexRefused, SyncRunning)
     ├── ConfigurationError      (UnknownModel, MissingKey, EmbedderMismatch, SchemaOutdated)
-    ├── Unavailable             (DatabaseUnavailable, RunLogUnavailable, ShuttingDown)
+    ├── Unavailable             (DatabaseUnavailable, RunLogUnavailable, ShuttingDown, SourceUnavailable)
     ├── ProviderError           (ProviderUnavailable, ProviderRejected, ProviderTimedOut)
     ├── RunFenced
     ├── EmbeddedError           (ServiceDidNotStart, FolderInUse, FolderNotWritable)
@@ -112,6 +112,12 @@ class ReindexRefused(Conflict):
     code = "reindex_refused"
 
 
+class SyncRunning(Conflict):
+    """This source is being synced by another process; wait for it, or run the same command with --wait."""
+
+    code = "sync_running"
+
+
 class ConfigurationError(FootnoteError):
     """The configuration is not usable; `footnote doctor` tells more."""
 
@@ -164,6 +170,12 @@ class ShuttingDown(Unavailable):
     """This worker is shutting down; try again."""
 
     code = "shutting_down"
+
+
+class SourceUnavailable(Unavailable):
+    """The source cannot be listed, so nothing was changed; try again."""
+
+    code = "source_unavailable"
 
 
 class ProviderError(FootnoteError):

@@ -47,9 +47,15 @@ class ChunkOwner:
 _STAGING = "CREATE TEMP TABLE IF NOT EXISTS chunk_staging (LIKE chunk INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
 _COLUMNS = (
     "id, workspace_id, collection_id, document_id, document_version_id, chunker, ordinal, heading_path, "
-    "char_start, char_end, page, token_count, text, space_after"
+    "char_start, char_end, page, token_count, text, space_after, text_hash"
 )
-_TYPES = (*["uuid"] * 5, "text", "int4", "text[]", "int4", "int4", "int4", "int4", "text", "text")
+_TYPES = (*["uuid"] * 5, "text", "int4", "text[]", "int4", "int4", "int4", "int4", "text", "text", "uuid")
+
+_VECTORS = """
+SELECT DISTINCT ON (c.text_hash) c.text_hash, e.embedding
+FROM chunk c JOIN chunk_embedding e ON e.chunk_id = c.id AND e.generation_id = %s
+WHERE c.text_hash = ANY(%s) ORDER BY c.text_hash
+"""
 
 
 async def copy_chunks(
@@ -64,9 +70,18 @@ async def copy_chunks(
         for chunk_id, c in zip(ids, chunks, strict=True):
             row: tuple[Any, ...] = (chunk_id, owner.workspace_id, owner.collection_id, owner.document_id)
             row = (*row, owner.version_id, chunker, c.ordinal, list(c.heading_path))
-            await copy.write_row((*row, c.char_start, c.char_end, c.page, c.token_count, c.text, c.space_after))
+            row = (*row, c.char_start, c.char_end, c.page, c.token_count, c.text, c.space_after)
+            await copy.write_row((*row, c.text_hash))
     await connection.execute(f"INSERT INTO chunk ({_COLUMNS}) SELECT {_COLUMNS} FROM chunk_staging")  # noqa: S608 - constants
     return ids
+
+
+async def stored_vectors(
+    connection: WorkspaceConnection, generation_id: int, hashes: Sequence[UUID]
+) -> dict[UUID, Vectors]:
+    """Vectors of a generation by the hash of what was embedded, shape (dimensions,) each, as far as there are any."""
+    cursor = await connection.execute(_VECTORS, (generation_id, list(hashes)), binary=True)
+    return {text_hash: vector.to_numpy().astype("float32") for text_hash, vector in await cursor.fetchall()}
 
 
 async def copy_vectors(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from app.domain.document import Chunk, CollectionSummary, DocumentSummary, DocumentText, ParsedDocument
 from app.domain.errors import CollectionNotFound, DocumentNotFound
@@ -13,18 +13,11 @@ from app.domain.index import IndexGeneration
 from app.domain.ports import Vectors
 from app.storage import models as m
 from app.storage.chunks import ChunkOwner, copy_chunks, copy_vectors
+from app.storage.duplicates import original_of
 from app.storage.engine import Database, WorkspaceConnection
 from app.storage.lexemes import index_words
 from app.storage.metadata_fields import remember_fields
 from app.storage.writers import write_into
-
-
-@dataclass(frozen=True, slots=True)
-class StoredHash:
-    """What is stored of a source: the hash of its bytes, to see whether it changed."""
-
-    uri: str
-    content_hash: bytes
 
 
 class DocumentStore:
@@ -75,7 +68,8 @@ class DocumentStore:
             .select_from(m.Chunk)
             .join(m.DocumentVersion, m.DocumentVersion.id == m.Chunk.document_version_id)
             .join(m.IndexGeneration, m.IndexGeneration.chunker == m.Chunk.chunker)
-            .where(m.Chunk.document_id == m.Document.id, m.DocumentVersion.valid_to.is_(None))
+            .where(m.Chunk.document_id == func.coalesce(m.Document.duplicate_of, m.Document.id))
+            .where(m.DocumentVersion.valid_to.is_(None))
             .where(m.IndexGeneration.state == "active")
             .correlate(m.Document)
             .scalar_subquery()
@@ -115,7 +109,7 @@ class DocumentStore:
                 version.valid_to.is_(None),
                 version.valid_from,
             )
-            .join(version, version.document_id == m.Document.id)
+            .join(version, or_(version.document_id == m.Document.id, version.document_id == m.Document.duplicate_of))
             .join(m.Collection, m.Collection.id == m.Document.collection_id)
             .where(m.Document.id == document_id)
         )
@@ -137,38 +131,33 @@ class DocumentStore:
     ) -> UUID:
         """Store a document's new version with its chunks, vectors and words, and retire the old one; one transaction.
 
-        Returns the document's id. The old version's text is kept, its chunks go, so that nothing retrieves them. Raises
+        Returns the document's id. The old version's text is kept, its chunks go, so that nothing retrieves them. A
+        document that says the same as another one in its collection is only noted as its duplicate. Raises
         GenerationRetired when another generation has become the active one.
         """
         async with self._database.connection(workspace_id) as connection:
             await write_into(connection, generation)
-            document_id = await _upsert_document(connection, workspace_id, collection_id, new)
+            if new.moved_from is not None:
+                await connection.execute(_MOVE, {"collection": collection_id, "old": new.moved_from, "new": new.uri})
+            original = await original_of(connection, collection_id, new.uri, new.text_key)
+            document_id = await _upsert_document(connection, workspace_id, collection_id, new, original)
             await connection.execute("DELETE FROM chunk WHERE document_id = %s", (document_id,))
             await connection.execute(
                 "UPDATE document_version SET valid_to = now() WHERE document_id = %s AND valid_to IS NULL",
                 (document_id,),
             )
-            version_id = await _insert_version(connection, workspace_id, document_id, new)
-            owner = ChunkOwner(
-                workspace_id,
-                collection_id,
-                document_id,
-                version_id,
-                uri=new.uri,
-                title=new.document.title,
-                media_type=new.document.media_type,
-                metadata=new.document.metadata,
-            )
-            ids = await copy_chunks(connection, owner, generation.chunker, new.chunks)
-            await copy_vectors(connection, owner, generation.id, zip(ids, new.chunks, new.vectors, strict=True))
-            await index_words(connection, generation.id, ids)
-            await remember_fields(connection, workspace_id, new.document.metadata)
+            if original is None:
+                await _write_version(connection, generation, workspace_id, collection_id, document_id, new)
         return document_id
 
 
 @dataclass(frozen=True, slots=True)
 class NewVersion:
-    """A parsed, chunked, embedded document to be stored; `vectors[i]` belongs to `chunks[i]`."""
+    """A parsed, chunked, embedded document to be stored; `vectors[i]` belongs to `chunks[i]`.
+
+    `source` and `stamp` tell where it comes from (see `app.storage.inventory`), `moved_from` the URI it had before.
+    Documents of a collection with one `text_key` are duplicates of each other.
+    """
 
     uri: str
     content_hash: bytes
@@ -176,32 +165,69 @@ class NewVersion:
     chunks: Sequence[Chunk]
     vectors: Vectors
     text_search_config: str
+    source: str | None = None
+    stamp: str | None = None
+    moved_from: str | None = None
+    text_key: UUID | None = None
+
+
+# The document keeps its id, so that citations in old conversations open where it is now.
+_MOVE = """
+UPDATE document SET source_uri = %(new)s WHERE collection_id = %(collection)s AND source_uri = %(old)s
+    AND NOT EXISTS (SELECT FROM document WHERE collection_id = %(collection)s AND source_uri = %(new)s)
+"""
+_UPSERT = """
+INSERT INTO document (id, workspace_id, collection_id, source_uri, content_hash, title, media_type, source,
+    source_stamp, text_key, duplicate_of)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (collection_id, source_uri) DO UPDATE SET content_hash = excluded.content_hash, title = excluded.title,
+    media_type = excluded.media_type, source = coalesce(excluded.source, document.source),
+    source_stamp = excluded.source_stamp, text_key = excluded.text_key, duplicate_of = excluded.duplicate_of,
+    updated_at = now()
+RETURNING id
+"""
 
 
 async def _upsert_document(
-    connection: WorkspaceConnection, workspace_id: UUID, collection_id: UUID, new: NewVersion
+    connection: WorkspaceConnection,
+    workspace_id: UUID,
+    collection_id: UUID,
+    new: NewVersion,
+    original: UUID | None,
 ) -> UUID:
+    values = (m.new_id(), workspace_id, collection_id, new.uri, new.content_hash, new.document.title)
     cursor = await connection.execute(
-        """
-        INSERT INTO document (id, workspace_id, collection_id, source_uri, content_hash, title, media_type)
-        VALUES (%s, %s, %s, %s, %s, %s, %s)
-        ON CONFLICT (collection_id, source_uri) DO UPDATE SET content_hash = excluded.content_hash,
-            title = excluded.title, media_type = excluded.media_type, updated_at = now()
-        RETURNING id
-        """,
-        (
-            m.new_id(),
-            workspace_id,
-            collection_id,
-            new.uri,
-            new.content_hash,
-            new.document.title,
-            new.document.media_type,
-        ),
+        _UPSERT, (*values, new.document.media_type, new.source, new.stamp, new.text_key, original)
     )
     row = await cursor.fetchone()
     assert row is not None  # noqa: S101 - the statement returns a row in either case
     return row[0]  # type: ignore[no-any-return]
+
+
+async def _write_version(
+    connection: WorkspaceConnection,
+    generation: IndexGeneration,
+    workspace_id: UUID,
+    collection_id: UUID,
+    document_id: UUID,
+    new: NewVersion,
+) -> None:
+    """The text of a new version with its chunks, vectors and words."""
+    version_id = await _insert_version(connection, workspace_id, document_id, new)
+    owner = ChunkOwner(
+        workspace_id,
+        collection_id,
+        document_id,
+        version_id,
+        uri=new.uri,
+        title=new.document.title,
+        media_type=new.document.media_type,
+        metadata=new.document.metadata,
+    )
+    ids = await copy_chunks(connection, owner, generation.chunker, new.chunks)
+    await copy_vectors(connection, owner, generation.id, zip(ids, new.chunks, new.vectors, strict=True))
+    await index_words(connection, generation.id, ids)
+    await remember_fields(connection, workspace_id, new.document.metadata)
 
 
 async def _insert_version(

@@ -89,10 +89,20 @@ class Collection(Base):
 
 
 class Document(Base):
-    """A source, by its URI; what it says is in its versions."""
+    """A document by its URI; what it says is in its versions.
+
+    `source` is the declared source that it came from, and `source_stamp` what that said of it (size and time, an ETag),
+    by which it is seen to be unchanged without being read. `text_key` is the hash of its text and metadata; a document
+    that says the same as another in its collection is its duplicate and has no version of its own.
+    """
 
     __tablename__ = "document"
-    __table_args__ = (UniqueConstraint("collection_id", "source_uri"), Index(None, "workspace_id"))
+    __table_args__ = (
+        UniqueConstraint("collection_id", "source_uri"),
+        Index(None, "workspace_id"),
+        Index("ix_document_duplicate_of", "duplicate_of", postgresql_where=literal("duplicate_of IS NOT NULL")),
+        Index("ix_document_text_key", "collection_id", "text_key", postgresql_where=literal("duplicate_of IS NULL")),
+    )
     id: Mapped[UUID] = _id()
     workspace_id: Mapped[UUID] = _workspace()
     collection_id: Mapped[UUID] = mapped_column(ForeignKey("collection.id", ondelete="CASCADE"))
@@ -102,6 +112,10 @@ class Document(Base):
     media_type: Mapped[str]
     created_at: Mapped[datetime] = _now()
     updated_at: Mapped[datetime] = _now()
+    source: Mapped[str | None]
+    source_stamp: Mapped[str | None]
+    text_key: Mapped[UUID | None]
+    duplicate_of: Mapped[UUID | None] = mapped_column(ForeignKey("document.id"))
 
 
 class DocumentVersion(Base):
@@ -134,12 +148,14 @@ class Chunk(Base):
     """A piece of a version: `text` is the version's text from `char_start` to `char_end` (code points).
 
     `space_after` is the white space between it and the next chunk, so that neighbours can be joined as they stood.
+    `text_hash` is that of what is embedded of it: chunks of one hash have one vector.
     """
 
     __tablename__ = "chunk"
     __table_args__ = (
         UniqueConstraint("document_version_id", "chunker", "ordinal"),
         Index(None, "document_id"),
+        Index(None, "text_hash"),
         CheckConstraint("char_start < char_end", name="span"),
     )
     id: Mapped[UUID] = _id()
@@ -156,6 +172,7 @@ class Chunk(Base):
     token_count: Mapped[int]
     text: Mapped[str]
     space_after: Mapped[str] = mapped_column(server_default="")
+    text_hash: Mapped[UUID]
     meta: Mapped[dict[str, Any]] = mapped_column("metadata", server_default=literal("'{}'"))
 
 

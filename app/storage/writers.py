@@ -19,6 +19,11 @@ async def write_into(connection: WorkspaceConnection, generation: IndexGeneratio
         raise GenerationRetired
 
 
+async def join_writers(connection: WorkspaceConnection) -> None:
+    """Hold up exchanges of the active generation until this transaction ends, whichever it is: for deleting."""
+    await connection.execute(_SHARED)
+
+
 async def stop_writers(connection: WorkspaceConnection) -> None:
     """Wait for the documents being written, and hold up further ones until this transaction ends."""
     await connection.execute(_EXCLUSIVE)

@@ -1,0 +1,107 @@
+"""Changes: what is new in a source, compared with what its collection holds."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal
+
+import msgspec
+
+from app.storage.inventory import StoredDocument
+from ingestion.sources.source import Content, Item
+
+PARSER = "4"  # part of hashes and stamps: raised when loaders or chunks change, so that documents are taken anew
+MEMBER = "!/"  # between the URI of a file and the name of what is in it
+
+Kind = Literal["added", "changed", "moved"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A document that is not in the collection as it is; `stamp` is what to store of it."""
+
+    kind: Kind
+    uri: str
+    content: Content
+    content_hash: bytes
+    stamp: str | None
+    moved_from: str | None = None
+
+
+class Changes:
+    """Tells what changed; items are looked at once each, one after the other.
+
+    `unchanged` collects the stamps of unchanged documents that are not noted yet, by URI.
+    """
+
+    def __init__(
+        self, known: Mapping[str, StoredDocument], listed: Iterable[Item] = (), *, source: str | None = None
+    ) -> None:
+        """`known`: the collection; `listed`: all that is in the source now, which tells what vanished from it."""
+        self._known = known
+        self._source = source
+        there = {item.uri for item in listed}
+        self._vanished = [
+            document
+            for uri, document in known.items()
+            if source is not None and document.source == source and uri.partition(MEMBER)[0] not in there
+        ]
+        self._movable = {document.content_hash: document.uri for document in self._vanished}
+        self._gone = dict.fromkeys(document.uri for document in self._vanished)
+        self.unchanged: dict[str, str | None] = {}
+
+    def look(self, item: Item, *, max_bytes: int) -> Change | None:
+        """What changed, None when nothing did. Blocks. Raises UnreadableFile."""
+        before = self._known.get(item.uri)
+        content = item.read(max_bytes=max_bytes, known=_unstamped(before.stamp) if before else None)
+        if content is None:
+            if before is not None:
+                self._note(before, before.stamp)
+            return None
+        found, stamp = content_hash(content), _stamped(content.stamp)
+        if before is None:
+            old = self._movable.pop(found, None)
+            self._gone.pop(old, None) if old else None
+            return Change("moved" if old else "added", item.uri, content, found, stamp, old)
+        if before.content_hash != found:
+            return Change("changed", item.uri, content, found, stamp)
+        self._note(before, stamp)
+        return None
+
+    def lost(self, uri: str) -> bool:
+        """Count a document that turned out to be gone when it was read among the vanished; False: it was not stored."""
+        before = self._known.get(uri)
+        if before is None or self._source is None or before.source != self._source:
+            return False
+        self._gone[uri] = None
+        return True
+
+    @property
+    def vanished(self) -> Sequence[str]:
+        """Stored documents of the source that are no longer there and were not moved, by URI."""
+        return list(self._gone)
+
+    @property
+    def stored(self) -> int:
+        """How many documents of the source the collection holds."""
+        return sum(document.source == self._source for document in self._known.values())
+
+    def _note(self, before: StoredDocument, stamp: str | None) -> None:
+        if (before.stamp, before.source) != (stamp, self._source or before.source):
+            self.unchanged[before.uri] = stamp
+
+
+def content_hash(content: Content) -> bytes:
+    """Of everything that a document is made of but its name."""
+    about = msgspec.json.encode((content.title, content.metadata), order="deterministic")
+    given = about if content.title is not None or content.metadata else b""
+    return sha256(f"{PARSER}\n".encode() + given + content.data).digest()
+
+
+def _stamped(stamp: str | None) -> str | None:
+    return None if stamp is None else f"{PARSER} {stamp}"
+
+
+def _unstamped(stored: str | None) -> str | None:
+    parser, _, stamp = (stored or "").partition(" ")
+    return stamp if parser == PARSER and stamp else None

@@ -1,0 +1,70 @@
+"""Opening: the database, the embedder and the collection that a run of ingestion works with."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from app.domain.principal import Principal
+from app.providers.embedder import make_embedder
+from app.settings import Settings
+from app.storage.documents import DocumentStore
+from app.storage.engine import Database
+from app.storage.generations import ensure_generation
+from app.storage.inventory import Inventory
+from app.storage.schema import require_current
+from ingestion.chunking.structure import chunker_id
+from ingestion.embed import Embedding
+from ingestion.pipeline import Destination
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a run works with."""
+
+    store: DocumentStore
+    inventory: Inventory
+    embed: Embedding
+    destination: Destination
+
+
+@asynccontextmanager
+async def opened_database(settings: Settings) -> AsyncIterator[Database]:
+    """DATABASE_URL, at this version's schema. Raises SchemaOutdated, DatabaseUnavailable."""
+    assert settings.database_url is not None  # noqa: S101 - `connected` sets it
+    database = Database(settings.database_url.get_secret_value(), pool_size=2)
+    await database.open()
+    try:
+        await require_current(database)
+        yield database
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def opened(
+    database: Database, settings: Settings, collection: str, *, source: str | None = None
+) -> AsyncIterator[Opened]:
+    """A collection to write to, and the active generation's embedder, all made when missing.
+
+    Raises EmbedderMismatch, ProviderError.
+    """
+    principal, store = Principal(), DocumentStore(database)
+    embedder = make_embedder(settings)
+    try:
+        generation = await ensure_generation(
+            database, embedder=embedder.name, dimensions=embedder.dimensions, chunker=chunker_id(settings.chunk_tokens)
+        )
+        destination = Destination(
+            principal=principal,
+            collection_id=await store.ensure_collection(principal.workspace_id, collection),
+            generation=generation,
+            text_search_config=settings.text_search_config,
+            chunk_tokens=settings.chunk_tokens,
+            max_file_bytes=settings.max_file_bytes,
+            source=source,
+        )
+        embed = Embedding(database, principal.workspace_id, generation, embedder)
+        inventory = Inventory(database, principal.workspace_id, destination.collection_id)
+        yield Opened(store, inventory, embed, destination)
+    finally:
+        await embedder.close()

@@ -1,0 +1,160 @@
+"""Sync: brings a collection to the state of a declared source: added, changed, moved, deleted."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from time import perf_counter
+from typing import Literal
+
+from app.domain.errors import CollectionNotFound, UnreadableFile
+from app.domain.principal import Principal
+from app.settings import Settings
+from app.storage.documents import DocumentStore
+from app.storage.engine import Database
+from app.storage.inventory import Inventory, StoredDocument
+from app.storage.sync_lock import sync_lock
+from ingestion.changes import Changes
+from ingestion.opening import Opened, opened, opened_database
+from ingestion.pipeline import Failure, Report, ingest
+from ingestion.sources.declared import Declared
+from ingestion.sources.source import Item, Vanished
+
+Action = Literal["add", "change", "move", "delete", "keep"]
+_ACTIONS: dict[str, Action] = {"added": "add", "changed": "change", "moved": "move"}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What would be done with a document; `moved_from` is the URI that it had."""
+
+    action: Action
+    uri: str
+    moved_from: str | None = None
+
+
+@dataclass(slots=True)
+class SyncReport:
+    """What a sync did, or with `dry_run` what it would do.
+
+    `vanished` documents are no longer in the source; they were deleted only when `pruned`. `refused` tells why they
+    were not, although they should have been.
+    """
+
+    source: str
+    collection: str
+    dry_run: bool = False
+    added: int = 0
+    changed: int = 0
+    moved: int = 0
+    unchanged: int = 0
+    vanished: int = 0
+    deleted: int = 0
+    chunks: int = 0
+    embedded: int = 0
+    seconds: float = 0.0
+    refused: str | None = None
+    failures: list[Failure] = field(default_factory=list)
+    plan: list[Step] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class SyncOptions:
+    """How to sync; what is None is as the source declares."""
+
+    prune: bool | None = None
+    max_prune_share: float | None = None
+    dry_run: bool = False
+    wait: bool = False
+
+
+async def sync(
+    settings: Settings,
+    declared: Declared,
+    options: SyncOptions = SyncOptions(),
+    progress: Callable[[Report], None] = lambda _report: None,
+) -> SyncReport:
+    """Sync one source; documents of other sources in the collection stay as they are.
+
+    Unchanged documents are told by the source's stamps without being read, where it has any. What was written stays
+    when this is interrupted; the next sync does the rest. Raises SourceUnavailable (nothing was changed), SyncRunning,
+    DatabaseUnavailable, ProviderError.
+    """
+    started, dry_run = perf_counter(), options.dry_run
+    prune = declared.prune if options.prune is None else options.prune
+    share = declared.max_prune_share if options.max_prune_share is None else options.max_prune_share
+    report = SyncReport(declared.name, declared.collection, dry_run)
+    async with (
+        opened_database(settings) as database,
+        sync_lock(database, Principal().workspace_id, declared.name, wait=options.wait),
+    ):
+        source = await asyncio.to_thread(declared.open)
+        try:
+            items = await asyncio.to_thread(source.items)
+            if dry_run:
+                changes = Changes(await _stored(database, declared.collection), items, source=declared.name)
+                await _plan(changes, items, report, max_bytes=settings.max_file_bytes)
+                _vanish(declared, changes, report, share if prune else None)
+                action: Action = "delete" if prune and report.refused is None else "keep"
+                report.plan += [Step(action, uri) for uri in changes.vanished]
+            else:
+                async with opened(database, settings, declared.collection, source=declared.name) as run:
+                    changes = Changes(await run.inventory.documents(), items, source=declared.name)
+                    await _apply(run, changes, items, report, progress)
+                    _vanish(declared, changes, report, share if prune else None)
+                    if prune and report.refused is None:
+                        report.deleted = await run.inventory.delete(changes.vanished)
+        finally:
+            await asyncio.to_thread(source.close)
+    report.seconds = perf_counter() - started
+    return report
+
+
+async def _apply(
+    run: Opened, changes: Changes, items: Sequence[Item], report: SyncReport, progress: Callable[[Report], None]
+) -> None:
+    """Bring in what changed, and note of the rest that it was seen."""
+    done = await ingest(items, changes, run.store, run.embed, run.destination, progress)
+    await run.inventory.claim(report.source, changes.unchanged)
+    report.added, report.changed, report.moved, report.unchanged = done.added, done.changed, done.moved, done.unchanged
+    report.chunks, report.embedded, report.failures = done.chunks, done.embedded, done.failures
+
+
+async def _plan(changes: Changes, items: Sequence[Item], report: SyncReport, *, max_bytes: int) -> None:
+    """Note what would be brought in; changes nothing."""
+    for item in items:
+        try:
+            change = await asyncio.to_thread(partial(changes.look, item, max_bytes=max_bytes))
+        except UnreadableFile as error:
+            if not (isinstance(error, Vanished) and changes.lost(item.uri)):
+                report.failures.append(Failure(item.uri, error.message))
+            continue
+        if change is None:
+            report.unchanged += 1
+        else:
+            report.plan.append(Step(_ACTIONS[change.kind], change.uri, change.moved_from))
+    actions = [step.action for step in report.plan]
+    report.added, report.changed, report.moved = actions.count("add"), actions.count("change"), actions.count("move")
+
+
+async def _stored(database: Database, collection: str) -> dict[str, StoredDocument]:
+    """What a collection holds; nothing when there is no such collection."""
+    workspace_id = Principal().workspace_id
+    try:
+        found = await DocumentStore(database).collection_ids(workspace_id, collection)
+    except CollectionNotFound:
+        return {}
+    return await Inventory(database, workspace_id, found[collection]).documents()
+
+
+def _vanish(declared: Declared, changes: Changes, report: SyncReport, share: float | None) -> None:
+    """Count what vanished, and say why it may not be deleted when it is more than a `share`; None: nothing is to be."""
+    vanished, stored = len(changes.vanished), changes.stored
+    report.vanished = vanished
+    if share is None or vanished <= share * stored:
+        return
+    report.refused = (
+        f"{vanished} of the {stored} documents of {declared.name} have vanished from it, more than the {share:.0%} "
+        f"that may be deleted at once; none was. See whether the source is whole; when they are to go, run "
+        f"`footnote sync {declared.name} --prune --max-prune-share 1`."
+    )

@@ -1,0 +1,214 @@
+"""Syncing: what changed in a source is brought in, what vanished goes, and nothing is done twice."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.domain.errors import ConfigurationError, InvalidInput, SourceUnavailable, SyncRunning
+from app.domain.principal import DEFAULT_WORKSPACE_ID
+from app.storage.sync_lock import sync_lock
+from ingestion.opening import opened_database
+from ingestion.pipeline import Report
+from tests.fixtures.syncing import Syncing
+
+PARAGRAPHS = [f"Paragraph {n} says what {' '.join(f'word{n}x{i}' for i in range(120))}." for n in range(5)]
+
+
+def outcome(syncing: Syncing, **options: object) -> tuple[int, int, int, int, int, int]:
+    report = syncing(**options)
+    assert (report.failures, report.refused) == ([], None)
+    return (
+        report.added,
+        report.changed,
+        report.moved,
+        report.unchanged,
+        report.deleted,
+        report.embedded,
+    )
+
+
+def settle(path: Path) -> None:
+    """Let a file look as if it were written a while ago."""
+    os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns - 60_000_000_000))
+
+
+def test_added_changed_moved_and_deleted(syncing: Syncing) -> None:
+    syncing.write("a.md", "\n\n".join(PARAGRAPHS))
+    syncing.write("b.md", "Bees make honey.")
+    syncing.write("c.md", "Cats sleep all day.")
+    added, *_, embedded = outcome(syncing)
+    assert (added, embedded) == (3, len(syncing.texts()))
+    assert outcome(syncing) == (0, 0, 0, 3, 0, 0)
+
+    [(document_id,)] = syncing.rows("SELECT id FROM document WHERE source_uri LIKE '%/b.md'")
+    syncing.write("a.md", "\n\n".join([*PARAGRAPHS[:2], "Another thing.", *PARAGRAPHS[3:]]))
+    (syncing.folder / "b.md").rename(syncing.folder / "d.md")
+    (syncing.folder / "c.md").unlink()
+    assert outcome(syncing, prune=True, max_prune_share=0.5)[:5] == (0, 1, 1, 0, 1)
+    assert [text for text in syncing.texts() if "a.md" not in text] == ["d.md: Bees make honey."]
+    assert syncing.rows("SELECT id FROM document WHERE source_uri LIKE '%/d.md'") == [(document_id,)]
+
+
+def test_one_changed_paragraph_embeds_few_chunks(syncing: Syncing) -> None:
+    syncing.write("a.md", "\n\n".join(PARAGRAPHS))
+    outcome(syncing)
+    syncing.write("a.md", "\n\n".join([*PARAGRAPHS[:2], PARAGRAPHS[2].replace("says", "tells"), *PARAGRAPHS[3:]]))
+    report = syncing()
+    assert (report.changed, report.embedded) == (1, 1)
+    assert report.chunks == len(syncing.texts()) > 5
+
+
+def test_a_file_of_the_same_size_and_time_is_not_read_again(syncing: Syncing) -> None:
+    path = syncing.write("a.md", "Old words.")
+    settle(path)
+    outcome(syncing)
+    times = path.stat()
+    path.write_text("New words.")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert outcome(syncing)[3] == 1, "told by its stamp"
+    settle(path)
+    assert outcome(syncing)[1] == 1
+    assert syncing.texts() == ["a.md: New words."]
+
+
+def test_a_file_written_just_now_is_read_again(syncing: Syncing) -> None:
+    path = syncing.write("a.md", "Old words.")
+    outcome(syncing)
+    times = path.stat()
+    path.write_text("New words.")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert outcome(syncing)[1] == 1
+
+
+def test_a_dry_run_prints_the_plan_and_changes_nothing(syncing: Syncing) -> None:
+    assert syncing(dry_run=True).plan == []
+    assert syncing.rows("SELECT FROM collection WHERE name = 'default'") == []
+    for name in ("a", "b", "c", "d"):
+        syncing.write(f"{name}.md", f"The text of {name}.")
+    outcome(syncing)
+    before = syncing.texts()
+    syncing.write("a.md", "Changed.")
+    (syncing.folder / "b.md").rename(syncing.folder / "e.md")
+    (syncing.folder / "c.md").unlink()
+    syncing.write("f.md", "New.")
+    plan = syncing(dry_run=True, prune=True, max_prune_share=0.5).plan
+    assert [(step.action, step.uri[-4:], step.moved_from and step.moved_from[-4:]) for step in plan] == [
+        ("change", "a.md", None),
+        ("move", "e.md", "b.md"),
+        ("add", "f.md", None),
+        ("delete", "c.md", None),
+    ]
+    assert [step.action for step in syncing(dry_run=True).plan][-1] == "keep"
+    assert syncing.texts() == before
+
+
+def test_pruning_more_than_the_share_is_refused_with_what_to_do(syncing: Syncing) -> None:
+    for number in range(10):
+        syncing.write(f"{number}.md", f"Text {number}.")
+    outcome(syncing)
+    for number in range(3):
+        (syncing.folder / f"{number}.md").unlink()
+    assert (syncing().vanished, len(syncing.texts())) == (3, 10), "kept without --prune"
+    report = syncing(prune=True)
+    assert (report.deleted, len(syncing.texts())) == (0, 10)
+    assert report.refused is not None
+    assert "--prune --max-prune-share 1" in report.refused
+    assert syncing(prune=True, max_prune_share=0.3).deleted == 3
+    assert len(syncing.texts()) == syncing.rows("SELECT count(*) FROM document_version")[0][0] == 7
+
+
+def test_a_folder_that_is_gone_deletes_nothing(syncing: Syncing) -> None:
+    syncing.write("a.md", "Here.")
+    outcome(syncing)
+    syncing.folder.rename(syncing.folder.with_name("elsewhere"))
+    with pytest.raises(SourceUnavailable, match="no such file or folder"):
+        syncing(prune=True, max_prune_share=1.0)
+    assert len(syncing.texts()) == 1
+
+
+def test_documents_of_others_in_the_collection_stay(
+    syncing: Syncing, ingest: Callable[..., Report], tmp_path: Path
+) -> None:
+    other = tmp_path / "other.md"
+    other.write_text("By hand.")
+    ingest(other)
+    syncing.write("a.md", "Here.")
+    outcome(syncing)
+    (syncing.folder / "a.md").unlink()
+    assert outcome(syncing, prune=True, max_prune_share=1.0)[4] == 1
+    assert syncing.texts() == ["other.md: By hand."]
+
+
+def test_patterns_and_ignore_files(syncing: Syncing) -> None:
+    for name in ("a.md", "b.txt", "drafts/c.md", "deep/keep.md", "deep/skip.md", "deep/er/skip.md", ".hidden.md"):
+        syncing.write(name, f"This is {name}.")
+    (syncing.folder / "deep" / ".footnoteignore").write_text("# not these\nskip.md\n!er/skip.md\n")
+    syncing.declare(type="files", paths=["docs"], include=["*.md"], exclude=["/drafts"])
+    outcome(syncing)
+    assert [text.partition(": This is ")[2] for text in syncing.texts()] == [
+        "a.md.",
+        "deep/er/skip.md.",
+        "deep/keep.md.",
+    ]
+
+
+def test_documents_that_say_the_same_are_stored_once(syncing: Syncing) -> None:
+    syncing.write("a.md", "The same words.")
+    syncing.write("b.md", "The same  WORDS.\n")
+    syncing.write("c.md", "The same words.")
+    outcome(syncing)
+    assert syncing.texts() == ["a.md: The same words."]
+    assert syncing.rows("SELECT count(*) FROM document") == [(3,)]
+
+    syncing.write("a.md", "Other words now.")
+    outcome(syncing)
+    assert sorted(syncing.texts()) == ["a.md: Other words now.", "b.md: The same words."]
+    assert outcome(syncing) == (0, 1, 0, 2, 0, 1), "b differs in white space from what stood for it"
+    assert syncing.texts() == ["a.md: Other words now.", "b.md: The same  WORDS."]
+
+    (syncing.folder / "b.md").unlink()
+    assert outcome(syncing, prune=True, max_prune_share=0.5)[4] == 1
+    assert syncing.texts() == ["a.md: Other words now.", "c.md: The same  WORDS."]
+    (syncing.folder / "c.md").unlink()
+    outcome(syncing, prune=True, max_prune_share=0.5)
+    assert syncing.texts() == ["a.md: Other words now."]
+
+
+def test_a_second_sync_of_the_source_is_told_of_the_first(syncing: Syncing) -> None:
+    syncing.write("a.md", "Here.")
+
+    async def both() -> None:
+        async with opened_database(syncing.settings) as database:
+            async with sync_lock(database, DEFAULT_WORKSPACE_ID, "docs"):
+                with pytest.raises(SyncRunning, match="--wait"):
+                    await asyncio.to_thread(syncing)
+                waiting = asyncio.create_task(asyncio.to_thread(syncing, wait=True))
+                await asyncio.sleep(0.3)
+                assert not waiting.done()
+            assert (await waiting).added == 1
+
+    asyncio.run(both())
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"type": "files"}, "sources.docs.paths: Field required"),
+        ({"type": "files", "paths": ["x"], "max_prune_share": 2}, "sources.docs.max_prune_share: "),
+        ({"type": "files", "paths": ["x"], "colour": "red"}, "sources.docs.colour: Extra inputs"),
+        ({"type": "ftp"}, "sources.docs: "),
+    ],
+)
+def test_a_wrong_declaration_is_named(syncing: Syncing, keys: dict[str, object], said: str) -> None:
+    syncing.declare(**keys)
+    with pytest.raises(ConfigurationError) as caught:
+        syncing()
+    assert said in caught.value.message
+
+
+def test_an_undeclared_name_is_told_which_there_are(syncing: Syncing) -> None:
+    with pytest.raises(InvalidInput, match=r"no source named wiki; there are: docs"):
+        syncing("wiki")
