@@ -143,9 +143,9 @@ def store(connection: psycopg.Connection[Any], metadata: dict[str, Any], page: i
     )
     connection.execute(
         """INSERT INTO chunk (id, workspace_id, collection_id, document_id, document_version_id, chunker, ordinal,
-        heading_path, char_start, char_end, page, token_count, text)
-        VALUES (%s, %s, %s, %s, %s, 'c', 0, '{}', 0, 4, %s, 1, 'text')""",
-        (new_id(), workspace, collection, document, version, page),
+        heading_path, char_start, char_end, page, token_count, text, text_hash)
+        VALUES (%s, %s, %s, %s, %s, 'c', 0, '{}', 0, 4, %s, 1, 'text', %s)""",
+        (new_id(), workspace, collection, document, version, page, new_id()),
     )
     return collection, document
 

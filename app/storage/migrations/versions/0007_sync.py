@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0011"
 
 UP = """
 ALTER TABLE document ADD COLUMN source TEXT, ADD COLUMN source_stamp TEXT, ADD COLUMN text_key UUID,
