@@ -11,6 +11,7 @@ import pytest
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from app.domain.document import Chunk
 from app.domain.errors import InvalidFilter
 from app.domain.filter_fields import filterable
 from app.domain.filter_wire import parse_filter
@@ -109,7 +110,7 @@ def test_the_migration_learns_the_fields_of_stored_documents(new_database: Calla
     with psycopg.connect(url) as connection:
         connection.execute("SELECT set_config('footnote.workspace_id', %s, false)", (str(DEFAULT_WORKSPACE_ID),))
         for metadata in stored:
-            store(connection, metadata)
+            store(connection, metadata, hashed=False)
     migrate(url)
     with psycopg.connect(url) as connection:
         query = "SELECT name, kinds FROM metadata_field ORDER BY name"
@@ -123,10 +124,18 @@ def test_the_migration_learns_the_fields_of_stored_documents(new_database: Calla
         ]
         connection.execute("SELECT set_config('footnote.workspace_id', '', false)")
         assert connection.execute("SELECT count(*) FROM document_version").fetchone() == (0,), "secured as before"
+        connection.execute("SELECT set_config('footnote.workspace_id', %s, false)", (str(DEFAULT_WORKSPACE_ID),))
+        hashes = connection.execute("SELECT DISTINCT text_hash FROM chunk").fetchall()
+        assert hashes == [(Chunk(0, (), 0, 4, None, 1, "text").text_hash,)]
 
 
-def store(connection: psycopg.Connection[Any], metadata: dict[str, Any], page: int | None = None) -> tuple[UUID, UUID]:
-    """A document with one chunk, as rows; returns the ids of its collection and of itself."""
+def store(
+    connection: psycopg.Connection[Any], metadata: dict[str, Any], page: int | None = None, *, hashed: bool = True
+) -> tuple[UUID, UUID]:
+    """A document with one chunk, as rows; returns the ids of its collection and of itself.
+
+    `hashed`: chunks have the hash of their text, which they had not always.
+    """
     workspace, collection, document, version = DEFAULT_WORKSPACE_ID, new_id(), new_id(), new_id()
     connection.execute(
         "INSERT INTO collection (id, workspace_id, name) VALUES (%s, %s, %s)", (collection, workspace, str(collection))
@@ -142,10 +151,10 @@ def store(connection: psycopg.Connection[Any], metadata: dict[str, Any], page: i
         (version, workspace, document, Jsonb(metadata)),
     )
     connection.execute(
-        """INSERT INTO chunk (id, workspace_id, collection_id, document_id, document_version_id, chunker, ordinal,
-        heading_path, char_start, char_end, page, token_count, text, text_hash)
-        VALUES (%s, %s, %s, %s, %s, 'c', 0, '{}', 0, 4, %s, 1, 'text', %s)""",
-        (new_id(), workspace, collection, document, version, page, new_id()),
+        f"""INSERT INTO chunk (id, workspace_id, collection_id, document_id, document_version_id, chunker, ordinal,
+        heading_path, char_start, char_end, page, token_count, text{", text_hash" if hashed else ""})
+        VALUES (%s, %s, %s, %s, %s, 'c', 0, '{{}}', 0, 4, %s, 1, 'text'{", %s" if hashed else ""})""",
+        (new_id(), workspace, collection, document, version, page, *([new_id()] if hashed else [])),
     )
     return collection, document
 
