@@ -15,8 +15,9 @@ from app.providers.chat_model import make_chat_model
 from app.providers.embedder import make_embedder
 from app.providers.prompt_files import PromptFiles
 from app.providers.reranker import make_reranker
-from app.providers.tokenizer import count_tokens
+from app.providers.tokenizer import count_tokens, decode_tokens
 from app.services.answering import Answering, AnsweringOptions, Prompts
+from app.services.embedding import Embedding
 from app.services.reranking import Reranking
 from app.services.retrieval import Retrieval
 from app.services.runs import Runs
@@ -51,6 +52,7 @@ class Services:
     runs: Runs
     conversations: ConversationStore
     documents: DocumentStore
+    embedding: Embedding
 
 
 @asynccontextmanager
@@ -94,7 +96,16 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         runs.open()
         stack.push_async_callback(runs.close, settings.shutdown_grace_s)
         yield Services(
-            settings, database, run_log, model, embedder, retrieval, runs, conversations, DocumentStore(database)
+            settings,
+            database,
+            run_log,
+            model,
+            embedder,
+            retrieval,
+            runs,
+            conversations,
+            DocumentStore(database),
+            Embedding(embedder, count_tokens, decode_tokens),
         )
 
 

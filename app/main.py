@@ -7,7 +7,20 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from app import __version__
-from app.api import chat, conversations, documents, operations, problems, runs, widget
+from app.api import (
+    ag_ui,
+    ai_sdk,
+    chat,
+    conversations,
+    documents,
+    openai_chat,
+    openai_models,
+    openai_responses,
+    operations,
+    problems,
+    runs,
+    widget,
+)
 from app.api.auth import Authenticator
 from app.api.limits import BodyLimit, HostGuard
 from app.bootstrap import Services, open_services
@@ -42,6 +55,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     problems.install(app)
     for room in (chat, runs, conversations, documents, operations):
         app.include_router(room.router)
+    for dialect in (openai_chat, openai_responses, openai_models, ai_sdk, ag_ui):
+        app.include_router(dialect.router)
     widget.mount(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     if settings.allowed_origins:

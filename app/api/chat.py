@@ -10,6 +10,7 @@ from sse_starlette import EventSourceResponse
 from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.problems import RESPONSES
 from app.api.streams import event_stream
+from app.api.turns import require_short
 from app.domain.errors import InvalidInput
 from app.domain.filter import Filter
 from app.domain.filter_fields import BUILT_IN
@@ -78,11 +79,7 @@ async def chat(body: ChatRequest, principal: PrincipalDep, services: ServicesDep
     `Last-Event-ID` gives the rest; `POST /v1/runs/{run_id}/cancel` stops it.
     """
     settings = services.settings
-    if len(body.message) > settings.max_message_chars:
-        raise InvalidInput(
-            f"message: the question has {len(body.message)} characters, the limit is {settings.max_message_chars} "
-            "(FOOTNOTE_MAX_MESSAGE_CHARS)"
-        )
+    require_short(body.message, "message", settings)
     if body.model not in {None, settings.chat_model}:
         raise InvalidInput(f"model: this server runs {settings.chat_model!r}; leave `model` out or name that one")
     question = Question(body.message, body.conversation_id, body.collection, body.filter)

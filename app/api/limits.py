@@ -53,7 +53,9 @@ class BodyLimit:
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         error = PayloadTooLarge(self._message())
-        response = problem_response(413, error.code, "The request body is too large.", error.message)
+        response = problem_response(
+            413, error.code, "The request body is too large.", error.message, path=scope["path"]
+        )
         response.headers["Connection"] = "close"
         await _drain(receive)
         await response(scope, receive, send)
@@ -87,6 +89,7 @@ class HostGuard:
                 detail = (
                     f"This server answers to localhost only, not to {host!r}. Set FOOTNOTE_API_KEYS for other names."
                 )
-                await problem_response(421, "misdirected_request", "Wrong host name.", detail)(scope, receive, send)
+                response = problem_response(421, "misdirected_request", "Wrong host name.", detail, path=scope["path"])
+                await response(scope, receive, send)
                 return
         await self._app(scope, receive, send)

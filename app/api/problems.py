@@ -1,17 +1,19 @@
 """Problems: domain errors as `application/problem+json` (RFC 9457); the only place that knows status codes."""
 
 from collections.abc import Sequence
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from app.api.problem_details import MEDIA_TYPE, ProblemDetails, rendered
 from app.domain import errors as e
+from app.domain.run import Problem
 
 log = structlog.get_logger()
 
@@ -27,23 +29,8 @@ STATUS: dict[type[e.FootnoteError], int] = {
     e.ProviderError: 502,
     e.FootnoteError: 500,
 }
-MEDIA_TYPE = "application/problem+json"
-
-
-class ProblemDetails(BaseModel):
-    """What went wrong and what to do about it."""
-
-    type: str = Field("about:blank", description="Always about:blank; `code` tells problems apart.")
-    title: str = Field(examples=["There is no run with that id."])
-    status: int = Field(examples=[404])
-    detail: str = Field(examples=["There is no run with that id."])
-    code: str = Field(examples=["run_not_found"])
-    pointer: str | None = Field(
-        None, description="For an invalid filter: where the fault stands in the body (JSON pointer, RFC 6901)."
-    )
-    errors: list[dict[str, Any]] | None = Field(
-        None, description="For invalid input: each field and what is wrong with it."
-    )
+# The codes of what ends a run, beside those of the errors.
+RUN_STATUS = {"run_timed_out": 504, "interrupted": 503}
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -52,9 +39,9 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def status_of(error: e.FootnoteError) -> int:
+def status_of(error: type[e.FootnoteError]) -> int:
     """The status code of the nearest class in the tree that has one."""
-    return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
+    return next(STATUS[cls] for cls in error.__mro__ if cls in STATUS)
 
 
 def problem_response(
@@ -64,8 +51,9 @@ def problem_response(
     detail: str,
     errors: Sequence[dict[str, Any]] | None = None,
     pointer: str | None = None,
-) -> JSONResponse:
-    """One problem as a response."""
+    path: str = "",
+) -> Response:
+    """One problem as a response to a request of `path`."""
     body = ProblemDetails(
         title=title,
         status=status,
@@ -75,33 +63,58 @@ def problem_response(
         errors=list(errors) if errors else None,
     )
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {"Retry-After": "2"} if status == 503 else None
-    return JSONResponse(body.model_dump(exclude_none=True, mode="json"), status, headers, MEDIA_TYPE)
+    return rendered(body, path, headers)
+
+
+def run_problem_response(problem: Problem, path: str) -> Response:
+    """How a run failed, for a client that waited for its end. Asking again at once would not help: it was tried."""
+    status = RUN_STATUS.get(problem.code) or _statuses_by_code().get(problem.code, 500)
+    response = problem_response(status, problem.code, problem.title, problem.detail, path=path)
+    response.headers["x-should-retry"] = "false"
+    return response
+
+
+@cache
+def _statuses_by_code() -> dict[str, int]:
+    """The status of every error's code."""
+    found, classes = dict[str, int](), [e.FootnoteError]
+    while classes:
+        cls = classes.pop()
+        found[cls.code] = status_of(cls)
+        classes += cls.__subclasses__()
+    return found
 
 
 def install(app: FastAPI) -> None:
     """Answer every error, expected or not, with a problem."""
 
     @app.exception_handler(e.FootnoteError)
-    async def footnote_error(_request: Request, error: e.FootnoteError) -> JSONResponse:
-        status = status_of(error)
+    async def footnote_error(request: Request, error: e.FootnoteError) -> Response:
+        status = status_of(type(error))
         if status >= 500:
             log.warning("request.failed", code=error.code, error=error.message, cause=str(error.__cause__ or ""))
         title = (type(error).__doc__ or error.code).strip()
         pointer = error.pointer if isinstance(error, e.InvalidFilter) else None
-        return problem_response(status, error.code, title, error.message, pointer=pointer)
+        return problem_response(status, error.code, title, error.message, pointer=pointer, path=request.url.path)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
         found = [{"field": ".".join(map(str, x["loc"][1:])), "message": x["msg"]} for x in error.errors()]
         detail = "; ".join(f"{x['field'] or 'body'}: {x['message']}" for x in found)
-        return problem_response(422, e.InvalidInput.code, "The request is not valid.", detail, found)
+        return problem_response(
+            422, e.InvalidInput.code, "The request is not valid.", detail, found, path=request.url.path
+        )
 
     @app.exception_handler(HTTPException)
-    async def http(_request: Request, error: HTTPException) -> JSONResponse:
+    async def http(request: Request, error: HTTPException) -> Response:
         phrase = HTTPStatus(error.status_code).phrase
-        return problem_response(error.status_code, phrase.lower().replace(" ", "_"), phrase, str(error.detail))
+        return problem_response(
+            error.status_code, phrase.lower().replace(" ", "_"), phrase, str(error.detail), path=request.url.path
+        )
 
     @app.exception_handler(Exception)
-    async def unexpected(_request: Request, error: Exception) -> JSONResponse:
+    async def unexpected(request: Request, error: Exception) -> Response:
         log.error("request.crashed", exc_info=error)
-        return problem_response(500, "internal_error", "Something went wrong.", "The server's log has more.")
+        return problem_response(
+            500, "internal_error", "Something went wrong.", "The server's log has more.", path=request.url.path
+        )

@@ -2,7 +2,7 @@
 
     FootnoteError
     ├── InvalidInput            (PayloadTooLarge, InvalidFilter)
-    ├── NotFound                (CollectionNotFound, DocumentNotFound, ConversationNotFound, RunNotFound)
+    ├── NotFound                (CollectionNotFound, DocumentNotFound, ConversationNotFound, RunNotFound, ModelNotFound)
     ├── Unauthenticated
     ├── Conflict                (ConversationBusy, GenerationRetired, ReindexRefused, SyncRunning)
     ├── ConfigurationError      (UnknownModel, MissingKey, EmbedderMismatch, SchemaOutdated)
@@ -80,6 +80,12 @@ class RunNotFound(NotFound):
     """There is no run with that id."""
 
     code = "run_not_found"
+
+
+class ModelNotFound(NotFound):
+    """There is no model of that name here; `GET /v1/models` lists them."""
+
+    code = "model_not_found"
 
 
 class Unauthenticated(FootnoteError):

@@ -16,6 +16,10 @@ TokenCounter: TypeAlias = Callable[[str], int]
 """Counts the tokens of a text (cl100k_base); an estimate for other tokenizers, good enough to budget with."""
 
 
+TokenDecoder: TypeAlias = Callable[[Sequence[int]], str]
+"""The text of cl100k_base tokens; raises KeyError for one that does not exist."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChatDelta:
     """What a language model sent: text (may be empty), and with the last delta the token counts and why it ended."""

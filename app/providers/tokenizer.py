@@ -1,6 +1,7 @@
 """Tokenizer: cl100k_base, read from files inside an installed package, never downloaded."""
 
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 
 import tiktoken
@@ -20,6 +21,11 @@ def encoding() -> tiktoken.Encoding:
     # tiktoken has no other way to be told where its files are; finding the file first keeps it from downloading.
     os.environ["TIKTOKEN_CACHE_DIR"] = str(package_file("llama_index.core", _CL100K_BASE).parent)
     return tiktoken.get_encoding("cl100k_base")
+
+
+def decode_tokens(tokens: Sequence[int]) -> str:
+    """The text of cl100k_base tokens. Raises KeyError for one that does not exist."""
+    return encoding().decode(tokens)
 
 
 def count_tokens(text: str) -> int:

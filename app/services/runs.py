@@ -219,6 +219,11 @@ class Runs:
         run, message = await self._store.get(principal.workspace_id, run_id)
         return Stopped(run.id, run.state, len(message.text))
 
+    async def get(self, principal: Principal, run_id: UUID) -> Run:
+        """A run as stored. Raises RunNotFound, DatabaseUnavailable."""
+        run, _ = await self._store.get(principal.workspace_id, run_id)
+        return run
+
     async def read(
         self, principal: Principal, run_id: UUID, after: int = 0
     ) -> AsyncGenerator[LoggedEvent, None] | None:

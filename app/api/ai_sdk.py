@@ -1,0 +1,93 @@
+"""AI SDK: the endpoints that the chat transport of Vercel's AI SDK calls."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.chat import CollectionName, FilterBody
+from app.api.dependencies import PrincipalDep, ServicesDep
+from app.api.dialects import encoded_stream, read_all, run_of_thread
+from app.api.encoders.ai_sdk import HEADERS, UIMessageStream, ui_messages
+from app.api.turns import Turn, question_of
+from app.domain.errors import ConversationNotFound
+from app.services.answering import Question
+
+router = APIRouter(prefix="/v1/ai-sdk", tags=["ai-sdk"])
+
+ThreadName = Annotated[str, Field(min_length=1, max_length=200)]
+ThreadPath = Annotated[str, Path(min_length=1, max_length=200)]
+
+
+class UIMessage(BaseModel):
+    """One message of the chat; only its text parts say something here."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    role: Literal["system", "user", "assistant"]
+    parts: list[dict[str, Any]] = Field(default=[], max_length=10_000)
+
+    def turn(self) -> Turn:
+        """As a turn; of an answer that was begun anew the last text part counts."""
+        texts = [part for part in self.parts if part.get("type") != "text" or part.get("text")]
+        if self.role == "assistant":
+            texts = [part for part in texts if part.get("type") == "text"][-1:]
+        return Turn(role=self.role, content=[part for part in texts if not _beside_text(part)])
+
+
+def _beside_text(part: dict[str, Any]) -> bool:
+    kind = str(part.get("type"))
+    return kind.startswith(("data-", "source-", "step-"))
+
+
+class ChatBody(BaseModel):
+    """A chat by the client's own id for it, whose last user message is the question."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: ThreadName
+    messages: list[UIMessage] = Field(min_length=1, max_length=1000)
+    collection: CollectionName | None = None
+    filter: FilterBody = None
+
+
+@router.post("/chat", response_model=None)
+async def chat(body: ChatBody, principal: PrincipalDep, services: ServicesDep) -> Response:
+    """Answer the last user message as a UI message stream; the chat's id names the conversation."""
+    turns = [message.turn() for message in body.messages]
+    text, history = question_of(turns, "messages", services.settings)
+    question = Question(text, None, body.collection, body.filter, body.id, history)
+    run = await services.runs.start(principal, question)
+    return encoded_stream(services.runs.follow(run.id), UIMessageStream(), services, run_id=run.id, headers=HEADERS)
+
+
+@router.get(
+    "/chat/{chat_id}/stream",
+    response_model=None,
+    responses={204: {"description": "No answer is being written in this chat."}},
+)
+async def resume(chat_id: ThreadPath, principal: PrincipalDep, services: ServicesDep) -> Response:
+    """The answer that is being written in this chat, from its beginning."""
+    found = await run_of_thread(services, principal, chat_id, running=True)
+    if found is None:
+        return Response(status_code=204)
+    events = await read_all(services, principal, found[1])
+    return encoded_stream(events, UIMessageStream(), services, run_id=found[1], headers=HEADERS)
+
+
+@router.post("/chat/{chat_id}/stop", status_code=204)
+async def stop(chat_id: ThreadPath, principal: PrincipalDep, services: ServicesDep) -> None:
+    """Stop the answer that is being written. A client that merely goes away stops nothing, so that it can resume."""
+    found = await run_of_thread(services, principal, chat_id, running=True)
+    if found is not None:
+        await services.runs.cancel(principal, found[1])
+
+
+@router.get("/chat/{chat_id}")
+async def messages(chat_id: ThreadPath, principal: PrincipalDep, services: ServicesDep) -> dict[str, Any]:
+    """The chat's messages as a client begins with them, whatever dialect they were written in."""
+    conversation_id = await services.conversations.of_thread(principal.workspace_id, chat_id)
+    if conversation_id is None:
+        raise ConversationNotFound(f"There is no chat {chat_id!r}.")
+    conversation = await services.conversations.get(principal.workspace_id, conversation_id)
+    return {"id": chat_id, "messages": ui_messages(conversation.messages)}

@@ -1,0 +1,137 @@
+"""OpenAI Responses: answers that go on without their reader, are read again and stopped by their id."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.chat import CollectionName, FilterBody
+from app.api.dependencies import PrincipalDep, ServicesDep
+from app.api.dialects import encoded_stream, read_all, run_id_of, whole_answer
+from app.api.encoders.openai_responses import ResponseEvents, response_object
+from app.api.turns import ALIAS, Turn, question_of, require_model
+from app.bootstrap import Services
+from app.domain.errors import ConversationNotFound, InvalidInput, RunNotFound
+from app.domain.principal import Principal
+from app.domain.run import Run, RunStarted, RunState
+from app.services.answering import Question
+from app.services.outcome import AnswerSoFar
+
+router = APIRouter(tags=["openai"])
+
+PREFIX = "resp_"
+
+
+class ConversationName(BaseModel):
+    """A conversation by its id."""
+
+    id: str
+
+
+class ResponseBody(BaseModel):
+    """A question, alone or as the last user message of several.
+
+    Parameters of the model itself (instructions, temperature, tools, …) are accepted and have no effect.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    model: str = Field(ALIAS, max_length=200)
+    input: str | list[dict[str, Any]] = Field(max_length=1_000_000)
+    stream: bool = False
+    background: bool = Field(False, description="Do not wait for the answer; retrieve it by its id.")
+    previous_response_id: str | None = Field(None, max_length=200)
+    conversation: str | ConversationName | None = None
+    metadata: dict[str, str] | None = Field(None, max_length=16)
+    collection: CollectionName | None = Field(None, description="Footnote's own: answer from this collection alone.")
+    filter: FilterBody = None
+
+
+@router.post("/v1/responses", response_model=None)
+async def create(body: ResponseBody, principal: PrincipalDep, services: ServicesDep) -> Response:
+    """Answer from the documents; a response goes on whether or not anyone reads it."""
+    require_model(body.model, services.settings)
+    text, history = question_of(_turns(body.input), "input", services.settings)
+    conversation_id = await _conversation_id(body, principal, services)
+    if conversation_id is not None:
+        history = ()  # the conversation holds it
+    question = Question(text, conversation_id, body.collection, body.filter, history=history)
+    run = await services.runs.start(principal, question)
+    request = {
+        "model": body.model,
+        "background": body.background,
+        "previous_response_id": body.previous_response_id,
+        "metadata": body.metadata or {},
+    }
+    if body.stream:
+        return encoded_stream(services.runs.follow(run.id), ResponseEvents(request), services, run_id=run.id)
+    if body.background:
+        return JSONResponse(response_object(_started(run), AnswerSoFar(), request))
+    started, answer = await whole_answer(services.runs.follow(run.id))
+    return JSONResponse(response_object(started, answer, request))
+
+
+@router.get("/v1/responses/{response_id}", response_model=None)
+async def retrieve(
+    response_id: str,
+    principal: PrincipalDep,
+    services: ServicesDep,
+    stream: bool = False,
+    starting_after: Annotated[int, Query(ge=-1, description="Stream what follows this sequence number.")] = -1,
+) -> Response:
+    """A response as it stands, or its events, in whatever dialect it was asked for."""
+    run_id = run_id_of(response_id, PREFIX)
+    if stream:
+        encoder = ResponseEvents(_defaults(), after=starting_after)
+        return encoded_stream(await read_all(services, principal, run_id), encoder, services, run_id=run_id)
+    return JSONResponse(await _as_it_stands(services, principal, run_id))
+
+
+@router.post("/v1/responses/{response_id}/cancel", response_model=None)
+async def cancel(response_id: str, principal: PrincipalDep, services: ServicesDep) -> Response:
+    """Stop it. When this answers, the model has stopped and the partial answer is stored."""
+    run_id = run_id_of(response_id, PREFIX)
+    await services.runs.cancel(principal, run_id)
+    return JSONResponse(await _as_it_stands(services, principal, run_id))
+
+
+async def _as_it_stands(services: Services, principal: Principal, run_id: UUID) -> dict[str, Any]:
+    run = await services.runs.get(principal, run_id)
+    if run.state is RunState.RUNNING:
+        return response_object(_started(run), AnswerSoFar(), _defaults())
+    started, answer = await whole_answer(await read_all(services, principal, run_id))
+    return response_object(started, answer, _defaults())
+
+
+async def _conversation_id(body: ResponseBody, principal: Principal, services: Services) -> UUID | None:
+    """The conversation to go on with. Raises RunNotFound, ConversationNotFound, InvalidInput."""
+    if body.previous_response_id is not None and body.conversation is not None:
+        raise InvalidInput("previous_response_id: name the previous response or the conversation, not both")
+    if body.previous_response_id is not None:
+        previous = await services.runs.get(principal, run_id_of(body.previous_response_id, PREFIX))
+        return previous.conversation_id
+    if body.conversation is None:
+        return None
+    name = body.conversation if isinstance(body.conversation, str) else body.conversation.id
+    try:
+        return run_id_of(name, "conv_")
+    except RunNotFound as error:
+        raise ConversationNotFound(f"There is no conversation with the id {name!r}.") from error
+
+
+def _turns(given: str | list[dict[str, Any]]) -> list[Turn]:
+    """Messages; items of other kinds (calls of tools, reasoning) say nothing here."""
+    if isinstance(given, str):
+        return [Turn(role="user", content=given)]
+    return [Turn.model_validate(item) for item in given if item.get("type", "message") == "message"]
+
+
+def _started(run: Run) -> RunStarted:
+    return RunStarted(str(run.id), str(run.conversation_id), str(run.message_id), run.created_at)
+
+
+def _defaults() -> dict[str, Any]:
+    """What is told of a request that is not kept."""
+    return {"model": ALIAS, "background": True, "previous_response_id": None, "metadata": {}}
