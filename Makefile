@@ -1,6 +1,6 @@
 # `make` lists the commands; `make check` is exactly what CI runs.
 .DEFAULT_GOAL := help
-.PHONY: help up check lint types contracts test lock bench-citations bench-beir bench-retrieval drill-chats drill-statistics drill-reindex
+.PHONY: help up check lint types contracts clients test lock bench-citations bench-beir bench-retrieval drill-chats drill-statistics drill-reindex
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +20,13 @@ types: ## mypy, strict
 contracts: ## who may import whom
 	uv run lint-imports
 
-test: ## all tests, with coverage (fails under 90 %)
+clients: tests/clients/node_modules/.package-lock.json ## JavaScript clients that tests drive the API with
+
+tests/clients/node_modules/.package-lock.json: tests/clients/package-lock.json
+	uv run npm ci --prefix tests/clients --ignore-scripts --no-audit --no-fund
+	touch $@
+
+test: clients ## all tests, with coverage (fails under 90 %)
 	uv run pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 bench-citations: ## footnotes against gold sentences: make bench-citations DATA=FOLDER

@@ -12,7 +12,7 @@ import structlog
 
 pytest_plugins = [
     f"tests.fixtures.{name}"
-    for name in ("services", "server", "documents", "installation", "proxy", "reindexing", "syncing")
+    for name in ("services", "server", "documents", "installation", "proxy", "reindexing", "syncing", "node")
 ]
 
 

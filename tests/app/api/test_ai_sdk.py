@@ -1,0 +1,67 @@
+"""The AI SDK's own transport: chats, resuming, stopping, failures, and chats that began in another dialect."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from app.settings import Settings
+from tests.fixtures.server import Server, chat, text_of
+
+pytestmark = pytest.mark.usefixtures("corpus")
+QUESTION = "When does the ferry to Holm Island leave?"
+
+
+def texts(message: dict[str, Any]) -> list[str]:
+    return [part["text"] for part in message["parts"] if part["type"] == "text"]
+
+
+async def test_a_chat_goes_on_and_is_stored_under_the_clients_id(
+    node: Callable[..., Any], server: Server, client: httpx.AsyncClient
+) -> None:
+    done = node("ai-sdk.mjs", "answer", server.url)
+    first, second, stored = done["first"], done["second"], done["stored"]["messages"]
+    assert first["errors"] == second["errors"] == []
+    assert done["nothingToResume"] is None
+    assert [message["role"] for message in stored] == ["user", "assistant", "user", "assistant"]
+    assert [texts(message) for message in stored[1::2]] == [texts(first["message"]), texts(second["message"])]
+    assert "every hour from 07:00 to 22:00" in texts(first["message"])[0]
+    sources = [part["title"] for part in first["message"]["parts"] if part["type"] == "source-document"]
+    assert sources[0] == "The ferry to Holm Island"
+    assert len(sources) == len(set(sources))
+    notes = [part["data"] for part in first["message"]["parts"] if part["type"] == "data-citation"]
+    assert {note["verdict"] for note in notes} == {"supported"}
+    assert first["message"]["metadata"]["finishReason"] == "stop"
+    assert first["message"]["metadata"]["usage"]["completion_tokens"] > 0
+    listed = (await client.get("/v1/conversations")).json()["conversations"]
+    assert [conversation["id"] for conversation in listed] == [first["message"]["metadata"]["conversationId"]]
+    events = await chat(client, QUESTION)
+    native = (await client.get(f"/v1/ai-sdk/chat/{events[0].data['conversation_id']}")).json()["messages"]
+    assert texts(native[1]) == [text_of(events)]
+    assert (await client.get("/v1/ai-sdk/chat/unknown")).text == "There is no chat 'unknown'."
+
+
+def test_a_failing_provider_and_a_wrong_question_are_shown_as_words(node: Callable[..., Any], server: Server) -> None:
+    done = node("ai-sdk.mjs", "failures", server.url)
+    for run in (done["before"], done["after"]):
+        assert run["errors"] == ["The scripted model failed, as the question told it to."]
+        assert run["chunks"][-1]["type"] == "error"
+    assert texts(done["before"]["message"]) == []
+    assert len(texts(done["after"]["message"])[0].split()) > 20
+    assert done["refused"] == "messages: the question is empty; send some text"
+
+
+def test_leaving_stops_nothing_and_stopping_stops(
+    node: Callable[..., Any], settings: Settings, serve: Callable[[Settings], Server]
+) -> None:
+    server = serve(settings.model_copy(update={"scripted_tokens_per_s": 50}))
+    resumed = node("ai-sdk.mjs", "resume", server.url)
+    (text,) = texts(resumed["resumed"]["message"])
+    assert len(text.split()) == 60
+    assert [texts(message) for message in resumed["stored"]["messages"][1:]] == [[text]]
+    stopped = node("ai-sdk.mjs", "stop", server.url)
+    assert stopped["status"] == 204
+    assert stopped["nothingToResume"] is None
+    assert [chunk["type"] for chunk in stopped["stopped"]["chunks"][-2:]] == ["finish-step", "abort"]
+    assert 0 < len(texts(stopped["stopped"]["message"])[0].split()) < 1000

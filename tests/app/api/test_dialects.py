@@ -1,0 +1,128 @@
+"""Dialects together: one running answer read in all of them, and what their clients make of a rewind."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import openai
+import pytest
+
+from app.api.encoders.ag_ui import AgUiEvents
+from app.api.encoders.ai_sdk import UIMessageStream
+from app.api.encoders.encoder import Encoder
+from app.api.encoders.openai_chat import ChatCompletionChunks
+from app.api.encoders.openai_responses import ResponseEvents
+from app.domain.run import RunCompleted, RunEvent, RunStarted, TextDelta, TextRewind
+from app.settings import Settings
+from tests.fixtures.server import Server, chat, text_of
+
+QUESTION = "When does the ferry to Holm Island leave?"
+
+
+def values(body: str, kind: str, key: str) -> str:
+    """The parts of that type joined."""
+    frames = [json.loads(line.removeprefix("data: ")) for line in body.splitlines() if line.startswith("data: {")]
+    return "".join(frame[key] for frame in frames if frame["type"] == kind)
+
+
+@pytest.mark.usefixtures("corpus")
+async def test_a_running_answer_is_read_in_every_dialect(
+    settings: Settings, serve: Callable[[Settings], Server]
+) -> None:
+    server = serve(settings.model_copy(update={"scripted_tokens_per_s": 50}))
+    async with server.client() as client:
+        asking = asyncio.create_task(chat(client, f"{QUESTION} [[tokens=60]]"))
+        while not (listed := (await client.get("/v1/conversations")).json()["conversations"]):
+            await asyncio.sleep(0.05)
+        conversation_id = listed[0]["id"]
+        stored = (await client.get(f"/v1/conversations/{conversation_id}")).json()["messages"]
+        run_id = stored[1]["run_id"]
+        assert stored[1]["state"] == "running"
+        completion, response, ai_sdk, ag_ui = await asyncio.gather(
+            client.get(f"/v1/chat/completions/chatcmpl-{run_id}"),
+            client.get(f"/v1/responses/resp_{run_id}?stream=true"),
+            client.get(f"/v1/ai-sdk/chat/{conversation_id}/stream"),
+            client.get(f"/v1/ag-ui/{conversation_id}/stream"),
+        )
+        text = text_of(await asking)
+    assert len(text.split()) == 60
+    assert completion.json()["choices"][0]["message"]["content"] == text
+    assert values(response.text, "response.output_text.delta", "delta") == text
+    assert values(ai_sdk.text, "text-delta", "delta") == text
+    assert values(ag_ui.text, "TEXT_MESSAGE_CONTENT", "delta") == text
+    assert {r.headers["x-run-id"] for r in (completion, response, ai_sdk, ag_ui)} == {run_id}
+
+
+IDS = "01990000-0000-7000-8000-00000000000{}"
+REWOUND: list[RunEvent] = [
+    RunStarted(IDS.format(1), IDS.format(2), IDS.format(3), datetime(2026, 11, 20, tzinfo=UTC)),
+    TextDelta("The ferry leaves"),
+    TextDelta(" at dawn."),
+    TextRewind(16),
+    TextDelta(" every hour."),
+    RunCompleted("stop"),
+]
+WHOLE = "The ferry leaves every hour."
+
+
+def encoded(encoder: Encoder) -> bytes:
+    sent = b""
+    for event_id, event in enumerate(REWOUND, start=1):
+        sent += b"" if encoder.ended else encoder.feed(event, event_id)
+    return sent
+
+
+BODIES: dict[str, Callable[[dict[str, Any]], bytes]] = {
+    "/v1/chat/completions": lambda body: encoded(ChatCompletionChunks("m", include_usage=False)),
+    "/v1/responses": lambda body: encoded(ResponseEvents({"model": "m"})),
+    "/v1/ai-sdk/chat": lambda body: encoded(UIMessageStream()),
+    "/v1/ag-ui": lambda body: encoded(AgUiEvents(body["threadId"], body["runId"], body["messages"])),
+}
+
+
+class Rewinding(BaseHTTPRequestHandler):
+    """Answers every question with the same rewound answer."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        self.wfile.write(BODIES[self.path](body))
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def rewinding() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Rewinding) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_rewound_answer_in_the_clients_hands(rewinding: str, node: Callable[..., Any]) -> None:
+    with openai.OpenAI(base_url=f"{rewinding}/v1", api_key="any", max_retries=0) as sdk:
+        seen = ""
+        with pytest.raises(openai.APIError, match="no longer stands") as rewound:
+            for chunk in sdk.chat.completions.create(
+                model="m", messages=[{"role": "user", "content": QUESTION}], stream=True
+            ):
+                seen += chunk.choices[0].delta.content or ""
+        assert (seen, rewound.value.code) == ("The ferry leaves at dawn.", "answer_rewound")
+        with sdk.responses.stream(model="m", input=QUESTION) as stream:
+            assert stream.get_final_response().output_text == WHOLE
+    message = node("ai-sdk.mjs", "once", rewinding)["message"]
+    texts = [part["text"] for part in message["parts"] if part["type"] == "text"]
+    assert texts == ["The ferry leaves at dawn.", WHOLE]
+    assert [part["data"] for part in message["parts"] if part["type"] == "data-rewind"] == [{"standing": "text-1"}]
+    done = node("ag-ui.mjs", "once", rewinding)
+    assert done["failure"] is None
+    assert [message["content"] for message in done["messages"]] == [QUESTION, WHOLE]

@@ -1,0 +1,68 @@
+// The AI SDK's chat transport, driven as useChat drives it. Usage: node ai-sdk.mjs SCENARIO URL; prints JSON.
+import { DefaultChatTransport, readUIMessageStream } from "ai";
+
+const [scenario, url] = process.argv.slice(2);
+const api = `${url}/v1/ai-sdk/chat`;
+const transport = new DefaultChatTransport({ api });
+const QUESTION = "When does the ferry to Holm Island leave?";
+
+const user = (text) => ({ id: crypto.randomUUID(), role: "user", parts: [{ type: "text", text }] });
+
+function send(chatId, messages, abortSignal) {
+  return transport.sendMessages({ chatId, messages, trigger: "submit-message", messageId: undefined, abortSignal });
+}
+
+async function read(stream) {
+  const chunks = [], errors = [];
+  const recorded = stream.pipeThrough(
+    new TransformStream({ transform(chunk, controller) { chunks.push(chunk); controller.enqueue(chunk); } }),
+  );
+  let message;
+  for await (message of readUIMessageStream({ stream: recorded, onError: (error) => errors.push(error.message) }));
+  return { message, chunks, errors };
+}
+
+const scenarios = {
+  async once() {
+    return read(await send("once", [user(QUESTION)]));
+  },
+
+  async answer() {
+    const chatId = "a-chat-of-the-client";
+    const asked = [user(QUESTION)];
+    const first = await read(await send(chatId, asked));
+    const second = await read(await send(chatId, [...asked, first.message, user("And how long does it take?")]));
+    const stored = await (await fetch(`${api}/${chatId}`)).json();
+    return { first, second, stored, nothingToResume: await transport.reconnectToStream({ chatId }) };
+  },
+
+  async resume() {
+    const chatId = "left-and-resumed";
+    const left = new AbortController();
+    const reader = (await send(chatId, [user(`${QUESTION} [[tokens=60]]`)], left.signal)).getReader();
+    let begun;
+    do begun = (await reader.read()).value; while (begun.type !== "text-delta");
+    left.abort();
+    const resumed = await read(await transport.reconnectToStream({ chatId }));
+    const stored = await (await fetch(`${api}/${chatId}`)).json();
+    return { resumed, stored };
+  },
+
+  async stop() {
+    const chatId = "stopped";
+    const reading = read(await send(chatId, [user(`${QUESTION} [[tokens=5000]]`)]));
+    await new Promise((wake) => setTimeout(wake, 500));
+    const status = (await fetch(`${api}/${chatId}/stop`, { method: "POST" })).status;
+    const stopped = await reading;
+    return { status, stopped, nothingToResume: await transport.reconnectToStream({ chatId }) };
+  },
+
+  async failures() {
+    const before = await read(await send("fails-first", [user(`${QUESTION} [[fail-first]]`)]));
+    const after = await read(await send("fails-later", [user(`${QUESTION} [[fail-after=30]]`)]));
+    const refused = await send("refused", [user("   ")]).catch((error) => error.message);
+    return { before, after, refused };
+  },
+};
+
+console.log(JSON.stringify(await scenarios[scenario]()));
