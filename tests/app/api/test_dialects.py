@@ -94,8 +94,8 @@ class Rewinding(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(BODIES[self.path](body))
 
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+    def log_message(self, *_arguments: Any) -> None:
+        """Say nothing."""
 
 
 @pytest.fixture
@@ -111,10 +111,9 @@ def rewinding() -> Iterator[str]:
 def test_a_rewound_answer_in_the_clients_hands(rewinding: str, node: Callable[..., Any]) -> None:
     with openai.OpenAI(base_url=f"{rewinding}/v1", api_key="any", max_retries=0) as sdk:
         seen = ""
-        with pytest.raises(openai.APIError, match="no longer stands") as rewound:
-            for chunk in sdk.chat.completions.create(
-                model="m", messages=[{"role": "user", "content": QUESTION}], stream=True
-            ):
+        asked: Any = [{"role": "user", "content": QUESTION}]
+        with pytest.raises(openai.APIError, match="no longer stands") as rewound:  # noqa: PT012
+            for chunk in sdk.chat.completions.create(model="m", messages=asked, stream=True):
                 seen += chunk.choices[0].delta.content or ""
         assert (seen, rewound.value.code) == ("The ferry leaves at dawn.", "answer_rewound")
         with sdk.responses.stream(model="m", input=QUESTION) as stream:

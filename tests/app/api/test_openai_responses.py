@@ -114,12 +114,9 @@ async def test_background_and_stop(settings: Settings, serve: Callable[[Settings
 
 async def test_a_failing_provider_fails_the_response(sdk: openai.AsyncOpenAI) -> None:
     for directive, kept in (("[[fail-first]]", False), ("[[fail-after=30]]", True)):
-        events = [
-            event
-            async for event in await sdk.responses.create(
-                model="footnote", input=f"{QUESTION} {directive}", stream=True
-            )
-        ]
+        asked = f"{QUESTION} {directive}"
+        stream = await sdk.responses.create(model="footnote", input=asked, stream=True)
+        events = [event async for event in stream]
         last = events[-1]
         assert last.type == "response.failed"
         assert last.response.error is not None
