@@ -13,6 +13,12 @@ TIME_TO_FIRST_TOKEN = Histogram(
     "From the question to the model's first token.",
     buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60),
 )
+INTER_TOKEN = Histogram(
+    "footnote_inter_token_seconds",
+    "Between two pieces of an answer's text, as they enter its log.",
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+)
+REWINDS = Counter("footnote_rewinds_total", "Times that text was taken back while an answer was written.")
 RERANKINGS = Counter("footnote_rerankings_total", "Searches with a reranker, by whether its order was used.", ["end"])
 EVENT_LOOP_LAG_MAX = Gauge(
     "footnote_event_loop_lag_seconds_max", "Longest time that this worker's event loop was blocked in the last minute."

@@ -33,7 +33,7 @@ from app.services.retrieval import Retrieval
 from app.storage.conversations import ConversationStore
 from app.storage.run_log import RunLog, RunLogWriter
 from app.storage.runs import Outcome, RunStore
-from app.telemetry import RUNS, RUNS_ACTIVE, TIME_TO_FIRST_TOKEN
+from app.telemetry import INTER_TOKEN, REWINDS, RUNS, RUNS_ACTIVE, TIME_TO_FIRST_TOKEN
 
 log = structlog.get_logger()
 
@@ -51,7 +51,7 @@ NOT_STORED = Problem(
 
 @dataclass(slots=True, eq=False)
 class _Active:
-    """A run that this worker writes. `stop` is the end it was asked to come to."""
+    """A run that this worker writes. `stop` is the end it was asked to come to, `last_delta` when text came last."""
 
     run: Run
     principal: Principal
@@ -62,11 +62,19 @@ class _Active:
     generation: asyncio.Task[None] | None = None
     supervisor: asyncio.Task[None] | None = None
     stop: RunCancelled | RunFailed | None = None
+    last_delta: float | None = None
 
     def emit(self, event: RunEvent) -> None:
         """Take the event into the answer and the log."""
         self.answer.add(event)
         self.writer.put(event)
+        if isinstance(event, TextDelta):
+            now = monotonic()
+            if self.last_delta is not None:
+                INTER_TOKEN.observe(now - self.last_delta)
+            self.last_delta = now
+        elif isinstance(event, TextRewind):
+            REWINDS.inc()
 
     def interrupt(self, end: RunCancelled | RunFailed) -> None:
         """End the generation, and with it the model's upstream connection."""

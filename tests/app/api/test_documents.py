@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
 from ingestion.pipeline import Report
 from tests.fixtures.server import chat
@@ -93,8 +94,11 @@ async def test_operations(client: httpx.AsyncClient) -> None:
     about = (await client.get("/v1/about")).json()
     assert about["chat_model"] == {"name": "scripted", "small": False}
     assert about["hint"] is None
+    gaps = REGISTRY.get_sample_value("footnote_inter_token_seconds_count") or 0
     await chat(client, "When does the ferry leave?")
     metrics = (await client.get("/metrics")).text
+    assert (REGISTRY.get_sample_value("footnote_inter_token_seconds_count") or 0) > gaps
+    assert "footnote_rewinds_total" in metrics
     assert 'footnote_runs_total{end="run.completed"}' in metrics
     assert "footnote_time_to_first_token_seconds_count" in metrics
 
