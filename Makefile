@@ -1,6 +1,6 @@
 # `make` lists the commands; `make check` is exactly what CI runs.
 .DEFAULT_GOAL := help
-.PHONY: help up check lint types contracts clients test lock bench-citations bench-beir bench-retrieval drill-chats drill-statistics drill-reindex
+.PHONY: help up check lint types contracts clients test lock bench-citations bench-beir bench-retrieval drill-chats drill-statistics drill-reindex drill-ingest
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ drill-chats: ## 50 chats at once: events lost or repeated, answers stored, event
 
 drill-reindex: ## reindex under fire: questions all the while, three kill -9: make drill-reindex [CHUNKS=20000]
 	uv run python -m evals.drills.reindex --chunks $(or $(CHUNKS),20000)
+
+drill-ingest: ## 50 syncs killed, with random edits between, beside a fresh one: make drill-ingest [DOCS=FOLDER|ARCHIVE] [KILLS=50]
+	uv run python -m evals.drills.ingest $(if $(DOCS),--docs $(DOCS)) --kills $(or $(KILLS),50)
 
 lock: ## write requirements.lock anew from uv.lock
 	uv lock --upgrade

@@ -10,10 +10,8 @@ from typing import Any
 import pytest
 import structlog
 
-pytest_plugins = [
-    f"tests.fixtures.{name}"
-    for name in ("services", "server", "documents", "installation", "proxy", "reindexing", "syncing", "node")
-]
+_FIXTURES = "services server documents installation proxy reindexing syncing node website mongo_server"
+pytest_plugins = [f"tests.fixtures.{name}" for name in _FIXTURES.split()]
 
 
 @pytest.fixture(autouse=True)

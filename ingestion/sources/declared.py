@@ -1,14 +1,55 @@
 """Declared: the sources in `footnote.toml`, each by its name."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    IPvAnyNetwork,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from app.domain.errors import ConfigurationError, InvalidInput
+from app.settings import environment_value
+from ingestion.sources.fetch import Fetcher
 from ingestion.sources.files import FileSource
+from ingestion.sources.mongodb import MongoSource
+from ingestion.sources.records import Columns
 from ingestion.sources.source import Source
+from ingestion.sources.sql import SqlSource
+from ingestion.sources.web import WebSource
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def _listed(value: object) -> object:
+    """One name is a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+_Names = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
+
+
+def _with_environment(text: str) -> str:
+    """The text with `${NAME}` replaced by variables of the environment."""
+
+    def value(found: re.Match[str]) -> str:
+        known = environment_value(found[1])
+        if known is None:
+            raise ValueError(f"the variable {found[1]} is not set in the environment")
+        return known
+
+    return _VARIABLE.sub(value, text)
 
 
 class _Declared(BaseModel):
@@ -46,7 +87,73 @@ class DeclaredFiles(_Declared):
         return FileSource([self.folder / path for path in self.paths], self.include, self.exclude)
 
 
-Declared = Annotated[DeclaredFiles, Field(discriminator="type")]
+class DeclaredWeb(_Declared):
+    """Pages and sitemaps."""
+
+    type: Literal["web"]
+    urls: tuple[HttpUrl, ...] = ()
+    sitemaps: tuple[HttpUrl, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    requests_per_s: float = Field(2.0, gt=0, le=100)
+    max_pages: int = Field(10_000, ge=1)
+    allow_networks: tuple[IPvAnyNetwork, ...] = ()
+
+    @model_validator(mode="after")
+    def _something(self) -> "DeclaredWeb":
+        if not self.urls and not self.sitemaps:
+            raise ValueError("it needs `urls` or `sitemaps`")
+        return self
+
+    def open(self) -> Source:
+        """The source itself."""
+        fetcher = Fetcher(requests_per_s=self.requests_per_s, allowed=self.allow_networks)
+        urls, sitemaps = map(str, self.urls), map(str, self.sitemaps)
+        return WebSource(fetcher, list(urls), list(sitemaps), self.include, self.exclude, self.max_pages)
+
+
+class _DeclaredRecords(_Declared):
+    """What sources whose documents are records have; `${NAME}` in the URL stands for a variable of the environment."""
+
+    url: Annotated[str, AfterValidator(_with_environment)] = Field(min_length=1)
+    key: _Names
+    text: _Names
+    title: str | None = None
+    metadata: tuple[str, ...] = ()
+    media_type: Literal["text/plain", "text/markdown", "text/html"] = "text/plain"
+
+    @property
+    def columns(self) -> Columns:
+        """Which fields are what."""
+        return Columns(self.key, self.text, self.title, self.metadata, self.media_type)
+
+
+class DeclaredSql(_DeclaredRecords):
+    """The rows of a query."""
+
+    type: Literal["sql"]
+    query: str = Field(min_length=1)
+
+    def open(self) -> Source:
+        """The source itself."""
+        return SqlSource(self.name, self.url, self.query, self.columns)
+
+
+class DeclaredMongo(_DeclaredRecords):
+    """The documents of a MongoDB collection."""
+
+    type: Literal["mongodb"]
+    database: str = Field(min_length=1)
+    documents: str = Field(min_length=1)
+    filter: str = "{}"
+    key: _Names = ("_id",)
+
+    def open(self) -> Source:
+        """The source itself."""
+        return MongoSource(self.name, self.url, self.database, self.documents, self.filter, self.columns)
+
+
+Declared = Annotated[DeclaredFiles | DeclaredWeb | DeclaredSql | DeclaredMongo, Field(discriminator="type")]
 _DECLARED: TypeAdapter[Declared] = TypeAdapter(Declared)
 
 

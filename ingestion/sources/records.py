@@ -1,0 +1,118 @@
+"""Records: documents that are rows of a database."""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import IO
+from urllib.parse import quote
+
+import msgspec
+
+from app.domain.errors import FileTooLarge, SourceUnavailable
+from ingestion.sources.source import Content
+
+SUFFIXES = {"text/plain": ".txt", "text/markdown": ".md", "text/html": ".html"}
+_IN_MEMORY = 8_388_608  # bytes of records; more go to a temporary file
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which fields of a record are what; several fields of a text follow each other as paragraphs."""
+
+    key: Sequence[str]
+    text: Sequence[str]
+    title: str | None = None
+    metadata: Sequence[str] = ()
+    media_type: str = "text/plain"
+
+    @property
+    def all(self) -> list[str]:
+        """Every field that is used."""
+        title = [self.title] if self.title is not None else []
+        return list(dict.fromkeys([*self.key, *self.text, *title, *self.metadata]))
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record, known by the name of its source and its key; what it says is in a spool."""
+
+    uri: str
+    spool: "Spool"
+    start: int
+    length: int
+
+    def read(self, *, max_bytes: int, known: str | None = None) -> Content:
+        """The text, as it was when the source was listed. Raises FileTooLarge."""
+        content = self.spool.read(self.start, self.length)
+        if len(content.data) > max_bytes:
+            raise FileTooLarge(
+                f"{len(content.data):,} bytes are more than the limit of {max_bytes:,}; raise FOOTNOTE_MAX_FILE_BYTES "
+                "to take it"
+            )
+        return content
+
+
+class Spool:
+    """Records read once from a database, so that neither its connection nor the memory is held while they are used."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - `close` does
+
+    def add(self, uri: str, content: Content) -> Record:
+        """Keep a record."""
+        start = self._file.seek(0, 2)
+        packed = msgspec.msgpack.encode(content)
+        self._file.write(packed)
+        return Record(uri, self, start, len(packed))
+
+    def read(self, start: int, length: int) -> Content:
+        """A record that was kept."""
+        self._file.seek(start)
+        return msgspec.msgpack.decode(self._file.read(length), type=Content)
+
+    def close(self) -> None:
+        """Forget all."""
+        self._file.close()
+
+
+def records(spool: Spool, source: str, columns: Columns, rows: Iterable[Mapping[str, object]]) -> Iterator[Record]:
+    """Keep every row as a record. Raises SourceUnavailable for rows without a key, or with the key of another."""
+    seen = set[str]()
+    for row in rows:
+        parts = [row[name] for name in columns.key]
+        if any(part is None for part in parts):
+            raise SourceUnavailable(f"A row of {source} has no {' and '.join(columns.key)}; nothing was changed.")
+        key = "/".join(quote(str(part), safe="") for part in parts)
+        if key in seen:
+            raise SourceUnavailable(
+                f"Two rows of {source} have the key {key}; name columns that tell them apart. Nothing was changed."
+            )
+        seen.add(key)
+        yield spool.add(f"record:{quote(source)}/{key}", _content(columns, key, row))
+
+
+def _content(columns: Columns, key: str, row: Mapping[str, object]) -> Content:
+    text = "\n\n".join(str(row[name]) for name in columns.text if row.get(name) is not None)
+    title = row.get(columns.title) if columns.title is not None else None
+    metadata = {name: _plain(row[name]) for name in columns.metadata if row.get(name) is not None}
+    name = f"{key}{SUFFIXES[columns.media_type]}"
+    return Content(name, text.encode(), title=None if title is None else str(title), metadata=metadata)
+
+
+def _plain(value: object) -> object:
+    """A value as JSON can hold it, and filters compare it."""
+    match value:
+        case bool() | int() | float() | str():
+            return value
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case datetime() | date() | time():
+            return value.isoformat()
+        case list() | tuple():
+            return [_plain(one) for one in value]
+        case dict():
+            return {str(name): _plain(one) for name, one in value.items() if one is not None}
+        case _:
+            return str(value)

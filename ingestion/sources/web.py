@@ -1,0 +1,121 @@
+"""Web: pages by their URLs, and those that sitemaps name."""
+
+import gzip
+import mimetypes
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from io import BytesIO
+from pathlib import Path
+from urllib.parse import unquote, urldefrag
+
+from lxml import etree
+
+from app.domain.errors import SourceUnavailable, UnreadableFile
+from ingestion.loaders.dispatch import supported
+from ingestion.sources.fetch import Fetched, Fetcher
+from ingestion.sources.source import Content
+
+MAX_SITEMAP_BYTES = 52_428_800  # 50 MB, uncompressed: sitemaps.org
+MAX_SITEMAPS = 1_000
+_SPACE = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
+_GZIP = b"\x1f\x8b"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page, known by its URL."""
+
+    uri: str
+    fetcher: Fetcher
+
+    def read(self, *, max_bytes: int, known: str | None = None) -> Content | None:
+        """The page's bytes, None when the server says that it is as it was at the stamp `known`.
+
+        Raises FileTooLarge, Vanished, UnreadableFile.
+        """
+        found = self.fetcher.get(self.uri, max_bytes=max_bytes, headers=_conditions(known))
+        if found.status != 200:
+            return None
+        etag, modified = found.headers.get("etag", ""), found.headers.get("last-modified", "")
+        stamp = f"{etag}\t{modified}" if etag or modified else None
+        return Content(_name(found), found.body, stamp)
+
+
+def _conditions(known: str | None) -> dict[str, str]:
+    etag, _, modified = (known or "").partition("\t")
+    named = {"if-none-match": etag, "if-modified-since": modified}
+    return {name: value for name, value in named.items() if value}
+
+
+def _name(found: Fetched) -> str:
+    """A file name with a suffix that tells the format: the path's, or else that of the content type."""
+    name = unquote(found.url.path).rstrip("/").rpartition("/")[2] or found.url.host
+    if supported(Path(name)):
+        return name
+    media_type = found.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return name + (mimetypes.guess_extension(media_type) or "")
+
+
+@dataclass(frozen=True, slots=True)
+class WebSource:
+    """Pages named one by one and in sitemaps; `include` and `exclude` are patterns of whole URLs (`*`, `?`, `[…]`)."""
+
+    fetcher: Fetcher
+    urls: Sequence[str]
+    sitemaps: Sequence[str]
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    max_pages: int = 10_000
+
+    def items(self) -> list[Page]:
+        """The pages. Raises SourceUnavailable when a sitemap cannot be read, or there are more pages than allowed."""
+        listed = (urldefrag(url).url for url in (*self.urls, *self._in_sitemaps()))
+        found = dict.fromkeys(url for url in listed if self._wanted(url))
+        if len(found) > self.max_pages:
+            raise SourceUnavailable(
+                f"There are {len(found):,} pages, more than max_pages ({self.max_pages:,}); nothing was changed."
+            )
+        return [Page(url, self.fetcher) for url in found]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.fetcher.close()
+
+    def _wanted(self, url: str) -> bool:
+        included = not self.include or any(fnmatchcase(url, pattern) for pattern in self.include)
+        return included and not any(fnmatchcase(url, pattern) for pattern in self.exclude)
+
+    def _in_sitemaps(self) -> Iterator[str]:
+        waiting, seen = list(self.sitemaps), set[str]()
+        while waiting:
+            url = waiting.pop(0)
+            if url in seen:
+                continue
+            seen.add(url)
+            if len(seen) > MAX_SITEMAPS:
+                raise SourceUnavailable(f"There are more than {MAX_SITEMAPS:,} sitemaps; nothing was changed.")
+            pages, further = self._sitemap(url)
+            waiting += further
+            yield from pages
+
+    def _sitemap(self, url: str) -> tuple[list[str], list[str]]:
+        """The pages and the further sitemaps that one names."""
+        try:
+            body = _unpacked(self.fetcher.get(url, max_bytes=MAX_SITEMAP_BYTES).body)
+            root = etree.fromstring(body, etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False))
+        except (UnreadableFile, etree.XMLSyntaxError, OSError, EOFError) as error:
+            raise SourceUnavailable(f"The sitemap {url} cannot be read: {error} Nothing was changed.") from error
+        pages = [text.strip() for text in root.itertext(f"{_SPACE}loc") if text.strip()]
+        return ([], pages) if root.tag == f"{_SPACE}sitemapindex" else (pages, [])
+
+
+def _unpacked(body: bytes) -> bytes:
+    """A sitemap as it is, or out of gzip. Raises OSError when it is larger than allowed."""
+    if not body.startswith(_GZIP):
+        return body
+    with gzip.GzipFile(fileobj=BytesIO(body)) as packed:
+        unpacked = packed.read(MAX_SITEMAP_BYTES + 1)
+    if len(unpacked) > MAX_SITEMAP_BYTES:
+        raise OSError(f"it has more than {MAX_SITEMAP_BYTES:,} bytes.")
+    return unpacked

@@ -1,0 +1,148 @@
+"""Databases as sources: rows of real SQLite and PostgreSQL, and MongoDB's client against its wire protocol."""
+
+import datetime as dt
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bson
+import psycopg
+import pytest
+
+from app.domain.errors import ConfigurationError, SourceUnavailable
+from tests.fixtures.mongo_server import MongoServer
+from tests.fixtures.syncing import Syncing
+
+TABLE = "CREATE TABLE ticket (id INTEGER PRIMARY KEY, title TEXT, body TEXT, reply TEXT, price NUMERIC(8, 2), at DATE)"
+INSERT = "INSERT INTO ticket VALUES (1, 'Printer', 'The printer is on fire.', NULL, 9.5, '2026-01-01'), (2, 'Mouse', "
+INSERT += (
+    "'The mouse has legs.', 'It is a real one.', 3, '2026-01-02'), (3, 'Screen', 'The screen shows bees.', NULL, 4, "
+)
+INSERT += "'2026-01-03')"
+KEYS = {
+    "type": "sql",
+    "query": "SELECT id, title, body, reply, price, at FROM ticket ORDER BY id",
+    "key": "id",
+    "text": ["body", "reply"],
+    "title": "title",
+    "metadata": ["price", "at"],
+}
+
+
+def run_sqlite(path: Path) -> Callable[[str], None]:
+    def run(statement: str) -> None:
+        connection = sqlite3.connect(path)
+        with connection:
+            connection.execute(statement)
+        connection.close()
+
+    return run
+
+
+def run_postgresql(url: str) -> Callable[[str], None]:
+    def run(statement: str) -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    return run
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def tickets(
+    request: pytest.FixtureRequest, tmp_path: Path, new_database: Callable[[str | None], str]
+) -> tuple[str, Callable[[str], None]]:
+    """A database with a table of tickets: its URL, and a way to run statements there."""
+    if request.param == "sqlite":
+        path = tmp_path / "tickets.db"
+        url, run = f"sqlite:///{path}", run_sqlite(path)
+    else:
+        url = new_database(None)
+        run = run_postgresql(url)
+    run(TABLE)
+    run(INSERT)
+    return url, run
+
+
+def test_rows_are_synced_with_edits_and_deletes(
+    syncing: Syncing, tickets: tuple[str, Callable[[str], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, run = tickets
+    monkeypatch.setenv("TICKETS_URL", url)
+    syncing.declare("tickets", **KEYS, url="${TICKETS_URL}")
+    report = syncing("tickets")
+    assert (report.added, report.failures) == (3, [])
+    assert syncing.texts() == [
+        "1: The printer is on fire.",
+        "2: The mouse has legs.\n\nIt is a real one.",
+        "3: The screen shows bees.",
+    ]
+    about = syncing.rows("SELECT title, metadata->'price', metadata->'at' FROM document_version ORDER BY title")
+    assert about == [("Mouse", 3, "2026-01-02"), ("Printer", 9.5, "2026-01-01"), ("Screen", 4, "2026-01-03")]
+    assert syncing("tickets").unchanged == 3
+
+    run("UPDATE ticket SET body = 'The printer is cold.' WHERE id = 1")
+    run("UPDATE ticket SET price = 4 WHERE id = 2")
+    run("DELETE FROM ticket WHERE id = 3")
+    run("INSERT INTO ticket (id, title, body) VALUES (4, 'Desk', 'The desk is low.')")
+    report = syncing("tickets", prune=True, max_prune_share=0.5)
+    assert (report.added, report.changed, report.deleted, report.embedded) == (1, 2, 1, 2)
+    assert [text[:20] for text in syncing.texts()] == [
+        "1: The printer is co",
+        "2: The mouse has leg",
+        "4: The desk is low.",
+    ]
+
+    run("DROP TABLE ticket")
+    with pytest.raises(SourceUnavailable, match=r"ticket.*Nothing was changed"):
+        syncing("tickets", prune=True, max_prune_share=1.0)
+    assert len(syncing.texts()) == 3
+
+
+def test_a_wrong_query_or_url_is_told(syncing: Syncing, tmp_path: Path) -> None:
+    path = tmp_path / "tickets.db"
+    run_sqlite(path)(TABLE)
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"url": "${NOT_THERE}"}, "sources.tickets.url: .*NOT_THERE is not set"),
+        ({"url": "nonsense"}, "not one of SQLAlchemy"),
+        ({"url": "oddbase://x/y"}, "not one of SQLAlchemy"),
+        ({"title": "headline"}, "no column headline; it has id, title"),
+        ({"key": []}, "sources.tickets.key: "),
+    ]
+    for keys, said in wrong:
+        syncing.declare("tickets", **{**KEYS, "url": f"sqlite:///{path}", **keys})
+        with pytest.raises(ConfigurationError, match=said):
+            syncing("tickets")
+    run_sqlite(path)("INSERT INTO ticket (id, title, body) VALUES (1, 'A', 'a'), (2, 'A', 'b')")
+    syncing.declare("tickets", **{**KEYS, "url": f"sqlite:///{path}", "key": "title"})
+    with pytest.raises(SourceUnavailable, match="Two rows of tickets have the key A"):
+        syncing("tickets")
+
+
+def test_documents_of_mongodb_are_synced_with_edits_and_deletes(syncing: Syncing, mongo_server: MongoServer) -> None:
+    ids = [bson.ObjectId() for _ in range(5)]
+    day = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    pages = [
+        {"_id": one, "body": f"Page {number} of the wiki.", "about": {"by": "Ada", "at": day}, "live": True}
+        for number, one in enumerate(ids)
+    ]
+    mongo_server.documents["pages"] = [*pages, {"_id": bson.ObjectId(), "body": "A draft.", "live": False}]
+    keys = {"type": "mongodb", "url": mongo_server.url, "database": "wiki", "documents": "pages", "text": "body"}
+    syncing.declare("wiki", **keys, filter='{"live": true}', metadata=["about.by", "about.at"])
+    report = syncing("wiki")
+    assert (report.added, report.failures) == (5, [])
+    assert mongo_server.commands.count("getMore") == 2, "batch after batch"
+    assert syncing.rows("SELECT DISTINCT metadata FROM document_version") == [
+        ({"about.by": "Ada", "about.at": "2026-01-01T00:00:00+00:00"},)
+    ]
+    pages[0]["body"] = "Another page."
+    mongo_server.documents["pages"] = [pages[0], *pages[2:]]
+    report = syncing("wiki", prune=True, max_prune_share=0.5)
+    assert (report.changed, report.unchanged, report.deleted, report.embedded) == (1, 3, 1, 1)
+    mongo_server.refusing = "not authorized on wiki"
+    with pytest.raises(SourceUnavailable, match="not authorized on wiki"):
+        syncing("wiki", prune=True)
+    syncing.declare("wiki", **{**keys, "url": "http://127.0.0.1"})
+    with pytest.raises(ConfigurationError, match="not usable"):
+        syncing("wiki")
+    assert len(syncing.texts()) == 4

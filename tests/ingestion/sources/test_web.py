@@ -1,0 +1,278 @@
+"""The web as a source, against a real server: what is fetched, how politely, and what is never reached."""
+
+import gzip
+import socket
+from collections.abc import Callable, Iterator
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from app.domain.errors import FileTooLarge, SourceUnavailable, UnreadableFile
+from ingestion.sources.fetch import Fetcher
+from ingestion.sources.source import Vanished
+from tests.fixtures.syncing import Syncing
+from tests.fixtures.website import Answer, Website
+
+LOOPBACK = [ip_network("127.0.0.1/32")]
+MAX = 10_000
+
+
+@pytest.fixture
+def fetcher() -> Iterator[Fetcher]:
+    """One that may reach the test's own server and nothing else that is private."""
+    made = Fetcher(requests_per_s=1000, allowed=LOOPBACK)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def strict() -> Iterator[Fetcher]:
+    """One that may reach public addresses only."""
+    made = Fetcher(requests_per_s=1000)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def resolving(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Makes names resolve to addresses, another one each time; returns the list of the names asked for."""
+
+    def set_up(*answers: str) -> list[str]:
+        asked: list[str] = []
+        real, waiting = socket.getaddrinfo, list(answers)
+
+        def resolve(host: Any, port: Any, *rest: Any, **options: Any) -> Any:
+            if not str(host).endswith(".test"):
+                return real(host, port, *rest, **options)
+            asked.append(host)
+            address = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+            return real(address, port, *rest, **options)
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        return asked
+
+    return set_up
+
+
+def test_a_site_is_synced_with_conditional_requests(syncing: Syncing, website: Website) -> None:
+    website.page("/", "<main><h1>Home</h1><p>Welcome here.</p></main>")
+    website.page("/a", "<main><h1>About</h1><p>About bees.</p></main>")
+    website.page("/b.md", "# Bees\n\nThey make honey.", **{"content-type": "text/markdown"})
+    website.page("/draft/x", "<p>Not this one.</p>")
+    website.sitemap("/a", "/b.md", "/draft/x#top")
+    site = website.url
+    keys = {"type": "web", "sitemaps": [f"{site}/sitemap.xml"], "urls": [f"{site}/"], "exclude": ["*/draft/*"]}
+    syncing.declare(**keys, requests_per_s=100, allow_networks=["127.0.0.0/8"])
+    report = syncing()
+    assert (report.added, report.failures) == (3, [])
+    assert [uri for (uri,) in syncing.rows("SELECT source_uri FROM document ORDER BY 1")] == [
+        f"{site}/",
+        f"{site}/a",
+        f"{site}/b.md",
+    ]
+    website.asked.clear()
+    website.page("/a", "<main><h1>About</h1><p>About wasps.</p></main>")
+    del website.pages["/b.md"]
+    report = syncing(prune=True, max_prune_share=0.5)
+    assert (report.changed, report.unchanged, report.deleted, report.failures) == (1, 1, 1, [])
+    assert website.asked[1:] == [("/sitemap.xml", 200), ("/", 304), ("/a", 200), ("/b.md", 404)]
+    assert any("wasps" in text for text in syncing.texts())
+    website.pages["/sitemap.xml"] = Answer(b"", 500)
+    with pytest.raises(SourceUnavailable, match=r"sitemap\.xml cannot be read"):
+        syncing(prune=True)
+    assert all(agent.startswith("Footnote/") for agent in website.agents)
+
+
+def test_sitemaps_of_sitemaps_packed_ones_and_entities(syncing: Syncing, website: Website) -> None:
+    website.page("/a", "<p>Page a.</p>")
+    website.sitemap("/a", at="/one.xml")
+    website.pages["/one.xml.gz"] = Answer(gzip.compress(website.pages["/one.xml"].body))
+    website.sitemap("/one.xml.gz", "/index.xml", at="/index.xml", kind="sitemapindex", entry="sitemap")
+    declared = {"type": "web", "requests_per_s": 100, "allow_networks": ["127.0.0.1"]}
+    syncing.declare(**declared, sitemaps=[f"{website.url}/index.xml"])
+    assert syncing().added == 1
+    bomb = b'<!DOCTYPE u [<!ENTITY a SYSTEM "file:///etc/passwd">]><urlset><url><loc>&a;</loc></url></urlset>'
+    website.pages["/index.xml"] = Answer(bomb)
+    assert syncing().vanished == 1, "no entity is followed, so there is no page"
+
+
+def test_robots_txt_is_obeyed(fetcher: Fetcher, website: Website) -> None:
+    website.pages["/robots.txt"] = Answer(
+        b"User-agent: *\nDisallow: /\n\nUser-agent: Footnote\nDisallow: /private*.html$\n"
+    )
+    website.page("/open", "open")
+    website.page("/private/x.html", "secret")
+    website.pages["/leads"] = Answer(b"", 302, {"location": "/private/x.html"})
+    assert fetcher.get(f"{website.url}/open", max_bytes=MAX).body == b"open"
+    for path in ("/private/x.html", "/leads"):
+        with pytest.raises(UnreadableFile, match=r"robots\.txt keeps Footnote"):
+            fetcher.get(website.url + path, max_bytes=MAX)
+    assert "/private/x.html" not in {path for path, _ in website.asked}
+
+
+def test_nothing_is_fetched_when_robots_txt_fails(fetcher: Fetcher, website: Website) -> None:
+    website.pages["/robots.txt"] = Answer(b"", 500)
+    with pytest.raises(UnreadableFile, match="could not be read"):
+        fetcher.get(f"{website.url}/a", max_bytes=MAX)
+
+
+def test_each_host_is_asked_no_faster_than_it_wants(website: Website) -> None:
+    slept: list[float] = []
+    fetcher = Fetcher(requests_per_s=10, allowed=LOOPBACK, sleep=slept.append)
+    website.pages["/robots.txt"] = Answer(b"User-agent: *\nCrawl-delay: 7\n")
+    website.page("/a", "a")
+    website.pages["/busy"] = Answer(b"", 429, {"retry-after": "30"})
+    for _ in range(2):
+        fetcher.get(f"{website.url}/a", max_bytes=MAX)
+    assert 6 < slept[-1] <= 7
+    with pytest.raises(UnreadableFile, match="status 429"):
+        fetcher.get(f"{website.url}/busy", max_bytes=MAX)
+    assert slept.count(30) == 2, "a busy server is asked three times"
+    fetcher.close()
+
+
+def test_limits_and_statuses(fetcher: Fetcher, website: Website) -> None:
+    website.page("/big", "x" * (MAX + 1))
+    website.pages["/round"] = Answer(b"", 301, {"location": "/round"})
+    website.pages["/gone"] = Answer(b"", 410)
+    website.pages["/broken"] = Answer(b"", 500)
+    website.pages["/packed"] = Answer(gzip.compress(b"x"), 200, {"content-encoding": "gzip"})
+    kinds = {"/big": FileTooLarge, "/round": UnreadableFile, "/gone": Vanished, "/broken": UnreadableFile}
+    for path, kind in (kinds | {"/packed": UnreadableFile}).items():
+        with pytest.raises(kind):
+            fetcher.get(website.url + path, max_bytes=MAX)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.1",
+        "0177.0.0.1",
+        "017700000001",
+        "0.0.0.0",
+        "0",
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.1.1",
+        "100.64.0.1",
+        "169.254.169.254",
+        "2852039166",
+        "192.0.0.192",
+        "100.100.100.200",
+        "168.63.129.16",
+        "198.18.0.1",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "[::1]",
+        "[::]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::127.0.0.1]",
+        "[::ffff:0:127.0.0.1]",
+        "[64:ff9b::127.0.0.1]",
+        "[64:ff9b::a9fe:a9fe]",
+        "[64:ff9b:1::10.0.0.1]",
+        "[2002:7f00:1::]",
+        "[2001:0:7f00:1::1]",
+        "[fe80::1]",
+        "[fec0::1]",
+        "[fc00::1]",
+        "[fd00:ec2::254]",
+        "[ff02::1]",
+        "１２７.０.０.１",
+        "127。0。0。1",
+    ],
+)
+def test_an_address_that_is_not_public_is_refused(strict: Fetcher, website: Website, host: str) -> None:
+    with pytest.raises(UnreadableFile, match=r"not an address of the public internet|is not an address"):
+        strict.get(f"http://{host}:{website.port}/", max_bytes=MAX)
+    assert website.asked == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "ftp://example.com/",
+        "gopher://127.0.0.1/",
+        "data:text/plain,x",
+        "unix:/run/x",
+        "/etc/passwd",
+    ],
+)
+def test_other_schemes_are_refused_also_behind_a_redirect(fetcher: Fetcher, website: Website, url: str) -> None:
+    with pytest.raises(UnreadableFile, match="is not an http"):
+        fetcher.get(url, max_bytes=MAX)
+    if ":" in url:
+        website.pages["/leads"] = Answer(b"", 302, {"location": url})
+        with pytest.raises(UnreadableFile, match="is not an http"):
+            fetcher.get(f"{website.url}/leads", max_bytes=MAX)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "[::1]", "169.254.169.254", "127.0.0.2", "0x7f.2"])
+def test_a_redirect_to_a_private_address_is_refused(fetcher: Fetcher, website: Website, host: str) -> None:
+    website.pages["/leads"] = Answer(b"", 302, {"location": f"http://{host}:{website.port}/secret"})
+    website.page("/secret", "secret")
+    with pytest.raises(UnreadableFile, match="not an address of the public internet"):
+        fetcher.get(f"{website.url}/leads", max_bytes=MAX)
+    assert ("/secret", 200) not in website.asked
+
+
+def test_a_name_that_leads_to_a_private_address_is_refused(
+    strict: Fetcher, website: Website, resolving: Callable[..., list[str]]
+) -> None:
+    resolving("127.0.0.1")
+    with pytest.raises(UnreadableFile, match=r"rebound\.test \(127\.0\.0\.1\) is not an address of the public"):
+        strict.get(f"http://rebound.test:{website.port}/", max_bytes=MAX)
+    assert website.asked == []
+
+
+def test_the_connection_goes_to_the_address_that_was_checked(
+    website: Website, resolving: Callable[..., list[str]]
+) -> None:
+    """The name is public for the test's purposes at the first look and another machine's at each later one."""
+    asked = resolving("127.0.0.1", "127.0.0.2", "127.0.0.2")
+    website.pages["/robots.txt"] = Answer(b"")
+    website.page("/", "the checked one")
+    fetcher = Fetcher(requests_per_s=1000, allowed=LOOPBACK)
+    assert fetcher.get(f"http://rebound.test:{website.port}/", max_bytes=MAX).body == b"the checked one"
+    assert len(asked) == 1, "one look for one connection"
+    fetcher.close()
+    again = Fetcher(requests_per_s=1000, allowed=LOOPBACK)
+    with pytest.raises(UnreadableFile, match=r"127\.0\.0\.2"):
+        again.get(f"http://rebound.test:{website.port}/", max_bytes=MAX)
+    again.close()
+
+
+def test_one_private_address_among_several_is_enough_to_refuse(
+    strict: Fetcher, website: Website, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = ["8.8.8.8", "127.0.0.1"]
+    entry = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: [(*entry, (one, website.port)) for one in addresses])
+    with pytest.raises(UnreadableFile, match="not an address of the public internet"):
+        strict.get(f"http://two.test:{website.port}/", max_bytes=MAX)
+
+
+def test_proxies_of_the_environment_do_not_lead_around_the_check(
+    strict: Fetcher, website: Website, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, website.url)
+    made = Fetcher(requests_per_s=1000)
+    with pytest.raises(UnreadableFile, match="not an address of the public internet"):
+        made.get("http://10.0.0.1/", max_bytes=MAX)
+    made.close()
+    assert website.asked == []
+
+
+def test_credentials_in_an_address_are_refused(fetcher: Fetcher, website: Website) -> None:
+    with pytest.raises(UnreadableFile, match="user name"):
+        fetcher.get(f"http://me:secret@127.0.0.1:{website.port}/", max_bytes=MAX)
