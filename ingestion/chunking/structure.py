@@ -110,14 +110,25 @@ class _Pieces:
                 self._boundaries[start] = Boundary(offset, Strength.SIBLING)
 
     def _fit(self, first: int, last: int) -> Iterator[Span]:
-        """The span of a range, cut once more where its pieces together have more tokens than one by one."""
-        while first < last:
-            stop = last
-            while (span := self._span(first, stop)) and span[2] > self._max_tokens and stop - first > 1:
-                stop -= 1
-            if span:
-                yield from self._halve(*span)
-            first = stop
+        """The span of a range, cut in the middle where its pieces together have more tokens than one by one."""
+        span = self._span(first, last)
+        if not span:
+            return
+        if span[2] > self._max_tokens and last - first > 1:
+            middle = self._middle(first, last)
+            yield from self._fit(first, middle)
+            yield from self._fit(middle, last)
+        else:
+            yield from self._halve(*span)
+
+    def _middle(self, first: int, last: int) -> int:
+        """The piece nearest to the middle of a range that begins a sentence, else a line, else a word."""
+        half = (self._before[first] + self._before[last]) / 2
+
+        def suits(piece: int) -> tuple[Strength, float]:
+            return min(self._boundaries[piece].strength, Strength.SENTENCE), -abs(self._before[piece] - half)
+
+        return max(range(first + 1, last), key=suits)
 
     def _span(self, first: int, last: int) -> Span | None:
         """The text of a range without the white space around it; None when nothing is left."""

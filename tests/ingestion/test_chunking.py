@@ -2,6 +2,7 @@
 
 import re
 from itertools import pairwise
+from random import Random
 from time import perf_counter, process_time
 
 import pytest
@@ -248,6 +249,15 @@ def test_time_grows_with_the_text_alone() -> None:
     assert perf_counter() - started - first < 40 * max(first, 0.05), (
         "ten times the text, far less than a hundred times the time"
     )
+
+
+def test_a_long_sentence_leaves_no_single_word_behind() -> None:
+    """Its words have more tokens together than one by one, so it is cut again, in the middle."""
+    vocabulary = ["impairment", "of", "goodwill", "(income)", "expense,", "$189.3", "million;", "2010,", "other-net"]
+    words = Random(1).choices(vocabulary, k=900)
+    sizes = [piece.token_count for piece in cut(parsed(" ".join(words) + "."))]
+    assert len(sizes) > 40
+    assert min(sizes[:-1]) >= 15
 
 
 def test_the_identity_names_the_size() -> None:
