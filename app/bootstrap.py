@@ -27,6 +27,7 @@ from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.generations import readable_generation
 from app.storage.passages import SearchOptions
+from app.storage.rate_limit import RateLimit
 from app.storage.run_log import RunLog
 from app.storage.runs import RunStore
 from app.storage.schema import require_current
@@ -81,6 +82,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await to_thread.run_sync(count_tokens, "")
         run_log = RunLog(settings.redis_url.get_secret_value(), ttl_s=settings.run_log_ttl_s)
         stack.push_async_callback(run_log.close)
+        rate_limit = None
+        if settings.runs_per_minute is not None:
+            rate_limit = RateLimit(settings.redis_url.get_secret_value(), per_minute=settings.runs_per_minute)
+            stack.push_async_callback(rate_limit.close)
         retrieval = make_retrieval(settings, database, embedder, reranking)
         answering = Answering(retrieval, model, prompts, count_tokens, _options(settings))
         conversations = ConversationStore(database)
@@ -92,6 +97,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             retrieval,
             run_max_s=settings.run_max_s,
             lease_s=settings.run_lease_s,
+            rate_limit=rate_limit,
+            at_once=settings.runs_at_once,
         )
         runs.open()
         stack.push_async_callback(runs.close, settings.shutdown_grace_s)

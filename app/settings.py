@@ -146,6 +146,12 @@ class Settings(BaseSettings):
     )
 
     # runs
+    runs_per_minute: int | None = Field(
+        None, ge=1, description="Answers that one key may ask for in a minute; unset: any number."
+    )
+    runs_at_once: int | None = Field(
+        None, ge=1, description="Answers of one key that are written at the same time; unset: any number."
+    )
     run_max_s: float = Field(300, gt=0, description="Longest run.")
     run_lease_s: float = Field(15, gt=0, description="A worker silent for this long has lost its runs.")
     run_log_ttl_s: int = Field(3600, ge=1, description="How long a finished run's log can be resumed.")

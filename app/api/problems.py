@@ -23,6 +23,7 @@ STATUS: dict[type[e.FootnoteError], int] = {
     e.NotFound: 404,
     e.Unauthenticated: 401,
     e.Conflict: 409,
+    e.TooManyRequests: 429,
     e.ConfigurationError: 500,
     e.Unavailable: 503,
     e.ProviderTimedOut: 504,
@@ -35,7 +36,7 @@ RUN_STATUS = {"run_timed_out": 504, "interrupted": 503}
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemDetails, "content": {MEDIA_TYPE: {}}, "description": HTTPStatus(status).phrase}
-    for status in (401, 404, 409, 413, 422, 503)
+    for status in (401, 404, 409, 413, 422, 429, 503)
 }
 
 
@@ -52,8 +53,9 @@ def problem_response(
     errors: Sequence[dict[str, Any]] | None = None,
     pointer: str | None = None,
     path: str = "",
+    retry_after_s: int = 2,
 ) -> Response:
-    """One problem as a response to a request of `path`."""
+    """One problem as a response to a request of `path`; `retry_after_s` is told with 429 and 503."""
     body = ProblemDetails(
         title=title,
         status=status,
@@ -62,7 +64,11 @@ def problem_response(
         pointer=pointer,
         errors=list(errors) if errors else None,
     )
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {"Retry-After": "2"} if status == 503 else None
+    headers = None
+    if status == 401:
+        headers = {"WWW-Authenticate": "Bearer"}
+    elif status in {429, 503}:
+        headers = {"Retry-After": str(retry_after_s)}
     return rendered(body, path, headers)
 
 
@@ -95,7 +101,10 @@ def install(app: FastAPI) -> None:
             log.warning("request.failed", code=error.code, error=error.message, cause=str(error.__cause__ or ""))
         title = (type(error).__doc__ or error.code).strip()
         pointer = error.pointer if isinstance(error, e.InvalidFilter) else None
-        return problem_response(status, error.code, title, error.message, pointer=pointer, path=request.url.path)
+        wait_s = error.retry_after_s if isinstance(error, e.TooManyRequests) else 2
+        return problem_response(
+            status, error.code, title, error.message, pointer=pointer, path=request.url.path, retry_after_s=wait_s
+        )
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

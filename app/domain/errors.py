@@ -5,6 +5,7 @@
     ├── NotFound                (CollectionNotFound, DocumentNotFound, ConversationNotFound, RunNotFound, ModelNotFound)
     ├── Unauthenticated
     ├── Conflict                (ConversationBusy, GenerationRetired, ReindexRefused, SyncRunning)
+    ├── TooManyRequests         (TooManyRuns)
     ├── ConfigurationError      (UnknownModel, MissingKey, EmbedderMismatch, SchemaOutdated)
     ├── Unavailable             (DatabaseUnavailable, RunLogUnavailable, ShuttingDown, SourceUnavailable)
     ├── ProviderError           (ProviderUnavailable, ProviderRejected, ProviderTimedOut)
@@ -122,6 +123,23 @@ class SyncRunning(Conflict):
     """This source is being synced by another process; wait for it, or run the same command with --wait."""
 
     code = "sync_running"
+
+
+class TooManyRequests(FootnoteError):
+    """Too many requests; wait a little."""
+
+    code = "too_many_requests"
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        """`retry_after_s`: in how many seconds it is worth another try."""
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class TooManyRuns(TooManyRequests):
+    """Too many answers at once; wait for one or stop it."""
+
+    code = "too_many_runs"
 
 
 class ConfigurationError(FootnoteError):

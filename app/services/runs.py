@@ -10,7 +10,14 @@ from uuid import UUID
 import structlog
 
 from app.domain.conversation import ChatMessage, Message
-from app.domain.errors import DatabaseUnavailable, FootnoteError, RunFenced, RunLogUnavailable, ShuttingDown
+from app.domain.errors import (
+    DatabaseUnavailable,
+    FootnoteError,
+    RunFenced,
+    RunLogUnavailable,
+    ShuttingDown,
+    TooManyRuns,
+)
 from app.domain.principal import DEFAULT_WORKSPACE_ID, Principal
 from app.domain.run import (
     LoggedEvent,
@@ -31,6 +38,7 @@ from app.services.answering import HISTORY_MESSAGES, Answering, Provenance, Ques
 from app.services.outcome import INTERRUPTED, AnswerSoFar
 from app.services.retrieval import Retrieval
 from app.storage.conversations import ConversationStore
+from app.storage.rate_limit import RateLimit
 from app.storage.run_log import RunLog, RunLogWriter
 from app.storage.runs import Outcome, RunStore
 from app.telemetry import INTER_TOKEN, REWINDS, RUNS, RUNS_ACTIVE, TIME_TO_FIRST_TOKEN
@@ -38,6 +46,7 @@ from app.telemetry import INTER_TOKEN, REWINDS, RUNS, RUNS_ACTIVE, TIME_TO_FIRST
 log = structlog.get_logger()
 
 SAVE_RETRY_S = 60  # PostgreSQL may be away this long at an answer's end before its client is told
+RETRY_AFTER_S = 5  # about what a short answer takes
 TIMED_OUT = Problem(
     "run_timed_out", "The answer took too long", "What was written is kept; ask for something narrower."
 )
@@ -106,7 +115,10 @@ class Runs:
         *,
         run_max_s: float,
         lease_s: float,
+        rate_limit: RateLimit | None = None,
+        at_once: int | None = None,
     ) -> None:
+        """`rate_limit` and `at_once` hold for each principal; the latter counts what this worker writes."""
         self._store = store
         self._conversations = conversations
         self._log = run_log
@@ -114,6 +126,8 @@ class Runs:
         self._retrieval = retrieval
         self._run_max_s = run_max_s
         self._lease_s = lease_s
+        self._rate_limit = rate_limit
+        self._at_once = at_once
         self._active: dict[UUID, _Active] = {}
         self._closing = False
         self._keeper: asyncio.Task[None] | None = None
@@ -144,10 +158,11 @@ class Runs:
         """Store the question and begin to answer it; the answer goes on whoever reads it.
 
         Raises ConversationNotFound, ConversationBusy, CollectionNotFound, InvalidFilter, DatabaseUnavailable,
-        ShuttingDown.
+        ShuttingDown, TooManyRequests.
         """
         if self._closing:
             raise ShuttingDown
+        await self._admit(principal)
         if question.collection is not None:
             await self._retrieval.require_collection(principal, question.collection)
         await self._retrieval.require_filter(principal, question.filter)
@@ -162,6 +177,19 @@ class Runs:
         self._active[run.id] = active
         RUNS_ACTIVE.set(len(self._active))
         return run
+
+    async def _admit(self, principal: Principal) -> None:
+        """Raise TooManyRequests when the principal has asked for too much."""
+        if self._at_once is not None:
+            under_way = sum(active.principal == principal for active in self._active.values())
+            if under_way >= self._at_once:
+                raise TooManyRuns(
+                    f"{under_way} answers are being written for this key, and no more are allowed at once; "
+                    "wait for one or stop it.",
+                    RETRY_AFTER_S,
+                )
+        if self._rate_limit is not None:
+            await self._rate_limit.admit(principal)
 
     async def _generate(self, active: _Active) -> None:
         """Emit the answer's events; the end is left in `active.answer.end`, not yet in the log."""
