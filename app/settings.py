@@ -74,6 +74,11 @@ class Settings(BaseSettings):
     chat_model: str = Field(
         "local", description="`local`, `scripted`, `openai:NAME`, `anthropic:NAME`, `ollama:NAME`, `gguf:PATH`."
     )
+    chat_models: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Comma-separated models that answer, in this order, when the one before fails without a word; each "
+        "at its provider's usual address.",
+    )
     chat_base_url: str | None = Field(None, description="Another endpoint that speaks the chat model's protocol.")
     chat_context_tokens: int | None = Field(
         None, ge=512, description="Prompt and answer together; unset: what the model's kind can take."
@@ -157,7 +162,7 @@ class Settings(BaseSettings):
     run_log_ttl_s: int = Field(3600, ge=1, description="How long a finished run's log can be resumed.")
     database_pool_size: int = Field(10, ge=1, description="Connections to PostgreSQL for each worker and pool.")
 
-    @field_validator("api_keys", "allowed_origins", mode="before")
+    @field_validator("api_keys", "allowed_origins", "chat_models", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

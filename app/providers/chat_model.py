@@ -9,6 +9,7 @@ from pydantic import SecretStr, ValidationError
 from app.domain.errors import ConfigurationError, MissingKey, UnknownModel
 from app.domain.ports import ChatModel, ChatModelProfile
 from app.providers.fakes import ScriptedChatModel
+from app.providers.fallback import FallbackChatModel
 from app.providers.langchain_chat import CallOptions, LangChainChatModel
 from app.providers.local_chat import LocalChatModel
 from app.providers.package_files import package_file
@@ -34,11 +35,21 @@ _ACCEPTED = (
 
 
 def make_chat_model(settings: Settings) -> ChatModel:
-    """The chat model of `settings.chat_model`.
+    """The chat model of `settings.chat_model`, with those of `settings.chat_models` to take its place when it fails.
 
     A model on this machine starts to load in the background; a provider's package is imported, which takes a second.
     Raises UnknownModel, MissingKey or ConfigurationError when the model cannot be had; nothing is asked of a provider.
     """
+    first = _model(settings)
+    if not settings.chat_models:
+        return first
+    others = [
+        _model(settings.model_copy(update={"chat_model": name, "chat_base_url": None})) for name in settings.chat_models
+    ]
+    return FallbackChatModel([first, *others])
+
+
+def _model(settings: Settings) -> ChatModel:
     kind, _, name = settings.chat_model.partition(":")
     if settings.chat_model == "local":
         return _packaged(settings)

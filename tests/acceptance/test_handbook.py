@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,7 +55,18 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     shim.chmod(0o755)
     with Installation.start(handbook=True) as running:
         path = os.pathsep.join([str(shim.parent), str(Path(sys.executable).parent), os.environ["PATH"]])
-        yield Reader(running, running.environment | {"PATH": path}, tmp_path_factory.mktemp("files"))
+        variables = {"PATH": path, "FOOTNOTE_SOURCES_FILE": str(_declared(tmp_path_factory.mktemp("sources")))}
+        yield Reader(running, running.environment | variables, tmp_path_factory.mktemp("files"))
+
+
+def _declared(folder: Path) -> Path:
+    """The first sources that docs/sync.md declares, and the files that they name."""
+    shutil.copytree(ROOT / "docs", folder / "docs")
+    shutil.copy(ROOT / "README.md", folder)
+    toml = re.search(r"^```toml\n(.*?)^```", (ROOT / "docs" / "sync.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert toml
+    (folder / "footnote.toml").write_text(toml[1])
+    return folder / "footnote.toml"
 
 
 @pytest.mark.parametrize(("page", "command"), [c for c in COMMANDS if not c[1].startswith((*SERVERS, "uv run pytest"))])

@@ -3,14 +3,18 @@
 import os
 import subprocess
 import sys
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
-from app.domain.errors import ConfigurationError, MissingKey, UnknownModel
+from app.domain.conversation import ChatMessage
+from app.domain.errors import ConfigurationError, MissingKey, ProviderUnavailable, UnknownModel
 from app.providers.chat_model import make_chat_model
 from app.providers.fakes import ScriptedChatModel
+from app.providers.fallback import FallbackChatModel
 from app.settings import Settings
+from tests.fixtures.openai_server import fake_upstream
 
 
 async def test_scripted() -> None:
@@ -18,6 +22,34 @@ async def test_scripted() -> None:
     assert isinstance(model, ScriptedChatModel)
     assert model.profile.context_tokens == 1024
     assert not model.profile.small
+
+
+async def test_the_next_model_answers_when_one_fails_before_its_first_word() -> None:
+    with fake_upstream(status=500) as broken:
+        model = make_chat_model(
+            Settings(chat_model="openai:m", chat_base_url=broken.base_url, chat_models=("scripted",))
+        )
+        async with aclosing(model.stream([ChatMessage("user", "[[say=Here I am.]]")], max_tokens=50)) as deltas:
+            assert "".join([delta.text async for delta in deltas]) == "Here I am."
+        assert model.profile.name == "openai:m"
+        await model.close()
+
+
+async def test_an_answer_that_has_begun_stays_with_its_model() -> None:
+    first, second = ScriptedChatModel(), ScriptedChatModel(context_tokens=1024)
+    model = FallbackChatModel([first, second])
+    assert model.profile.context_tokens == 1024
+    deltas = model.stream([ChatMessage("user", "[[tokens=9]] [[fail-after=2]]")], max_tokens=50)
+    assert [bool((await anext(deltas)).text) for _ in range(2)] == [True, True]
+    with pytest.raises(ProviderUnavailable):
+        await anext(deltas)
+    assert second.tokens_generated == 0
+
+
+async def test_when_all_fail_the_last_one_says_why() -> None:
+    model = FallbackChatModel([ScriptedChatModel(), ScriptedChatModel()])
+    with pytest.raises(ProviderUnavailable):
+        await anext(model.stream([ChatMessage("user", "[[fail-first]]")], max_tokens=50))
 
 
 async def test_the_packaged_model_is_small() -> None:
