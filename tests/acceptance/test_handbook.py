@@ -36,8 +36,9 @@ class Reader:
     folder: Path
 
     def type(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run it; when the answer says to set settings (as `footnote reindex` does), they are set from then on."""
         command = command.replace(":8000", f":{self.running.port}").replace("/tmp/", f"{self.folder}/")
-        return subprocess.run(
+        done = subprocess.run(
             ["bash", "-c", command],
             cwd=ROOT,
             env=self.environment,
@@ -45,6 +46,9 @@ class Reader:
             text=True,
             timeout=120,
         )
+        for advice in re.findall(r"^Set ((?:FOOTNOTE_\w+=\S+ )+)", done.stdout + done.stderr, re.MULTILINE):
+            self.environment |= dict(setting.split("=", 1) for setting in advice.split())
+        return done
 
 
 @pytest.fixture(scope="module")
