@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from uuid import uuid4
 
 import structlog
 from anyio import to_thread
@@ -20,7 +21,7 @@ from app.services.answering import Answering, AnsweringOptions, Prompts
 from app.services.embedding import Embedding
 from app.services.reranking import Reranking
 from app.services.retrieval import Retrieval
-from app.services.runs import Runs
+from app.services.runs import RunLimits, Runs
 from app.settings import Settings
 from app.storage.conversations import ConversationStore
 from app.storage.documents import DocumentStore
@@ -57,8 +58,10 @@ class Services:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
+async def open_services(settings: Settings, *, worker: bool = True) -> AsyncIterator[Services]:
     """Everything wired and checked, closed at the end. `database_url` and `redis_url` must be set.
+
+    `worker`: take over answers that other workers lost or hand over, as a server does.
 
     Raises ConfigurationError (and its kinds) when the settings, the prompts, the schema or the index do not
     fit together, and DatabaseUnavailable.
@@ -90,17 +93,24 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         answering = Answering(retrieval, model, prompts, count_tokens, _options(settings))
         conversations = ConversationStore(database)
         runs = Runs(
-            RunStore(database, worker=f"{socket.gethostname()}:{os.getpid()}", lease_s=settings.run_lease_s),
+            RunStore(
+                database, worker=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}", lease_s=settings.run_lease_s
+            ),
             conversations,
             run_log,
             answering,
             retrieval,
-            run_max_s=settings.run_max_s,
-            lease_s=settings.run_lease_s,
-            rate_limit=rate_limit,
-            at_once=settings.runs_at_once,
+            count_tokens,
+            RunLimits(
+                max_s=settings.run_max_s,
+                lease_s=settings.run_lease_s,
+                at_once=settings.runs_at_once,
+                written=settings.runs_written,
+                abandon_after_s=settings.abandon_after_s,
+            ),
+            rate_limit,
         )
-        runs.open()
+        await runs.open(await database.identity() if worker else None)
         stack.push_async_callback(runs.close, settings.shutdown_grace_s)
         yield Services(
             settings,

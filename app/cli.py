@@ -227,12 +227,16 @@ async def _search(settings: Settings, request: SearchRequest, *, explain: bool) 
 async def _ask(settings: Settings, question: Question, *, json: bool) -> RunEvent | None:
     """Print the answer as it is written; returns the run's last event."""
     printer, event = _print_event if json else _AnswerPrinter(), None
-    async with open_services(settings) as services:
+    async with open_services(settings, worker=False) as services:
         run = await services.runs.start(Principal(), question)
-        async with aclosing(services.runs.follow(run.id)) as events:
-            async for logged in events:
-                event = logged.event()
-                printer(event)
+        try:
+            async with aclosing(services.runs.follow(run.id)) as events:
+                async for logged in events:
+                    event = logged.event()
+                    printer(event)
+        except asyncio.CancelledError:  # Ctrl-C stops the answer; what there is of it is stored
+            await services.runs.cancel(Principal(), run.id)
+            raise
     return event
 
 

@@ -18,6 +18,8 @@ INTER_TOKEN = Histogram(
     "Between two pieces of an answer's text, as they enter its log.",
     buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
 )
+TAKE_OVERS = Counter("footnote_take_overs_total", "Answers that this worker went on with after another one.")
+ABANDONED = Counter("footnote_abandoned_total", "Answers that were stopped because nobody read them.")
 REWINDS = Counter("footnote_rewinds_total", "Times that text was taken back while an answer was written.")
 RERANKINGS = Counter("footnote_rerankings_total", "Searches with a reranker, by whether its order was used.", ["end"])
 EVENT_LOOP_LAG_MAX = Gauge(

@@ -57,7 +57,9 @@ async def create(body: ResponseBody, principal: PrincipalDep, services: Services
     conversation_id = await _conversation_id(body, principal, services)
     if conversation_id is not None:
         history = ()  # the conversation holds it
-    question = Question(text, conversation_id, body.collection, body.filter, history=history)
+    question = Question(
+        text, conversation_id, body.collection, body.filter, history=history, background=body.background
+    )
     run = await services.runs.start(principal, question)
     request = {
         "model": body.model,

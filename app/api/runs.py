@@ -16,11 +16,12 @@ router = APIRouter(tags=["runs"])
 
 
 class RunStopped(BaseModel):
-    """How the run stands, and how many characters of its answer were kept."""
+    """How the run stands, and how much of its answer was kept: characters, and tokens of cl100k_base."""
 
     run_id: UUID
     state: RunState
     text_chars: int
+    tokens: int
 
 
 @router.get(
@@ -45,4 +46,4 @@ async def events(
 async def cancel(run_id: UUID, principal: PrincipalDep, services: ServicesDep) -> RunStopped:
     """Stop the run. When this answers, the model has stopped and the partial answer is stored."""
     stopped = await services.runs.cancel(principal, run_id)
-    return RunStopped(run_id=stopped.run_id, state=stopped.state, text_chars=stopped.text_chars)
+    return RunStopped(run_id=stopped.run_id, state=stopped.state, text_chars=stopped.text_chars, tokens=stopped.tokens)

@@ -7,7 +7,8 @@
     ├── Conflict                (ConversationBusy, GenerationRetired, ReindexRefused, SyncRunning)
     ├── TooManyRequests         (TooManyRuns)
     ├── ConfigurationError      (UnknownModel, MissingKey, EmbedderMismatch, SchemaOutdated)
-    ├── Unavailable             (DatabaseUnavailable, RunLogUnavailable, ShuttingDown, SourceUnavailable)
+    ├── Unavailable             (DatabaseUnavailable, RunLogUnavailable, ShuttingDown, StopNotConfirmed,
+    │                            SourceUnavailable)
     ├── ProviderError           (ProviderUnavailable, ProviderRejected, ProviderTimedOut)
     ├── RunFenced
     ├── EmbeddedError           (ServiceDidNotStart, FolderInUse, FolderNotWritable)
@@ -194,6 +195,12 @@ class ShuttingDown(Unavailable):
     """This worker is shutting down; try again."""
 
     code = "shutting_down"
+
+
+class StopNotConfirmed(Unavailable):
+    """The run was asked to stop, but its worker has not answered yet; ask again to learn whether it did."""
+
+    code = "stop_not_confirmed"
 
 
 class SourceUnavailable(Unavailable):

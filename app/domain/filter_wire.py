@@ -55,6 +55,25 @@ def parse_filter(value: object) -> Filter | None:
     return None if value is None or value == {} else _Parser().group(value, ROOT, 0)
 
 
+def filter_json(wanted: Filter) -> dict[str, object]:
+    """The filter in the form in which clients send it; `parse_filter` makes an equal one of it."""
+    match wanted:
+        case All(parts):
+            return {"$and": [filter_json(part) for part in parts]}
+        case Any(parts):
+            return {"$or": [filter_json(part) for part in parts]}
+        case Not(part):
+            return {"$not": filter_json(part)}
+        case Equals(field, value):
+            return {field.name: {"$eq": value}}
+        case In(field, values):
+            return {field.name: {"$in": list(values)}}
+        case Range(field):
+            return {field.name: {f"${name}": bound for name, bound in wanted.bounds.items()}}
+        case Exists(field):
+            return {field.name: {"$exists": True}}
+
+
 class _Parser:
     """Parses one filter; counts its conditions."""
 

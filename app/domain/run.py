@@ -48,6 +48,14 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class RunQueued:
+    """All places are taken; the answer begins when one is free. `position` counts from 1, as it was when asked."""
+
+    type: ClassVar[str] = "run.queued"
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class RetrievalCompleted:
     """The passages that the answer may rest on, best first.
 
@@ -131,6 +139,7 @@ class RunFailed:
 
 RunEvent: TypeAlias = (
     RunStarted
+    | RunQueued
     | RetrievalCompleted
     | TextDelta
     | TextRewind
@@ -144,6 +153,7 @@ EVENT_TYPES: dict[str, type[RunEvent]] = {
     cls.type: cls
     for cls in (
         RunStarted,
+        RunQueued,
         RetrievalCompleted,
         TextDelta,
         TextRewind,

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import itertools
 import re
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -16,6 +17,7 @@ from app.domain.ports import ChatDelta, ChatModelProfile, Vectors
 _PASSAGE = re.compile(r"<passage\b[^>]*>(.*?)</passage>", re.DOTALL)
 _FIRST_SENTENCE = re.compile(r"\s*(\S.*?(?:[.!?](?=\s|$)|$))", re.DOTALL)
 _DIRECTIVE = re.compile(r"\[\[([a-z-]+)(?:=(.*?))?\]\]", re.DOTALL)
+_BREAK_ONCE = re.compile(r"\[\[break-once=(\d+)\]\]")
 _CONVERSATION = "<conversation>"
 _PASSAGES_QUOTED = 3
 _SLEEPLESS_TOKENS_PER_S = 10_000
@@ -32,6 +34,8 @@ class ScriptedChatModel:
         [[tokens=N]]       answer with N words, by repeating the answer or cutting it
         [[fail-first]]     fail before the first word
         [[fail-after=N]]   fail after N words, or at the end of a shorter answer
+        [[break-once=N]]   fail after N words the first time that this is asked
+        [[differ]]         begin with another word at each writing
 
     Speeds above 10,000 words a second do not sleep at all. The counters are for tests.
     """
@@ -39,6 +43,7 @@ class ScriptedChatModel:
     def __init__(self, tokens_per_s: float = 1e9, context_tokens: int = 16_384) -> None:
         self._delay_s = 1 / tokens_per_s if tokens_per_s < _SLEEPLESS_TOKENS_PER_S else 0.0
         self._profile = ChatModelProfile("scripted", context_tokens)
+        self._writings: Counter[str] = Counter()
         self.tokens_generated = 0
         self.open_streams = 0
         self.closed_early = 0
@@ -50,7 +55,14 @@ class ScriptedChatModel:
 
     async def stream(self, messages: Sequence[ChatMessage], *, max_tokens: int) -> AsyncGenerator[ChatDelta, None]:
         """Stream one answer; see `ChatModel.stream`."""
-        words, fail_after = _script(messages[-1].content)
+        prompt = messages[-1].content
+        words, fail_after = _script(prompt)
+        writing = self._writings[prompt] = self._writings[prompt] + 1
+        once = _BREAK_ONCE.search(prompt)
+        if once and writing == 1:
+            fail_after = int(once[1])
+        if "[[differ]]" in prompt:
+            words = [f"{_ordinal(writing)}: ", *words]
         written = 0
         with self._counted():
             loop = asyncio.get_running_loop()
@@ -98,6 +110,10 @@ def _script(prompt: str) -> tuple[list[str], int | None]:
         words = _words("".join(itertools.islice(itertools.cycle(f"{word.strip()} " for word in words), length)))
     fail_after = 0 if "fail-first" in directives else _number(directives.get("fail-after"))
     return words, None if fail_after is None else min(fail_after, len(words))
+
+
+def _ordinal(writing: int) -> str:
+    return ("First", "Second", "Third")[writing - 1] if writing <= 3 else f"{writing}th"
 
 
 def _number(value: str | None) -> int | None:

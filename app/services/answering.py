@@ -35,7 +35,8 @@ class Question:
     """What is asked, and within what.
 
     `thread` is a conversation by the name that a client gave it. `history` is what was said before, where the client
-    brings it along; without one it is what the conversation holds.
+    brings it along; without one it is what the conversation holds. `background`: nobody need read the answer while it
+    is written.
     """
 
     text: str
@@ -44,6 +45,7 @@ class Question:
     filter: Filter | None = None
     thread: str | None = None
     history: tuple[ChatMessage, ...] = ()
+    background: bool = False
 
     @property
     def continues(self) -> bool:

@@ -12,6 +12,7 @@ from app.domain.run import (
     RunCompleted,
     RunEvent,
     RunFailed,
+    RunQueued,
     RunStarted,
     RunState,
     TextDelta,
@@ -30,11 +31,12 @@ INTERRUPTED = Problem(
 
 @dataclass(slots=True)
 class AnswerSoFar:
-    """Folds a run's events."""
+    """Folds a run's events. `retrieved`: whether the passages are known, be they none."""
 
     text: str = ""
     citations: list[Citation] = field(default_factory=list)
     passages: tuple[Passage, ...] = ()
+    retrieved: bool = False
     usage: Usage | None = None
     end: RunCompleted | RunCancelled | RunFailed | None = None
 
@@ -47,14 +49,14 @@ class AnswerSoFar:
                 self.text = self.text[:to]
                 self.citations = [c for c in self.citations if c.sentence_end <= to]
             case RetrievalCompleted(passages):
-                self.passages = passages
+                self.passages, self.retrieved = passages, True
             case Citation():
                 self.citations.append(event)
             case Usage():
                 self.usage = event
             case RunCompleted() | RunCancelled() | RunFailed():
                 self.end = event
-            case RunStarted():
+            case RunStarted() | RunQueued():
                 pass
 
     def outcome(self, provenance: Provenance | None = None) -> Outcome:

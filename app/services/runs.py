@@ -1,7 +1,12 @@
-"""Runs: each answer as a task of this worker, detached from whoever asked, its events in the log."""
+"""Runs: each answer as a task of one worker, detached from whoever asked, its events in the log.
+
+A run outlives its worker: another one takes it over and goes on where the log ends. Going away, stopping and
+abandoning are three things: a client that disconnects changes nothing, `cancel` stops a run wherever it is written, and
+a run that nobody reads for long is stopped by its worker.
+"""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from time import monotonic
@@ -16,94 +21,77 @@ from app.domain.errors import (
     RunFenced,
     RunLogUnavailable,
     ShuttingDown,
+    StopNotConfirmed,
     TooManyRuns,
 )
+from app.domain.ports import TokenCounter
 from app.domain.principal import DEFAULT_WORKSPACE_ID, Principal
 from app.domain.run import (
     LoggedEvent,
     Problem,
-    RetrievalCompleted,
     Run,
     RunCancelled,
-    RunCompleted,
     RunEvent,
     RunFailed,
-    RunStarted,
+    RunQueued,
     RunState,
-    TextDelta,
-    TextRewind,
     encode_event,
 )
-from app.services.answering import HISTORY_MESSAGES, Answering, Provenance, Question
+from app.services.answering import HISTORY_MESSAGES, Answering, Question
 from app.services.outcome import INTERRUPTED, AnswerSoFar
+from app.services.rendering import rendered, started, stored_end
 from app.services.retrieval import Retrieval
+from app.services.stored_question import restored, stored
+from app.services.writing import End, Writing
 from app.storage.conversations import ConversationStore
 from app.storage.rate_limit import RateLimit
-from app.storage.run_log import RunLog, RunLogWriter
-from app.storage.runs import Outcome, RunStore
-from app.telemetry import INTER_TOKEN, REWINDS, RUNS, RUNS_ACTIVE, TIME_TO_FIRST_TOKEN
+from app.storage.run_log import RunLog
+from app.storage.runs import Claimed, Outcome, RunStore
+from app.telemetry import ABANDONED, RUNS, RUNS_ACTIVE, TAKE_OVERS, TIME_TO_FIRST_TOKEN
 
 log = structlog.get_logger()
 
+MAX_CRASHES = 3  # workers that may die over one run
 SAVE_RETRY_S = 60  # PostgreSQL may be away this long at an answer's end before its client is told
+STOP_WAIT_S = 10  # beyond a lease, for another worker to stop a run
 RETRY_AFTER_S = 5  # about what a short answer takes
-TIMED_OUT = Problem(
-    "run_timed_out", "The answer took too long", "What was written is kept; ask for something narrower."
-)
-UNEXPECTED = Problem("internal_error", "Something went wrong", "What was written is kept; the server's log has more.")
+LEASES_AT_ONCE = 500
+FREE = "free"  # told to all workers: there is a run that nobody writes
 NOT_STORED = Problem(
     "database_unavailable",
     "The answer is not stored yet",
     "PostgreSQL is not reachable. The answer will be stored from its log once it is back.",
 )
+LOST_WORKERS = Problem(
+    "interrupted",
+    "The answer was interrupted",
+    f"{MAX_CRASHES} workers in turn were lost while they wrote it. What they had is kept; ask again.",
+)
 
 
-@dataclass(slots=True, eq=False)
-class _Active:
-    """A run that this worker writes. `stop` is the end it was asked to come to, `last_delta` when text came last."""
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """How long and how many. `at_once` counts a principal's runs on this worker, `written` those of all workers."""
 
-    run: Run
-    principal: Principal
-    question: Question
-    answer: AnswerSoFar
-    provenance: Provenance
-    writer: RunLogWriter
-    generation: asyncio.Task[None] | None = None
-    supervisor: asyncio.Task[None] | None = None
-    stop: RunCancelled | RunFailed | None = None
-    last_delta: float | None = None
-
-    def emit(self, event: RunEvent) -> None:
-        """Take the event into the answer and the log."""
-        self.answer.add(event)
-        self.writer.put(event)
-        if isinstance(event, TextDelta):
-            now = monotonic()
-            if self.last_delta is not None:
-                INTER_TOKEN.observe(now - self.last_delta)
-            self.last_delta = now
-        elif isinstance(event, TextRewind):
-            REWINDS.inc()
-
-    def interrupt(self, end: RunCancelled | RunFailed) -> None:
-        """End the generation, and with it the model's upstream connection."""
-        if self.stop is None and self.answer.end is None:
-            self.stop = end
-            if self.generation is not None:
-                self.generation.cancel()
+    max_s: float
+    lease_s: float
+    at_once: int | None = None
+    written: int | None = None
+    abandon_after_s: float = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """How a run stands after it was asked to stop, and how much of its text was kept (code points)."""
+    """How a run stands after it was asked to stop, and how much of its text was kept (code points, cl100k tokens)."""
 
     run_id: UUID
     state: RunState
     text_chars: int
+    tokens: int
 
 
 class Runs:
-    """Starts, reads, stops and recovers runs. A client that goes away changes nothing; only `cancel` stops a run."""
+    """Starts, reads, stops runs, and takes over those that others lost."""
 
     def __init__(
         self,
@@ -112,24 +100,25 @@ class Runs:
         run_log: RunLog,
         answering: Answering,
         retrieval: Retrieval,
-        *,
-        run_max_s: float,
-        lease_s: float,
+        count_tokens: TokenCounter,
+        limits: RunLimits,
         rate_limit: RateLimit | None = None,
-        at_once: int | None = None,
     ) -> None:
-        """`rate_limit` and `at_once` hold for each principal; the latter counts what this worker writes."""
+        """`rate_limit` holds for each principal."""
         self._store = store
         self._conversations = conversations
         self._log = run_log
         self._answering = answering
         self._retrieval = retrieval
-        self._run_max_s = run_max_s
-        self._lease_s = lease_s
+        self._count_tokens = count_tokens
+        self._limits = limits
         self._rate_limit = rate_limit
-        self._at_once = at_once
-        self._active: dict[UUID, _Active] = {}
+        self._active: dict[UUID, Writing] = {}
+        self._tasks: dict[UUID, asyncio.Task[None]] = {}
+        self._closed: list[UUID] = []  # runs that ended here and whose lease is to be given up
         self._closing = False
+        self._takes_over = False
+        self._look = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
 
     @property
@@ -137,22 +126,48 @@ class Runs:
         """How many answers this worker is writing."""
         return len(self._active)
 
-    def open(self) -> None:
-        """Begin to renew leases and to recover runs whose worker died."""
+    async def queued(self) -> int:
+        """How many answers wait for a place, with any worker. Raises DatabaseUnavailable."""
+        return await self._store.queued(DEFAULT_WORKSPACE_ID)
+
+    async def open(self, fleet: str | None) -> None:
+        """Begin to renew leases; as a worker of a fleet also to take over what nobody writes."""
+        self._takes_over = fleet is not None
+        if fleet is not None:
+            await self._log.listen(fleet, self._told)
         self._keeper = asyncio.create_task(self._keep(), name="run-keeper")
+
+    # --- the end of this worker
+
+    async def hand_over(self) -> bool:
+        """Take no more runs and let other workers go on with those under way; False when there is no other worker."""
+        self._closing = True
+        try:
+            if not self._takes_over or await self._log.workers() < 2:
+                return False
+        except RunLogUnavailable:
+            return False
+        for writing in list(self._active.values()):
+            writing.give_away()
+        await self._ended(5)
+        return True
 
     async def close(self, grace_s: float) -> None:
         """Take no more runs, give those under way `grace_s` to end, then interrupt them; each keeps its text."""
-        self._closing = True
+        if not await self.hand_over():
+            await self._ended(grace_s)
+        for writing in list(self._active.values()):
+            writing.interrupt(RunFailed(INTERRUPTED))
+        await self._ended(max(grace_s, 1.0))
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
-        for wait_s in (grace_s, max(grace_s, 1.0)):
-            supervisors = [active.supervisor for active in self._active.values() if active.supervisor]
-            if supervisors:
-                await asyncio.wait(supervisors, timeout=wait_s)
-            for active in list(self._active.values()):
-                active.interrupt(RunFailed(INTERRUPTED))
+
+    async def _ended(self, wait_s: float) -> None:
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()), timeout=wait_s)
+
+    # --- asking
 
     async def start(self, principal: Principal, question: Question) -> Run:
         """Store the question and begin to answer it; the answer goes on whoever reads it.
@@ -166,23 +181,28 @@ class Runs:
         if question.collection is not None:
             await self._retrieval.require_collection(principal, question.collection)
         await self._retrieval.require_filter(principal, question.filter)
-        run = await self._store.create(
-            principal.workspace_id, question.text, question.conversation_id, question.collection, question.thread
+        run, position = await self._store.create(
+            principal.workspace_id,
+            question.text,
+            question.conversation_id,
+            question.collection,
+            question.thread,
+            kept=stored(principal, question),
+            cap=self._limits.written,
         )
-        writer = self._log.writer(run.id, run.attempt)
-        active = _Active(run, principal, question, AnswerSoFar(), Provenance(), writer)
-        active.emit(RunStarted(str(run.id), str(run.conversation_id), str(run.message_id), run.created_at))
-        active.generation = asyncio.create_task(self._generate(active), name=f"generation-{run.id}")
-        active.supervisor = asyncio.create_task(self._supervise(active), name=f"run-{run.id}")
-        self._active[run.id] = active
-        RUNS_ACTIVE.set(len(self._active))
+        writing = Writing(run, principal, question, self._log.writer(run.id, run.attempt), ())
+        writing.emit(started(run))
+        if position is not None:
+            writing.emit(RunQueued(position))
+            writing.give_away()
+        self._begin(writing)
         return run
 
     async def _admit(self, principal: Principal) -> None:
         """Raise TooManyRequests when the principal has asked for too much."""
-        if self._at_once is not None:
-            under_way = sum(active.principal == principal for active in self._active.values())
-            if under_way >= self._at_once:
+        if self._limits.at_once is not None:
+            under_way = sum(writing.principal == principal for writing in self._active.values())
+            if under_way >= self._limits.at_once:
                 raise TooManyRuns(
                     f"{under_way} answers are being written for this key, and no more are allowed at once; "
                     "wait for one or stop it.",
@@ -191,42 +211,61 @@ class Runs:
         if self._rate_limit is not None:
             await self._rate_limit.admit(principal)
 
-    async def _generate(self, active: _Active) -> None:
-        """Emit the answer's events; the end is left in `active.answer.end`, not yet in the log."""
-        run, history = active.run, active.question.history
-        async with asyncio.timeout(self._run_max_s):
-            if not history and active.question.continues:
-                earlier = await self._conversations.history(
-                    run.workspace_id, run.conversation_id, limit=HISTORY_MESSAGES + 1, before=run.message_id
-                )
-                # the last one is the question itself
-                history = tuple(ChatMessage(message.role, message.text) for message in earlier[:-1])
-            answer = self._answering.answer(active.principal, active.question, history, active.provenance)
-            async with aclosing(answer) as events:
-                async for event in events:
-                    if isinstance(event, RunCompleted):
-                        active.answer.end = event
-                    else:
-                        active.emit(event)
+    # --- writing
 
-    async def _supervise(self, active: _Active) -> None:
-        """See the generation to its end, whatever that is, and bring it into the store and then into the log."""
-        run = active.run
+    def _begin(self, writing: Writing) -> None:
+        self._active[writing.id] = writing
+        self._tasks[writing.id] = asyncio.create_task(self._supervise(writing), name=f"run-{writing.id}")
+        RUNS_ACTIVE.set(len(self._active))
+
+    async def _supervise(self, writing: Writing) -> None:
+        """See the writing to its end, and bring that into the store and then into the log."""
+        run = writing.run
         try:
-            assert active.generation is not None  # noqa: S101 - set before this task was made
-            await asyncio.wait([active.generation])
-            end = _end_of(active)
-            active.answer.end = end
-            if not await self._save(run, active.answer.outcome(active.provenance)):
-                end = RunFailed(NOT_STORED)
-            active.writer.put(end)
-            _count(active, end)
+            await writing.write(self._answering, self._history, self._limits.max_s)
+            if writing.end is None:
+                await self._give_away(writing)
+            else:
+                await self._finish(writing, writing.end)
         except RunFenced:
             log.warning("run.fenced", run_id=str(run.id), attempt=run.attempt)
+        except FootnoteError as error:  # its lease runs out, and another worker takes it over
+            log.warning("run.left", run_id=str(run.id), error=error.message)
         finally:
-            await active.writer.close()
-            self._active.pop(run.id, None)
+            await writing.writer.flushed()
+            self._log.done(writing.writer)
+            if self._active.get(run.id) is writing:
+                del self._active[run.id], self._tasks[run.id]
+            if writing.end is not None:
+                self._closed.append(run.id)
             RUNS_ACTIVE.set(len(self._active))
+            if self._limits.written is not None:
+                await self._tell(FREE)
+
+    async def _finish(self, writing: Writing, end: End) -> None:
+        logged = writing.answer.end is not None  # by a worker that died before it could be stored
+        writing.answer.end = end
+        await writing.writer.flushed()  # what is stored stands in the log as well, but for its end
+        saved = await self._save(writing.run, writing.answer.outcome(writing.provenance))
+        if not logged:
+            writing.writer.put(end if saved else RunFailed(NOT_STORED))
+        _count(writing, end)
+
+    async def _give_away(self, writing: Writing) -> None:
+        """Leave the run to other workers once its events stand in the log."""
+        await writing.writer.flushed()
+        await self._store.release(writing.run.workspace_id, [writing.id])
+        await self._tell(FREE)
+        log.info("run.handed_over", run_id=str(writing.id), attempt=writing.run.attempt)
+
+    async def _history(self, run: Run, question: Question) -> Sequence[ChatMessage]:
+        if question.history or not question.continues:
+            return question.history
+        earlier = await self._conversations.history(
+            run.workspace_id, run.conversation_id, limit=HISTORY_MESSAGES + 1, before=run.message_id
+        )
+        # the last one is the question itself
+        return [ChatMessage(message.role, message.text) for message in earlier[:-1]]
 
     async def _save(self, run: Run, outcome: Outcome) -> bool:
         """Store the outcome, waiting for PostgreSQL; False when it stays away. Raises RunFenced."""
@@ -242,18 +281,38 @@ class Runs:
             else:
                 return True
 
+    # --- stopping
+
     async def cancel(self, principal: Principal, run_id: UUID) -> Stopped:
         """Stop a run: the model's upstream connection is closed and the partial answer stored before this returns.
 
-        A run that ended already stays as it is. Raises RunNotFound, DatabaseUnavailable.
+        A run that ended already stays as it is. Raises RunNotFound, DatabaseUnavailable, StopNotConfirmed.
         """
-        active = self._active.get(run_id)
-        if active is not None and active.run.workspace_id == principal.workspace_id:
-            active.interrupt(RunCancelled())
-            if active.supervisor is not None:
-                await asyncio.wait([active.supervisor])
         run, message = await self._store.get(principal.workspace_id, run_id)
-        return Stopped(run.id, run.state, len(message.text))
+        if run.state is RunState.RUNNING:
+            writing = self._active.get(run_id)
+            if writing is not None and not writing.given_away:
+                writing.interrupt(RunCancelled())
+                await asyncio.wait([self._tasks[run_id]])
+            else:
+                await self._store.ask_stop(run.workspace_id, run_id)
+                await self._tell(str(run_id))
+            run, message = await self._stopped(run)
+        return Stopped(run.id, run.state, len(message.text), self._count_tokens(message.text))
+
+    async def _stopped(self, run: Run) -> tuple[Run, Message]:
+        """The run once it has ended. Raises StopNotConfirmed."""
+        deadline, wait_s = monotonic() + self._limits.lease_s + STOP_WAIT_S, 0.01
+        while True:
+            run, message = await self._store.get(run.workspace_id, run.id)
+            if run.state is not RunState.RUNNING:
+                return run, message
+            if monotonic() > deadline:
+                raise StopNotConfirmed
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 1.5, 0.2)
+
+    # --- reading
 
     async def get(self, principal: Principal, run_id: UUID) -> Run:
         """A run as stored. Raises RunNotFound, DatabaseUnavailable."""
@@ -279,91 +338,138 @@ class Runs:
             last = None
         if last is not None and last.terminal and last.id <= after:
             return None
+        if last is not None and not last.terminal and run.state is not RunState.RUNNING:
+            return self.follow(run_id, after) if await self._mend(run, message) else rendered(run, message, after)
         if last is not None or run.state is RunState.RUNNING:
             return self.follow(run_id, after)
-        return _rendered(run, message, after)
+        return rendered(run, message, after)
 
-    def follow(self, run_id: UUID, after: int = 0) -> AsyncGenerator[LoggedEvent, None]:
+    async def follow(self, run_id: UUID, after: int = 0) -> AsyncGenerator[LoggedEvent, None]:
         """The log of a run that is known to be the caller's."""
-        return self._log.read(run_id, after=after)
+        async with aclosing(self._log.read(run_id, after=after)) as batches:
+            async for batch in batches:
+                for event in batch:
+                    yield event
+
+    async def _mend(self, run: Run, message: Message) -> bool:
+        """Put the end into the log of a run that was stored, where its worker died in between.
+
+        False when the log lacks more than that. Raises RunLogUnavailable.
+        """
+        answer, last = AnswerSoFar(), 0
+        while batch := await self._log.events(run.id, after=last):
+            last = batch[-1].id
+            for logged in batch:
+                answer.add(logged.event())
+        if answer.end is None:
+            if (answer.text, len(answer.citations)) != (message.text, len(message.citations)):
+                return False
+            end = stored_end(run, message)
+            await self._log.append(run.id, run.attempt, [LoggedEvent(last + 1, end.type, encode_event(end))])
+        return True
+
+    # --- what others lost
+
+    def _told(self, message: str) -> None:
+        """Something was told to all workers: a run's id, which is to be stopped, or that there is something to take."""
+        writing = None if message == FREE else self._active.get(UUID(message))
+        if writing is not None:
+            writing.interrupt(RunCancelled())
+        else:
+            self._look.set()
+
+    async def _tell(self, message: str) -> None:
+        try:
+            await self._log.tell(message)
+        except RunLogUnavailable as error:  # each worker looks by itself from time to time
+            log.warning("run.not_told", error=str(error.__cause__))
 
     async def _keep(self) -> None:
-        """Renew this worker's leases and recover orphaned runs, until cancelled."""
+        """Renew this worker's leases, notice what it lost, take over what others lost; until cancelled."""
         while True:
+            self._look.clear()
             try:
-                if self._active:
-                    workspaces = {active.run.workspace_id for active in self._active.values()}
-                    for workspace_id in workspaces:
-                        await self._store.renew(workspace_id, list(self._active))
-                await self.recover()
+                await self._renew()
+                await self._stop_abandoned()
+                if self._takes_over and not self._closing:
+                    await self.recover()
+                    await self._mend_open()
             except FootnoteError as error:
                 log.warning("run.keeper_waits", error=error.message)
-            await asyncio.sleep(self._lease_s / 3)
+            try:
+                async with asyncio.timeout(self._limits.lease_s / 3):
+                    await self._look.wait()
+            except TimeoutError:
+                continue
+
+    async def _renew(self) -> None:
+        while self._closed:
+            await self._store.close(DEFAULT_WORKSPACE_ID, self._closed[:LEASES_AT_ONCE])
+            del self._closed[:LEASES_AT_ONCE]
+        for workspace_id in {writing.run.workspace_id for writing in self._active.values()}:
+            mine = {id_: w for id_, w in self._active.items() if w.run.workspace_id == workspace_id}
+            held = await self._store.renew(workspace_id, list(mine))
+            for run_id, writing in mine.items():
+                if held.get(run_id):
+                    writing.interrupt(RunCancelled())
+                elif run_id not in held and writing.end is None:
+                    writing.give_away()  # another worker has it, or it ended
+
+    async def _stop_abandoned(self) -> None:
+        if not self._limits.abandon_after_s:
+            return
+        await self._log.note_readers(self._limits.lease_s)
+        watched = {id_: w for id_, w in self._active.items() if not w.question.background}
+        unread, now = await self._log.unread(watched), monotonic()
+        for run_id, writing in watched.items():
+            if run_id not in unread:
+                writing.read_at = now
+            elif now - writing.read_at > self._limits.abandon_after_s:
+                log.info("run.abandoned", run_id=str(run_id))
+                ABANDONED.inc()
+                writing.interrupt(RunCancelled())
 
     async def recover(self) -> int:
-        """Bring runs whose worker died to their end, with the text that their log has; returns how many."""
-        runs = await self._store.take_expired(DEFAULT_WORKSPACE_ID)
-        for run in runs:
-            answer, after = AnswerSoFar(), 0
-            while batch := await self._log.events(run.id, after=after):
-                after = batch[-1].id
-                for logged in batch:
-                    answer.add(logged.event())
-            await self._save(run, answer.outcome())
-            if answer.end is None:
-                writer = self._log.writer(run.id, run.attempt, after=after)
-                writer.put(RunFailed(INTERRUPTED))
-                await writer.close()
-            log.info("run.recovered", run_id=str(run.id), attempt=run.attempt, text_chars=len(answer.text))
-        return len(runs)
+        """Take over the runs that nobody writes and go on with them; returns how many."""
+        claimed = await self._store.claim(DEFAULT_WORKSPACE_ID, cap=self._limits.written)
+        await asyncio.gather(*(self._take_over(one) for one in claimed))
+        return len(claimed)
+
+    async def _mend_open(self) -> None:
+        """Finish the logs of runs that were stored by workers that died before they could."""
+        for run, message in await self._store.ended_open(DEFAULT_WORKSPACE_ID):
+            if not await self._mend(run, message):
+                log.warning("run.log_incomplete", run_id=str(run.id))
+            self._closed.append(run.id)
+
+    async def _take_over(self, claimed: Claimed) -> None:
+        run = claimed.run
+        try:
+            earlier = await self._log.take(run.id, run.attempt)
+        except RunLogUnavailable:
+            await self._store.release(run.workspace_id, [run.id])  # without its log nobody can go on with it
+            raise
+        principal, question = restored(run, claimed.question)
+        writing = Writing(run, principal, question, self._log.writer(run.id, run.attempt, earlier), earlier)
+        if not earlier:
+            writing.emit(started(run))
+        if writing.answer.end is not None:
+            writing.end = writing.answer.end
+        elif claimed.stop_asked:
+            writing.interrupt(RunCancelled())
+        elif claimed.crashes >= MAX_CRASHES:
+            writing.interrupt(RunFailed(LOST_WORKERS))
+        elif not question.text:  # of a version that did not keep it
+            writing.interrupt(RunFailed(INTERRUPTED))
+        if claimed.begun:
+            TAKE_OVERS.inc()
+            log.info("run.taken_over", run_id=str(run.id), attempt=run.attempt, crashes=claimed.crashes)
+        self._begin(writing)
 
 
-def _count(active: _Active, end: RunEvent) -> None:
-    timings = active.provenance.timings_ms
+def _count(writing: Writing, end: RunEvent) -> None:
+    timings = writing.provenance.timings_ms
     RUNS.labels(end.type).inc()
     if "first_token" in timings:
         TIME_TO_FIRST_TOKEN.observe(timings["first_token"] / 1000)
-    log.info("run.ended", run_id=str(active.run.id), end=end.type, **timings)
-
-
-def _end_of(active: _Active) -> RunCompleted | RunCancelled | RunFailed:
-    """How the generation ended, as the run's last event."""
-    assert active.generation is not None  # noqa: S101 - only called once it is done
-    if active.answer.end is not None:
-        return active.answer.end
-    if active.generation.cancelled():
-        return active.stop or RunFailed(INTERRUPTED)
-    match active.generation.exception():
-        case TimeoutError():
-            return RunFailed(TIMED_OUT)
-        case RunFenced() as fenced:
-            raise fenced
-        case FootnoteError() as error:
-            return RunFailed(Problem(error.code, (type(error).__doc__ or error.code).strip(), error.message))
-        case unexpected:
-            log.error("run.crashed", run_id=str(active.run.id), exc_info=unexpected)
-            return RunFailed(UNEXPECTED)
-
-
-async def _rendered(run: Run, message: Message, after: int) -> AsyncGenerator[LoggedEvent, None]:
-    """A finished run's events made anew from its stored message; a resuming client is told to start over."""
-    events: list[RunEvent] = [
-        RunStarted(str(run.id), str(run.conversation_id), str(run.message_id), run.created_at),
-        RetrievalCompleted(message.passages),
-    ]
-    if after:
-        events.append(TextRewind(0))
-    if message.text:
-        events.append(TextDelta(message.text))
-    events += message.citations
-    if message.usage is not None:
-        events.append(message.usage)
-    events.append(_stored_end(run, message))
-    for event_id, event in enumerate(events, start=after + 1):
-        yield LoggedEvent(event_id, event.type, encode_event(event))
-
-
-def _stored_end(run: Run, message: Message) -> RunEvent:
-    if run.state is RunState.COMPLETED:
-        return RunCompleted(message.finish_reason or "stop")  # type: ignore[arg-type]
-    return RunCancelled() if run.state is RunState.CANCELLED else RunFailed(message.problem or INTERRUPTED)
+    log.info("run.ended", run_id=str(writing.id), end=end.type, **timings)

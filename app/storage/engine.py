@@ -144,6 +144,12 @@ class Database:
                 version, vector, bypasses = (await connection.execute(_DESCRIBE)).one()
                 return version, vector, bypasses
 
+    async def identity(self) -> str:
+        """What tells this database from others; the same for every worker on it."""
+        with unavailable():
+            async with self.engine.connect() as connection:
+                return str((await connection.execute(_IDENTITY)).scalar_one())
+
     async def ping(self) -> None:
         """Raise DatabaseUnavailable when PostgreSQL does not answer."""
         with unavailable():
@@ -157,6 +163,7 @@ async def _check(connection: WorkspaceConnection) -> None:
         await AsyncConnectionPool.check_connection(connection)
 
 
+_IDENTITY = text("SELECT datname || ':' || oid FROM pg_database WHERE datname = current_database()")
 _DESCRIBE = text("""
     SELECT current_setting('server_version'),
         (SELECT extversion FROM pg_extension WHERE extname = 'vector'),

@@ -304,13 +304,18 @@ class Message(Base):
 
 
 class Run(Base):
-    """One question being answered; the worker that holds the lease writes the log as `attempt`."""
+    """One question being answered; the worker that holds the lease writes the log as `attempt`.
+
+    A run that nobody holds waits for a worker: one that was handed over, or, before `begun_at`, one that found every
+    place taken. `question` is what any worker needs to answer it, `crashes` how many workers died while they wrote it.
+    """
 
     __tablename__ = "run"
     __table_args__ = (
         CheckConstraint("state IN ('running', 'completed', 'cancelled', 'failed')", name="state"),
         Index("uq_run_running", "conversation_id", unique=True, postgresql_where=literal("state = 'running'")),
-        Index("ix_run_lease", "lease_expires_at", postgresql_where=literal("state = 'running'")),
+        Index("ix_run_lease", "lease_expires_at", postgresql_where=literal("lease_expires_at IS NOT NULL")),
+        CheckConstraint("(lease_owner IS NULL) = (lease_expires_at IS NULL)", name="lease"),
     )
     id: Mapped[UUID] = _id()
     workspace_id: Mapped[UUID] = _workspace()
@@ -318,7 +323,11 @@ class Run(Base):
     message_id: Mapped[UUID] = mapped_column(ForeignKey("message.id", ondelete="CASCADE"), unique=True)
     state: Mapped[str]
     attempt: Mapped[int] = mapped_column(server_default="1")
-    lease_owner: Mapped[str]
-    lease_expires_at: Mapped[datetime]
+    lease_owner: Mapped[str | None]
+    lease_expires_at: Mapped[datetime | None]
+    question: Mapped[dict[str, Any] | None]
+    crashes: Mapped[int] = mapped_column(server_default="0")
+    stop_asked: Mapped[bool] = mapped_column(server_default=literal("false"))
     created_at: Mapped[datetime] = _now()
+    begun_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

@@ -1,13 +1,19 @@
-"""Runs: the rows that say which answers are being written, by whom, and how they ended."""
+"""Runs: the rows that say which answers are being written, by whom, and how they ended.
+
+A running run is held by the worker that writes it, for as long as its lease is renewed; or by nobody, when it was
+handed over or waits for a place. `claim` gives a worker what nobody holds and what a dead worker held.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, select, update
+from sqlalchemy import case, func, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.conversation import Message
 from app.domain.errors import ConversationBusy, ConversationNotFound, RunNotFound
@@ -18,6 +24,7 @@ from app.storage.conversations import find_thread, message_of
 from app.storage.engine import Database
 
 TITLE_CHARS = 80
+_ONE_COUNTS = text("SELECT pg_advisory_xact_lock(hashtext('footnote.runs_written'))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +43,19 @@ class Outcome:
     timings_ms: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A run that this worker holds now. `begun`: whether another one has written at it before."""
+
+    run: Run
+    question: dict[str, Any] | None
+    crashes: int
+    stop_asked: bool
+    begun: bool
+
+
 class RunStore:
-    """Creates runs, renews their leases, stores their outcome. `worker` names this process in leases."""
+    """Creates runs, leases them out, stores their outcome. `worker` names this process in leases."""
 
     def __init__(self, database: Database, *, worker: str, lease_s: float) -> None:
         self._database = database
@@ -51,11 +69,15 @@ class RunStore:
         conversation_id: UUID | None,
         collection: str | None,
         thread: str | None = None,
-    ) -> Run:
+        *,
+        kept: dict[str, Any] | None = None,
+        cap: int | None = None,
+    ) -> tuple[Run, int | None]:
         """Store the question and an empty answer, and take the lease; one short transaction.
 
-        Without `conversation_id` it goes into the conversation of that `thread`, which begins if there is none.
-        Raises ConversationNotFound, ConversationBusy.
+        Without `conversation_id` it goes into the conversation of that `thread`, which begins if there is none. `kept`
+        is what another worker needs to go on. When `cap` runs are held already, nobody gets the lease, and the run's
+        position among those that wait (from 1) is returned with it. Raises ConversationNotFound, ConversationBusy.
         """
         try:
             async with self._database.transaction(workspace_id) as session:
@@ -79,19 +101,21 @@ class RunStore:
                 answer = m.Message(id=m.new_id(), role="assistant", **owner)
                 session.add(answer)
                 await session.flush()
+                position = None if cap is None else await _position(session, cap)
+                lease = {} if position else self._held() | {"begun_at": func.now()}
                 run = m.Run(
                     id=m.new_id(),
                     message_id=answer.id,
                     state=RunState.RUNNING,
                     attempt=1,
-                    lease_owner=self._worker,
-                    lease_expires_at=func.now() + self._lease,
+                    question=kept,
+                    **lease,
                     **owner,
                 )
                 session.add(run)
                 await session.flush()
                 await session.refresh(run, ["created_at"])
-                return _run_of(run)
+                return _run_of(run), position
         except IntegrityError as error:
             if any(name in str(error.orig) for name in ("uq_run_running", "uq_conversation_workspace_id_thread")):
                 raise ConversationBusy from error
@@ -111,11 +135,14 @@ class RunStore:
             return _run_of(row.Run), message_of(row.Message, row.Run.id, row.Run.state)
 
     async def finish(self, run: Run, outcome: Outcome) -> bool:
-        """Store how the run ended; False (and nothing changes) when another attempt owns it or it ended already."""
+        """Store how the run ended; False (and nothing changes) when another attempt owns it or it ended already.
+
+        The lease stays until `close`, when the run's log has its end too.
+        """
         ended = (
             update(m.Run)
             .where(m.Run.id == run.id, m.Run.attempt == run.attempt, m.Run.state == RunState.RUNNING)
-            .values(state=outcome.state, finished_at=func.now())
+            .values(state=outcome.state, finished_at=func.now(), question=None)
             .returning(m.Run.id)
         )
         async with self._database.transaction(run.workspace_id) as session:
@@ -138,32 +165,119 @@ class RunStore:
             )
             return True
 
-    async def renew(self, workspace_id: UUID, run_ids: Sequence[UUID]) -> None:
-        """Extend this worker's leases on its running runs; one statement."""
+    async def renew(self, workspace_id: UUID, run_ids: Sequence[UUID]) -> dict[UUID, bool]:
+        """Extend this worker's leases; for each run that it still holds, whether someone asked to stop it."""
         query = (
             update(m.Run)
             .where(m.Run.id.in_(run_ids), m.Run.lease_owner == self._worker, m.Run.state == RunState.RUNNING)
             .values(lease_expires_at=func.now() + self._lease)
+            .returning(m.Run.id, m.Run.stop_asked)
+        )
+        async with self._database.transaction(workspace_id) as session:
+            return {row.id: row.stop_asked for row in await session.execute(query)}
+
+    async def claim(self, workspace_id: UUID, *, limit: int = 20, cap: int | None = None) -> list[Claimed]:
+        """Take runs that nobody holds or whose holder is gone, oldest first; attempt + 1 fences out who wrote before.
+
+        With `cap`, runs that never began stay where they are while so many are held.
+        """
+        free = or_(m.Run.lease_expires_at.is_(None), m.Run.lease_expires_at < func.now())
+        waiting = (
+            select(m.Run.id, m.Run.begun_at, m.Run.stop_asked)
+            .where(m.Run.state == RunState.RUNNING, free)
+            .order_by(m.Run.id)
+            .with_for_update(skip_locked=True)
+        )
+        async with self._database.transaction(workspace_id) as session:
+            places = None if cap is None else cap - await _held_now(session)
+            rows = (await session.execute(waiting.limit(limit if places is None else limit + max(places, 0)))).all()
+            interrupted = [row for row in rows if row.begun_at is not None or row.stop_asked]
+            fresh = [row for row in rows if row.begun_at is None and not row.stop_asked]
+            if places is not None:
+                fresh = fresh[: max(0, places - len(interrupted))]
+            taken = {row.id: row for row in (interrupted + fresh)[:limit]}
+            if not taken:
+                return []
+            query = (
+                update(m.Run)
+                .where(m.Run.id.in_(taken))
+                .values(
+                    attempt=m.Run.attempt + 1,
+                    crashes=m.Run.crashes + case((m.Run.lease_owner.is_not(None), 1), else_=0),
+                    begun_at=func.coalesce(m.Run.begun_at, func.now()),
+                    **self._held(),
+                )
+                .returning(m.Run)
+            )
+            runs = (await session.scalars(query)).all()
+            return [
+                Claimed(_run_of(r), r.question, r.crashes, r.stop_asked, taken[r.id].begun_at is not None) for r in runs
+            ]
+
+    async def release(self, workspace_id: UUID, run_ids: Sequence[UUID]) -> None:
+        """Give up the leases, so that other workers go on at once; their count of crashes stays."""
+        query = (
+            update(m.Run)
+            .where(m.Run.id.in_(run_ids), m.Run.lease_owner == self._worker, m.Run.state == RunState.RUNNING)
+            .values(lease_owner=None, lease_expires_at=None)
         )
         async with self._database.transaction(workspace_id) as session:
             await session.execute(query)
 
-    async def take_expired(self, workspace_id: UUID, *, limit: int = 100) -> list[Run]:
-        """Take over runs whose worker is gone: attempt + 1, so that a worker that comes back is fenced out."""
-        expired = (
-            select(m.Run.id)
-            .where(m.Run.state == RunState.RUNNING, m.Run.lease_expires_at < func.now())
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
+    async def close(self, workspace_id: UUID, run_ids: Sequence[UUID]) -> None:
+        """Give up the leases of runs that ended, and whose log has its end."""
         query = (
             update(m.Run)
-            .where(m.Run.id.in_(expired))
-            .values(attempt=m.Run.attempt + 1, lease_owner=self._worker, lease_expires_at=func.now() + self._lease)
-            .returning(m.Run)
+            .where(m.Run.id.in_(run_ids), m.Run.state != RunState.RUNNING)
+            .values(lease_owner=None, lease_expires_at=None)
         )
         async with self._database.transaction(workspace_id) as session:
-            return [_run_of(run) for run in (await session.scalars(query)).all()]
+            await session.execute(query)
+
+    async def ended_open(self, workspace_id: UUID, *, limit: int = 50) -> list[tuple[Run, Message]]:
+        """Runs that ended while the worker that stored them died before it could `close` them."""
+        query = (
+            select(m.Run, m.Message)
+            .join(m.Message, m.Message.id == m.Run.message_id)
+            .where(m.Run.state != RunState.RUNNING, m.Run.lease_expires_at < func.now())
+            .limit(limit)
+        )
+        async with self._database.transaction(workspace_id) as session:
+            rows = (await session.execute(query)).all()
+            return [(_run_of(run), message_of(message, run.id, run.state)) for run, message in rows]
+
+    async def ask_stop(self, workspace_id: UUID, run_id: UUID) -> None:
+        """Let whoever holds the run, or will hold it, stop it."""
+        query = (
+            update(m.Run)
+            .where(m.Run.id == run_id, m.Run.workspace_id == workspace_id, m.Run.state == RunState.RUNNING)
+            .values(stop_asked=True)
+        )
+        async with self._database.transaction(workspace_id) as session:
+            await session.execute(query)
+
+    async def queued(self, workspace_id: UUID) -> int:
+        """How many runs have not begun."""
+        query = select(func.count()).where(m.Run.state == RunState.RUNNING, m.Run.begun_at.is_(None))
+        async with self._database.transaction(workspace_id) as session:
+            return (await session.execute(query)).scalar_one()
+
+    def _held(self) -> dict[str, Any]:
+        return {"lease_owner": self._worker, "lease_expires_at": func.now() + self._lease}
+
+
+async def _position(session: AsyncSession, cap: int) -> int | None:
+    """The place of one more run among those that wait; None when it need not. Nobody else counts until the commit."""
+    await session.execute(_ONE_COUNTS)
+    query = select(func.count()).where(m.Run.state == RunState.RUNNING, m.Run.begun_at.is_(None))
+    waiting: int = (await session.execute(query)).scalar_one()
+    return waiting + 1 if waiting or await _held_now(session) >= cap else None
+
+
+async def _held_now(session: AsyncSession) -> int:
+    await session.execute(_ONE_COUNTS)
+    query = select(func.count()).where(m.Run.state == RunState.RUNNING, m.Run.lease_expires_at >= func.now())
+    return (await session.execute(query)).scalar_one()
 
 
 def _run_of(row: m.Run) -> Run:

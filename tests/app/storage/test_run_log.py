@@ -22,7 +22,7 @@ async def run_log(redis_url: str) -> AsyncIterator[RunLog]:
 
 async def collect(log: RunLog, run_id: object, after: int = 0) -> list[LoggedEvent]:
     async with aclosing(log.read(run_id, after=after)) as events:  # type: ignore[arg-type]
-        return [event async for event in events]
+        return [event async for batch in events for event in batch]
 
 
 async def test_events_are_numbered_from_one_and_read_in_order(run_log: RunLog) -> None:
@@ -30,7 +30,8 @@ async def test_events_are_numbered_from_one_and_read_in_order(run_log: RunLog) -
     writer = run_log.writer(run_id, attempt=1)
     ids = [writer.put(TextDelta(f"{n} ")) for n in range(300)] + [writer.put(RunCompleted("stop"))]
     events = await collect(run_log, run_id)
-    await writer.close()
+    await writer.flushed()
+    run_log.done(writer)
     assert ids == list(range(1, 302))
     assert [event.id for event in events] == ids
     assert [event.event() for event in events[:2]] == [TextDelta("0 "), TextDelta("1 ")]
@@ -47,7 +48,8 @@ async def test_readers_follow_what_is_being_written(run_log: RunLog) -> None:
     writer.put(RunCompleted("stop"))
     for events in await asyncio.wait_for(asyncio.gather(*readers), 10):
         assert [event.id for event in events] == list(range(1, 22))
-    await writer.close()
+    await writer.flushed()
+    run_log.done(writer)
 
 
 @pytest.mark.parametrize("after", [0, 1, 5, 9, 10])
@@ -57,7 +59,8 @@ async def test_resuming_gives_exactly_the_rest(run_log: RunLog, after: int) -> N
     for n in range(9):
         writer.put(TextDelta(str(n)))
     writer.put(RunCompleted("stop"))
-    await writer.close()
+    await writer.flushed()
+    run_log.done(writer)
     assert [event.id for event in await collect(run_log, run_id, after)] == list(range(after + 1, 11))
 
 
@@ -71,7 +74,8 @@ async def test_another_worker_reads_the_same_log(run_log: RunLog, redis_url: str
     await asyncio.sleep(0.05)
     writer.put(RunCompleted("stop"))
     assert len(await asyncio.wait_for(reading, 5)) == 2
-    await writer.close()
+    await writer.flushed()
+    run_log.done(writer)
     await other.close()
 
 
@@ -79,16 +83,18 @@ async def test_an_older_attempt_cannot_write(run_log: RunLog, redis_url: str) ->
     run_id = new_id()
     zombie = run_log.writer(run_id, attempt=1)
     zombie.put(TextDelta("old"))
-    await zombie.close()
+    await zombie.flushed()
     taken_over = RunLog(redis_url)
-    successor = taken_over.writer(run_id, attempt=2, after=1)
+    earlier = await taken_over.take(run_id, 2)
+    assert [event.event() for event in earlier] == [TextDelta("old")]
+    successor = taken_over.writer(run_id, 2, earlier)
+    zombie.put(TextDelta("zombie"))
+    await zombie.flushed()
     successor.put(TextDelta("new"))
-    await successor.close()
-    again = run_log.writer(run_id, attempt=1, after=2)
-    again.put(TextDelta("zombie"))
-    await again.close()
+    await successor.flushed()
     with pytest.raises(RunFenced):
-        again.put(TextDelta("more"))
+        zombie.put(TextDelta("more"))
+    assert await run_log.take(run_id, 1) == [], "nor can it take the log back"
     assert [e.event() for e in await run_log.events(run_id)] == [TextDelta("old"), TextDelta("new")]
     await taken_over.close()
 
@@ -109,7 +115,8 @@ async def test_a_log_that_lost_its_tail_is_filled_up_again(run_log: RunLog) -> N
     await run_log._redis.delete(run_log._key(run_id))
     writer.put(TextDelta("b"))
     writer.put(RunCompleted("stop"))
-    await writer.close()
+    await writer.flushed()
+    run_log.done(writer)
     assert [event.id for event in await run_log.events(run_id)] == [1, 2, 3]
 
 
@@ -133,7 +140,7 @@ async def test_without_valkey_the_writers_own_worker_still_streams(nowhere: str)
     writer.put(RunCompleted("stop"))
     events = await asyncio.wait_for(reading, 5)
     assert [event.id for event in events] == [1, 2, 3, 4, 5, 6]
-    await writer.close(wait_s=0.1)
+    assert not await writer.flushed(0.1)
     with pytest.raises(RunLogUnavailable):
         await log.ping()
     with pytest.raises(RunLogUnavailable):

@@ -1,0 +1,151 @@
+"""Writing: one run as this worker writes it, from its first event here to its end, whoever reads it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from time import monotonic
+from typing import TypeAlias
+from uuid import UUID
+
+import structlog
+
+from app.domain.conversation import ChatMessage
+from app.domain.errors import FootnoteError, ProviderTimedOut, ProviderUnavailable, RunFenced
+from app.domain.principal import Principal
+from app.domain.run import (
+    LoggedEvent,
+    Problem,
+    Run,
+    RunCancelled,
+    RunCompleted,
+    RunEvent,
+    RunFailed,
+    TextDelta,
+    TextRewind,
+)
+from app.services.answering import Answering, Provenance, Question
+from app.services.continuation import Continuation
+from app.services.outcome import INTERRUPTED, AnswerSoFar
+from app.storage.run_log_writer import RunLogWriter
+from app.telemetry import INTER_TOKEN, REWINDS
+
+log = structlog.get_logger()
+
+RETRIES_AFTER_S = (0.5, 1.0)  # a model that breaks off in the middle of its answer is asked again so often
+TIMED_OUT = Problem(
+    "run_timed_out", "The answer took too long", "What was written is kept; ask for something narrower."
+)
+UNEXPECTED = Problem("internal_error", "Something went wrong", "What was written is kept; the server's log has more.")
+
+End: TypeAlias = RunCompleted | RunCancelled | RunFailed
+History: TypeAlias = Callable[[Run, Question], Awaitable[Sequence[ChatMessage]]]
+"""What was said before the run's question."""
+
+
+class Writing:
+    """Writes the answer into `answer` and the log. `end` is how it ended; None when it was given away unfinished."""
+
+    def __init__(
+        self, run: Run, principal: Principal, question: Question, writer: RunLogWriter, earlier: Sequence[LoggedEvent]
+    ) -> None:
+        """`earlier`: the events of the worker that wrote before."""
+        self.run = run
+        self.principal = principal
+        self.question = question
+        self.writer = writer
+        self.answer = AnswerSoFar()
+        for logged in earlier:
+            self.answer.add(logged.event())
+        self.provenance = Provenance()
+        self.end: End | None = None
+        self.read_at = monotonic()
+        self.given_away = False
+        self._asked: RunCancelled | RunFailed | None = None
+        self._generation: asyncio.Task[End] | None = None
+        self._last_delta: float | None = None
+
+    @property
+    def id(self) -> UUID:
+        """The run's."""
+        return self.run.id
+
+    def emit(self, event: RunEvent) -> None:
+        """Take the event into the answer and the log. Raises RunFenced."""
+        self.writer.put(event)
+        self.answer.add(event)
+        if isinstance(event, TextDelta):
+            now = monotonic()
+            if self._last_delta is not None:
+                INTER_TOKEN.observe(now - self._last_delta)
+            self._last_delta = now
+        elif isinstance(event, TextRewind):
+            REWINDS.inc()
+
+    def interrupt(self, end: RunCancelled | RunFailed) -> None:
+        """End the generation, and with it the model's upstream connection, in this way."""
+        if self._asked is None and self.end is None:
+            self._asked = end
+            if self._generation is not None:
+                self._generation.cancel()
+
+    def give_away(self) -> None:
+        """End the generation without an end: another worker goes on."""
+        if self.end is None and self._asked is None:
+            self.given_away = True
+            if self._generation is not None:
+                self._generation.cancel()
+
+    async def write(self, answering: Answering, history: History, max_s: float) -> None:
+        """Write to the end, whatever that is; it is left in `end`, not yet in the log. Raises RunFenced."""
+        if self._asked is not None and self.end is None:
+            self.end = self._asked
+        if self.end is not None or self.given_away:
+            return
+        self._generation = asyncio.create_task(self._generate(answering, history, max_s), name=f"generation-{self.id}")
+        await asyncio.wait([self._generation])
+        if not (self._generation.cancelled() and self.given_away):
+            self.end = self._end_of(self._generation)
+
+    def _end_of(self, generation: asyncio.Task[End]) -> End:
+        if generation.cancelled():
+            return self._asked or RunFailed(INTERRUPTED)
+        match generation.exception():
+            case None:
+                return generation.result()
+            case TimeoutError():
+                return RunFailed(TIMED_OUT)
+            case RunFenced() as fenced:
+                raise fenced
+            case FootnoteError() as error:
+                return RunFailed(Problem(error.code, (type(error).__doc__ or error.code).strip(), error.message))
+            case unexpected:
+                log.error("run.crashed", run_id=str(self.id), exc_info=unexpected)
+                return RunFailed(UNEXPECTED)
+
+    async def _generate(self, answering: Answering, history: History, max_s: float) -> End:
+        async with asyncio.timeout(max_s):
+            earlier = await history(self.run, self.question)
+            for wait_s in (*RETRIES_AFTER_S, None):
+                try:
+                    return await self._answer(answering, earlier)
+                except (ProviderUnavailable, ProviderTimedOut) as error:
+                    # before its first word, the model's client and the models that take over have tried again already
+                    if wait_s is None or not self.answer.text:
+                        raise
+                    log.warning("run.written_again", run_id=str(self.id), error=error.message)
+                    await asyncio.sleep(wait_s)
+        raise AssertionError  # the last turn of the loop returns or raises
+
+    async def _answer(self, answering: Answering, history: Sequence[ChatMessage]) -> End:
+        """One writing of the answer, as the continuation of what is there."""
+        continuation = Continuation(replace(self.answer))
+        async with aclosing(answering.answer(self.principal, self.question, history, self.provenance)) as events:
+            async for event in events:
+                if isinstance(event, RunCompleted):
+                    for last in continuation.finish():
+                        self.emit(last)
+                    return event
+                for needed in continuation.feed(event):
+                    self.emit(needed)
+        raise AssertionError  # every answer ends with RunCompleted
