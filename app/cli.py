@@ -50,6 +50,8 @@ from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.schema import migrate as migrate_schema
 from app.telemetry import configure_logging
+from app.workers import check_services
+from app.workers import serve_with as run_workers
 
 cli = typer.Typer(
     name="footnote",
@@ -92,11 +94,18 @@ def up(
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that serve; answers outlive each of them.")] = 1,
 ) -> None:
     """Serve the API and the page on DATABASE_URL and REDIS_URL."""
     settings = load_settings(host=host, port=port)
     with listening(settings) as listener:
-        run_server(settings, listener, on_started=lambda url: _say(f"serving on {url}"))
+        if workers > 1:
+            asyncio.run(check_services(settings))
+            run_workers(
+                settings, listener, workers, on_started=lambda url: _say(f"serving on {url}, {workers} workers")
+            )
+        else:
+            run_server(settings, listener, on_started=lambda url: _say(f"serving on {url}"))
 
 
 @cli.command()

@@ -6,13 +6,16 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import uvicorn
 
-from app.bootstrap import open_services
+from app.bootstrap import Services, open_services
 from app.domain.errors import ConfigurationError
 from app.main import create_app
 from app.settings import Settings
+
+DRAIN_SHARE = 0.8  # of the grace period; the rest is for closing
 
 
 class _Server(uvicorn.Server):
@@ -21,15 +24,32 @@ class _Server(uvicorn.Server):
     By default it raises the signal again afterwards, which would end the process before the services are closed.
     """
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, services: Services, on_started: Callable[[], None]) -> None:
         super().__init__(config)
+        self._services = services
         self._on_started = on_started
+        self._leaving: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer requests."""
         await super().startup(sockets)
         if self.started:
             self._on_started()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take no more connections; answers go to other workers, or get the time there is."""
+        super().handle_exit(sig, frame)
+        if self._leaving is None:
+            self._leaving = asyncio.get_running_loop().create_task(self._leave(), name="leaving")
+
+    async def _leave(self) -> None:
+        """Bring the answers to safety in most of the grace period, then let the readers go that are still here."""
+        grace_s = self._services.settings.shutdown_grace_s * DRAIN_SHARE
+        began = asyncio.get_running_loop().time()
+        await self._services.runs.close(grace_s)
+        # an answer that another worker goes on with is still read here
+        await asyncio.sleep(max(0.0, began + grace_s - asyncio.get_running_loop().time()))
+        self._services.run_log.let_go()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -41,6 +61,8 @@ class _Server(uvicorn.Server):
         try:
             yield
         finally:
+            if self._leaving is not None:
+                self._leaving.cancel()
             for number in numbers:
                 loop.remove_signal_handler(number)
 
@@ -84,7 +106,7 @@ def serve(settings: Settings, listener: socket.socket, *, on_started: Callable[[
             # each time, it would stop every answer for up to 200 ms.
             gc.collect()
             gc.freeze()
-            await _Server(config, lambda: on_started(_url(settings, listener))).serve([listener])
+            await _Server(config, services, lambda: on_started(url_of(settings, listener))).serve([listener])
 
     # the fastest event loop there is on this platform, as uvicorn would choose it
     loop_factory = uvicorn.Config("app.main:create_app", factory=True).get_loop_factory()
@@ -92,6 +114,7 @@ def serve(settings: Settings, listener: socket.socket, *, on_started: Callable[[
         runner.run(run())
 
 
-def _url(settings: Settings, listener: socket.socket) -> str:
+def url_of(settings: Settings, listener: socket.socket) -> str:
+    """Where the listener can be reached."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f"http://{host}:{listener.getsockname()[1]}"

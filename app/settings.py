@@ -217,7 +217,7 @@ def load_settings(**overrides: object) -> Settings:
 
 
 def environment_value(name: str) -> str | None:
-    """A variable that a declared source names, for example for a database's URL with its password."""
+    """A variable by its name: one that a declared source names, or one that a package is configured by."""
     return os.environ.get(name)
 
 

@@ -7,7 +7,13 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 RUNS = Counter("footnote_runs_total", "Answers by how they ended.", ["end"])
-RUNS_ACTIVE = Gauge("footnote_runs_active", "Answers being written by this worker.")
+RUNS_ACTIVE = Gauge("footnote_runs_active", "Answers being written.", multiprocess_mode="livesum")
+RUNS_QUEUED = Gauge(
+    "footnote_runs_queued", "Answers that wait for a place, with any worker.", multiprocess_mode="livemax"
+)
+RUN_LOG_LAG = Gauge(
+    "footnote_run_log_lag_events", "Events that do not stand in the run log yet.", multiprocess_mode="livesum"
+)
 TIME_TO_FIRST_TOKEN = Histogram(
     "footnote_time_to_first_token_seconds",
     "From the question to the model's first token.",
@@ -23,7 +29,9 @@ ABANDONED = Counter("footnote_abandoned_total", "Answers that were stopped becau
 REWINDS = Counter("footnote_rewinds_total", "Times that text was taken back while an answer was written.")
 RERANKINGS = Counter("footnote_rerankings_total", "Searches with a reranker, by whether its order was used.", ["end"])
 EVENT_LOOP_LAG_MAX = Gauge(
-    "footnote_event_loop_lag_seconds_max", "Longest time that this worker's event loop was blocked in the last minute."
+    "footnote_event_loop_lag_seconds_max",
+    "Longest time that a worker's event loop was blocked in the last minute.",
+    multiprocess_mode="livemax",
 )
 
 

@@ -17,6 +17,8 @@ from app.services.outcome import AnswerSoFar
 
 log = structlog.get_logger()
 
+DRAIN_SHARE = 0.8  # of the grace period; a stream that is open then goes on to be written until this much of it is gone
+
 CUT = Problem(
     RunLogUnavailable.code,
     "The stream was cut",
@@ -41,6 +43,7 @@ def encoded_stream(
         _encoded(events, encoder),
         headers=HEADERS | {"X-Run-Id": str(run_id)} | dict(headers or {}),
         ping=services.settings.heartbeat_s,
+        shutdown_grace_period=services.settings.shutdown_grace_s * DRAIN_SHARE,
         ping_message_factory=lambda: ServerSentEvent(comment="heartbeat"),
     )
 

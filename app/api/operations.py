@@ -4,12 +4,14 @@ import asyncio
 from typing import Literal
 
 from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from pydantic import BaseModel
 
 from app import __version__
 from app.api.dependencies import PrincipalDep, ServicesDep
 from app.domain.errors import FootnoteError
+from app.settings import environment_value
 
 router = APIRouter(tags=["operations"])
 
@@ -72,8 +74,12 @@ async def readyz(services: ServicesDep, response: Response) -> Ready:
 
 @router.get("/metrics", response_class=Response)
 async def metrics() -> Response:
-    """Counters in Prometheus' text format."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    """Counters in Prometheus' text format, of all workers of this `footnote serve`."""
+    registry = REGISTRY
+    if environment_value("PROMETHEUS_MULTIPROC_DIR"):
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/v1/about")

@@ -47,7 +47,7 @@ from app.storage.conversations import ConversationStore
 from app.storage.rate_limit import RateLimit
 from app.storage.run_log import RunLog
 from app.storage.runs import Claimed, Outcome, RunStore
-from app.telemetry import ABANDONED, RUNS, RUNS_ACTIVE, TAKE_OVERS, TIME_TO_FIRST_TOKEN
+from app.telemetry import ABANDONED, RUN_LOG_LAG, RUNS, RUNS_ACTIVE, RUNS_QUEUED, TAKE_OVERS, TIME_TO_FIRST_TOKEN
 
 log = structlog.get_logger()
 
@@ -55,6 +55,7 @@ MAX_CRASHES = 3  # workers that may die over one run
 SAVE_RETRY_S = 60  # PostgreSQL may be away this long at an answer's end before its client is told
 STOP_WAIT_S = 10  # beyond a lease, for another worker to stop a run
 RETRY_AFTER_S = 5  # about what a short answer takes
+LEAVE_S = 0.1  # in which workers that are ended together all leave, so that none hands over to another
 LEASES_AT_ONCE = 500
 FREE = "free"  # told to all workers: there is a run that nobody writes
 NOT_STORED = Problem(
@@ -126,10 +127,6 @@ class Runs:
         """How many answers this worker is writing."""
         return len(self._active)
 
-    async def queued(self) -> int:
-        """How many answers wait for a place, with any worker. Raises DatabaseUnavailable."""
-        return await self._store.queued(DEFAULT_WORKSPACE_ID)
-
     async def open(self, fleet: str | None) -> None:
         """Begin to renew leases; as a worker of a fleet also to take over what nobody writes."""
         self._takes_over = fleet is not None
@@ -142,8 +139,12 @@ class Runs:
     async def hand_over(self) -> bool:
         """Take no more runs and let other workers go on with those under way; False when there is no other worker."""
         self._closing = True
+        if not self._takes_over:
+            return False
+        await self._log.leave()
+        await asyncio.sleep(LEAVE_S)
         try:
-            if not self._takes_over or await self._log.workers() < 2:
+            if not await self._log.workers():
                 return False
         except RunLogUnavailable:
             return False
@@ -390,6 +391,7 @@ class Runs:
             self._look.clear()
             try:
                 await self._renew()
+                await self._measure()
                 await self._stop_abandoned()
                 if self._takes_over and not self._closing:
                     await self.recover()
@@ -414,6 +416,11 @@ class Runs:
                     writing.interrupt(RunCancelled())
                 elif run_id not in held and writing.end is None:
                     writing.give_away()  # another worker has it, or it ended
+
+    async def _measure(self) -> None:
+        RUN_LOG_LAG.set(self._log.lag)
+        if self._limits.written is not None:
+            RUNS_QUEUED.set(await self._store.queued(DEFAULT_WORKSPACE_ID))
 
     async def _stop_abandoned(self) -> None:
         if not self._limits.abandon_after_s:

@@ -45,6 +45,12 @@ class Bell:
         if self._channels[channel] <= 0:
             del self._channels[channel]
 
+    async def drop(self, channel: str) -> None:
+        """Listen to it no more, at once."""
+        self.remove(channel)
+        if self._pubsub is not None and channel not in self._channels:
+            await self._tell(self._pubsub.unsubscribe, channel)
+
     async def close(self) -> None:
         """Listen to nothing."""
         self._closed = True

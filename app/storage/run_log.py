@@ -208,6 +208,12 @@ class RunLog:
         self._control, self._told = f"{self._prefix}workers:{fleet}", told
         await self._bell.add(self._control)
 
+    async def leave(self) -> None:
+        """Hear no more of it, and count no more as one of the fleet."""
+        if self._control is not None and self._told is not None:
+            self._told = None
+            await self._bell.drop(self._control)
+
     async def tell(self, message: str) -> None:
         """Tell all workers of the fleet, this one included. Raises RunLogUnavailable."""
         if self._control is not None:

@@ -25,8 +25,8 @@ FENCED: Final = -1
 GAP: Final = -2
 
 # For each run (KEYS: stream, attempt; ARGV after the ttl: attempt, first id, n, then n times type and data): appends
-# the events first, first + 1, …; those that stand already are skipped. Returns for each run the last id, -1 when another
-# attempt owns the log, -2 when earlier events are missing.
+# the events first, first + 1, …; those that stand already are skipped. Returns for each run the last id, -1 when
+# another attempt owns the log, -2 when earlier events are missing.
 _APPEND = """
 local ttl, at, lasts = ARGV[1], 2, {}
 for k = 1, #KEYS, 2 do

@@ -12,6 +12,7 @@ export function newAnswer() {
     lastEventId: 0,
     text: "",
     passages: null, // null until the documents were searched
+    position: null, // in the queue, for one that waits for its turn
     citations: [],
     state: "running",
     finishReason: null,
@@ -32,7 +33,8 @@ export function applyEvent(answer, { id, type, data }) {
 
 const CHANGES = {
   "run.started": (_, data) => ({ runId: data.run_id, messageId: data.message_id }),
-  "retrieval.completed": (_, data) => ({ passages: data.passages }),
+  "run.queued": (_, data) => ({ position: data.position }),
+  "retrieval.completed": (_, data) => ({ passages: data.passages, position: null }),
   "text.delta": (answer, data) => ({ text: answer.text + data.text }),
   "text.rewind": (answer, data) => ({
     text: new CodePoints(answer.text).slice(0, data.to),

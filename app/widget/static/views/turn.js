@@ -162,6 +162,7 @@ function setLine(element, text) {
 function progressOf({ answer, stopping, pause }) {
   if (stopping) return "Stopping…";
   if (pause) return "";
+  if (answer.position) return `Waiting for its turn, number ${answer.position} in line`;
   if (answer.passages === null) return "Searching the documents";
   if (answer.passages.length === 0) return "Writing";
   const documents = new Set(answer.passages.map((passage) => passage.document_id)).size;

@@ -1,0 +1,120 @@
+"""`footnote serve --workers`: one address, several processes, each of which can be lost."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from app.settings import Settings
+from tests.fixtures.installation import free_port
+from tests.fixtures.server import Event, read_events, text_of
+
+QUESTION = "When does the ferry to Holm Island leave? [[tokens=120]]"
+
+
+@pytest.fixture
+def fleet(settings: Settings, tmp_path: Path, corpus: object) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Two workers; yields their URL and their parent."""
+    assert settings.database_url is not None
+    assert settings.redis_url is not None
+    port = free_port()
+    environment = os.environ | {
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "REDIS_URL": settings.redis_url.get_secret_value(),
+        "FOOTNOTE_CHAT_MODEL": "scripted",
+        "FOOTNOTE_EMBEDDER": "scripted",
+        "FOOTNOTE_MIN_SIMILARITY": "-1",
+        "FOOTNOTE_SCRIPTED_TOKENS_PER_S": "40",
+        "FOOTNOTE_RUN_LEASE_S": "1",
+        "FOOTNOTE_LOG_LEVEL": "warning",
+    }
+    command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port), "--workers", "2"]
+    with subprocess.Popen(command, env=environment, cwd=tmp_path) as parent:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            deadline = time.monotonic() + 60
+            while len(workers(parent)) < 2 or not answers(url):
+                assert parent.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            yield url, parent
+        finally:
+            parent.terminate()
+            assert parent.wait(30) == 0
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def workers(parent: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The parent's workers, without the helper process of `multiprocessing`."""
+    children = psutil.Process(parent.pid).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def worker_of(client_port: int, parent: subprocess.Popen[bytes]) -> psutil.Process:
+    """The worker at the other end of a client's connection."""
+    for worker in workers(parent):
+        if any(c.raddr and c.raddr.port == client_port for c in worker.net_connections("tcp")):
+            return worker
+    raise AssertionError("nobody has this connection")
+
+
+async def follow(url: str, seen: list[Event], parent: subprocess.Popen[bytes], number: int | None) -> None:
+    """Read the answer to its end over as many connections as it takes; after ten events, send its worker a signal."""
+    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        async with client.stream("POST", "/v1/chat", json={"message": QUESTION}) as response:
+            stream = response.extensions["network_stream"]
+            client_port = stream.get_extra_info("client_addr")[1]
+            try:
+                async for event in read_events(response):
+                    seen.append(event)
+                    if len(seen) == 10 and number is not None:
+                        worker_of(client_port, parent).send_signal(number)
+            except httpx.TransportError:
+                assert number == signal.SIGKILL
+        while seen[-1].type not in {"run.completed", "run.failed"}:
+            try:
+                async with client.stream(
+                    "GET",
+                    f"/v1/runs/{seen[0].data['run_id']}/events",
+                    headers={"Last-Event-ID": str(seen[-1].id)},
+                ) as response:
+                    seen += [event async for event in read_events(response)]
+            except httpx.TransportError:
+                await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_an_answer_goes_on_when_its_worker_is_lost(
+    fleet: tuple[str, subprocess.Popen[bytes]], number: int
+) -> None:
+    url, parent = fleet
+    lost: list[Event] = []
+    other: list[Event] = []
+    await asyncio.gather(follow(url, lost, parent, number), follow(url, other, parent, None))
+    for seen in (lost, other):
+        assert seen[-1].type == "run.completed"
+        assert [event.id for event in seen] == list(range(1, len(seen) + 1)), "nothing is lost or comes twice"
+    assert text_of(lost) == text_of(other)
+    async with httpx.AsyncClient(base_url=url) as client:
+        conversation = (await client.get(f"/v1/conversations/{lost[0].data['conversation_id']}")).json()
+        assert conversation["messages"][-1]["text"] == text_of(lost)
+        metrics = (await client.get("/metrics")).text
+    assert "footnote_take_overs_total 1.0" in metrics, "of all workers together"
+    deadline = time.monotonic() + 30
+    while len(workers(parent)) < 2:
+        assert time.monotonic() < deadline, "a lost worker is replaced"
+        await asyncio.sleep(0.1)
