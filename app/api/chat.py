@@ -5,11 +5,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, field_validator
-from sse_starlette import EventSourceResponse
 
 from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.problems import RESPONSES
-from app.api.streams import event_stream
+from app.api.streams import EventStream
 from app.api.turns import require_short
 from app.domain.errors import InvalidInput
 from app.domain.filter import Filter
@@ -68,7 +67,7 @@ class ChatRequest(BaseModel):
 
 @router.post(
     "/v1/chat",
-    response_class=EventSourceResponse,
+    response_class=EventStream,
     responses=RESPONSES
     | {200: {"description": "The answer's events.", "content": {"text/event-stream": {"example": EXAMPLE_STREAM}}}},
 )
@@ -84,6 +83,6 @@ async def chat(body: ChatRequest, principal: PrincipalDep, services: ServicesDep
         raise InvalidInput(f"model: this server runs {settings.chat_model!r}; leave `model` out or name that one")
     question = Question(body.message, body.conversation_id, body.collection, body.filter)
     run = await services.runs.start(principal, question)
-    response = event_stream(services.runs.follow(run.id), heartbeat_s=settings.heartbeat_s)
+    response = EventStream(services.runs.follow_batches(run.id), heartbeat_s=settings.heartbeat_s)
     response.headers["X-Run-Id"] = str(run.id)
     return response

@@ -5,11 +5,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel
-from sse_starlette import EventSourceResponse
 
 from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.problems import RESPONSES
-from app.api.streams import event_stream
+from app.api.streams import EventStream
 from app.domain.run import RunState
 
 router = APIRouter(tags=["runs"])
@@ -26,7 +25,7 @@ class RunStopped(BaseModel):
 
 @router.get(
     "/v1/runs/{run_id}/events",
-    response_class=EventSourceResponse,
+    response_class=EventStream,
     responses=RESPONSES | {204: {"description": "The client has every event; an EventSource stops reconnecting."}},
 )
 async def events(
@@ -36,10 +35,10 @@ async def events(
     last_event_id: Annotated[int, Header(ge=0, description="Give what follows this event.")] = 0,
 ) -> Response:
     """The run's events after `Last-Event-ID`, exactly the rest: those that were written and those to come."""
-    source = await services.runs.read(principal, run_id, last_event_id)
-    if source is None:
+    batches = await services.runs.read_batches(principal, run_id, last_event_id)
+    if batches is None:
         return Response(status_code=204)
-    return event_stream(source, heartbeat_s=services.settings.heartbeat_s)
+    return EventStream(batches, heartbeat_s=services.settings.heartbeat_s)
 
 
 @router.post("/v1/runs/{run_id}/cancel", responses=RESPONSES)

@@ -1,10 +1,12 @@
 """Streams: a run's log as a server-sent event response."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import structlog
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from app.api.encoders import native
 from app.domain.errors import RunLogUnavailable
@@ -14,28 +16,56 @@ log = structlog.get_logger()
 
 # No proxy may buffer or compress what is meant to arrive token by token.
 HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+HEARTBEAT = b": heartbeat\n\n"
 
 
-def event_stream(events: AsyncGenerator[LoggedEvent, None], *, heartbeat_s: float) -> EventSourceResponse:
-    """Stream the events until the run's last one.
+class EventStream(Response):
+    """Streams the events until the run's last one; what comes together goes out together.
 
-    The stream lives as long as its run and its client. A comment every `heartbeat_s` keeps proxies from cutting it. A
-    client that disconnects ends this response and nothing else: the run goes on, and GET /v1/runs/{id}/events resumes.
+    The stream lives as long as its run and its client. A comment after `heartbeat_s` of silence keeps proxies from
+    cutting it. A client that disconnects ends this response and nothing else: the run goes on, and
+    GET /v1/runs/{id}/events resumes. A slow client is waited for, event by event, at no cost to others.
     """
 
-    async def body() -> AsyncGenerator[bytes, None]:
-        yield native.PREAMBLE
-        async with aclosing(events) as source:
-            try:
-                async for event in source:
-                    yield native.encode(event)
-            except RunLogUnavailable as error:
-                # After the first byte there is no status code left to set: end, and let the client reconnect.
-                log.warning("stream.cut", error=error.message)
+    media_type = "text/event-stream"
 
-    return EventSourceResponse(
-        body(),
-        headers=HEADERS,
-        ping=heartbeat_s,
-        ping_message_factory=lambda: ServerSentEvent(comment="heartbeat"),
-    )
+    def __init__(self, batches: AsyncGenerator[list[LoggedEvent], None], *, heartbeat_s: float) -> None:
+        super().__init__(headers=HEADERS)
+        del self.headers["content-length"]
+        self._batches = batches
+        self._heartbeat_s = heartbeat_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Write until the run ends or the client is gone."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        writing = asyncio.create_task(self._write(send), name="event-stream")
+        try:
+            # comes when the client disconnects, and when the response is complete
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        finally:
+            if not writing.done():
+                writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+
+    async def _write(self, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        await send({"type": "http.response.body", "body": native.PREAMBLE, "more_body": True})
+        sent_at = loop.time()
+        try:
+            async with aclosing(self._batches) as batches:
+                async for batch in batches:
+                    if batch:
+                        body = b"".join(map(native.encode, batch))
+                    elif loop.time() - sent_at >= self._heartbeat_s:
+                        body = HEARTBEAT
+                    else:
+                        continue
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
+                    sent_at = loop.time()
+        except RunLogUnavailable as error:
+            # After the first byte there is no status code left to set: end, and let the client reconnect.
+            log.warning("stream.cut", error=error.message)
+        except Exception:
+            log.exception("stream.failed")
+        await send({"type": "http.response.body", "body": b""})

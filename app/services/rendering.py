@@ -20,7 +20,7 @@ from app.domain.run import (
 from app.services.outcome import INTERRUPTED
 
 
-async def rendered(run: Run, message: Message, after: int) -> AsyncGenerator[LoggedEvent, None]:
+async def rendered(run: Run, message: Message, after: int) -> AsyncGenerator[list[LoggedEvent], None]:
     """The run's events, numbered from `after` + 1; a client that had some of them is told to start over."""
     events: list[RunEvent] = [started(run), RetrievalCompleted(message.passages)]
     if after:
@@ -31,8 +31,7 @@ async def rendered(run: Run, message: Message, after: int) -> AsyncGenerator[Log
     if message.usage is not None:
         events.append(message.usage)
     events.append(stored_end(run, message))
-    for event_id, event in enumerate(events, start=after + 1):
-        yield LoggedEvent(event_id, event.type, encode_event(event))
+    yield [LoggedEvent(number, event.type, encode_event(event)) for number, event in enumerate(events, start=after + 1)]
 
 
 def started(run: Run) -> RunStarted:

@@ -323,14 +323,25 @@ class Runs:
     async def read(
         self, principal: Principal, run_id: UUID, after: int = 0
     ) -> AsyncGenerator[LoggedEvent, None] | None:
+        """A run's events from id `after` + 1 on, to its end; see `read_batches`."""
+        batches = await self.read_batches(principal, run_id, after)
+        return None if batches is None else _each(batches)
+
+    def follow(self, run_id: UUID, after: int = 0) -> AsyncGenerator[LoggedEvent, None]:
+        """The log of a run that is known to be the caller's."""
+        return _each(self.follow_batches(run_id, after))
+
+    async def read_batches(
+        self, principal: Principal, run_id: UUID, after: int = 0
+    ) -> AsyncGenerator[list[LoggedEvent], None] | None:
         """A run's events from id `after` + 1 on, to its end; None when nothing follows `after`.
 
-        They come from the log, or, once that expired, from the stored message. Raises RunNotFound, RunLogUnavailable,
-        DatabaseUnavailable.
+        Those that come together are in one list; an empty list says now and then that nothing came. They come from the
+        log, or, once that expired, from the stored message. Raises RunNotFound, RunLogUnavailable, DatabaseUnavailable.
         """
         run, message = await self._store.get(principal.workspace_id, run_id)
         if run_id in self._active:
-            return self.follow(run_id, after)
+            return self.follow_batches(run_id, after)
         try:
             last = await self._log.last(run_id)
         except RunLogUnavailable:
@@ -340,17 +351,15 @@ class Runs:
         if last is not None and last.terminal and last.id <= after:
             return None
         if last is not None and not last.terminal and run.state is not RunState.RUNNING:
-            return self.follow(run_id, after) if await self._mend(run, message) else rendered(run, message, after)
+            mended = await self._mend(run, message)
+            return self.follow_batches(run_id, after) if mended else rendered(run, message, after)
         if last is not None or run.state is RunState.RUNNING:
-            return self.follow(run_id, after)
+            return self.follow_batches(run_id, after)
         return rendered(run, message, after)
 
-    async def follow(self, run_id: UUID, after: int = 0) -> AsyncGenerator[LoggedEvent, None]:
-        """The log of a run that is known to be the caller's."""
-        async with aclosing(self._log.read(run_id, after=after)) as batches:
-            async for batch in batches:
-                for event in batch:
-                    yield event
+    def follow_batches(self, run_id: UUID, after: int = 0) -> AsyncGenerator[list[LoggedEvent], None]:
+        """The log of a run that is known to be the caller's, as `read_batches` gives it."""
+        return self._log.read(run_id, after=after)
 
     async def _mend(self, run: Run, message: Message) -> bool:
         """Put the end into the log of a run that was stored, where its worker died in between.
@@ -472,6 +481,13 @@ class Runs:
             TAKE_OVERS.inc()
             log.info("run.taken_over", run_id=str(run.id), attempt=run.attempt, crashes=claimed.crashes)
         self._begin(writing)
+
+
+async def _each(source: AsyncGenerator[list[LoggedEvent], None]) -> AsyncGenerator[LoggedEvent, None]:
+    async with aclosing(source) as batches:
+        async for batch in batches:
+            for event in batch:
+                yield event
 
 
 def _count(writing: Writing, end: RunEvent) -> None:

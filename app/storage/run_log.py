@@ -133,7 +133,8 @@ class RunLog:
     async def read(self, run_id: UUID, *, after: int = 0) -> AsyncGenerator[list[LoggedEvent], None]:
         """Every event from id `after` + 1 to the run's last one, as they come, those that came together in one list.
 
-        Waits for what is not written yet; a slow consumer costs nothing. While Redis is away, a run of this worker is
+        Waits for what is not written yet, and gives an empty list when nothing came for POLL_S; a slow consumer costs
+        nothing. While Redis is away, a run of this worker is
         read from its writer. Ends without a terminal event when the log has none and vanishes, and on `let_go`.
         Raises RunLogUnavailable.
         """
@@ -163,7 +164,8 @@ class RunLog:
                     last = await self.last(run_id)
                     if last is None or (last.terminal and last.id <= after):
                         return
-                await _wait(changed, POLL_S)
+                if not await _came(changed, POLL_S):
+                    yield []
         finally:
             if listening:
                 self._bell.remove(key)
@@ -236,12 +238,13 @@ class RunLog:
             self.wake(UUID(channel.rpartition(":")[2]))
 
 
-async def _wait(event: asyncio.Event, seconds: float) -> None:
+async def _came(event: asyncio.Event, within_s: float) -> bool:
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(within_s):
             await event.wait()
     except TimeoutError:
-        return
+        return False
+    return True
 
 
 def _number(entry_id: bytes) -> int:

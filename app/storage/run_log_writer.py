@@ -93,7 +93,8 @@ class RunLogWriter:
 
     def readable(self, after: int) -> list[LoggedEvent]:
         """What stands in the log from id `after` + 1 on; while Redis is away, what would."""
-        return self._events[after:] if self.delayed else self._events[after : self._sent]
+        end = len(self._events) if self.delayed else self._sent
+        return self._events[after : min(end, after + BATCH)]
 
     @property
     def lag(self) -> int:
