@@ -1,6 +1,6 @@
 # `make` lists the commands; `make check` is exactly what CI runs.
 .DEFAULT_GOAL := help
-.PHONY: help up check lint types contracts clients test lock bench-citations bench-beir bench-retrieval drill-chats drill-statistics drill-reindex drill-ingest
+.PHONY: help up check lint types contracts clients test lock bench-citations bench-beir bench-retrieval drill-chats drill-statistics drill-streams drill-outages drill-stop drill-reindex drill-ingest
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,16 @@ drill-statistics: ## BM25 after 10,000 random writes by 4 writers, beside a fres
 
 drill-chats: ## 50 chats at once: events lost or repeated, answers stored, event loop blocked
 	uv run python -m evals.drills.chats
+
+drill-streams: ## 200 answers while 40 workers are killed; 100 open answers while a worker is ended
+	uv run python -m evals.drills.streams
+	uv run python -m evals.drills.streams --answers 100 --at-once 100 --words 300 --kills 0 --freezes 0 --ends 1
+
+drill-outages: ## Valkey and PostgreSQL killed and started again while 50 answers are written
+	uv run python -m evals.drills.outages
+
+drill-stop: ## 100 answers stopped from a second connection: what the model writes after that
+	uv run python -m evals.drills.stop
 
 drill-reindex: ## reindex under fire: questions all the while, three kill -9: make drill-reindex [CHUNKS=20000]
 	uv run python -m evals.drills.reindex --chunks $(or $(CHUNKS),20000)
