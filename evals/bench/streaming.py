@@ -1,0 +1,142 @@
+"""Streaming, contestants: one ASGI application for each way of sending server-sent events.
+
+`python -m evals.bench.streaming CONTESTANT FD [REDIS_URL]` serves it on the listening socket FD until its standard
+input ends. Each stream is `EVENTS` events, one every `1 / PER_S` seconds; an event's text is the moment at which it came
+to be (the machine's monotonic clock). `GET /usage` tells the process's CPU seconds and resident bytes.
+"""
+
+import asyncio
+import json
+import sys
+import threading
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import psutil
+import uvicorn
+from fastapi import FastAPI, Response
+from fastapi.sse import EventSourceResponse as FastApiResponse
+from fastapi.sse import ServerSentEvent
+from sse_starlette import EventSourceResponse
+
+from app.api.streams import EventStream
+from app.domain.run import LoggedEvent, RunCompleted, RunEvent, TextDelta, encode_event
+from app.storage.run_log import RunLog
+
+EVENTS = 50
+PER_S = 20.0
+HEADERS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
+CONTESTANTS = ("raw ASGI", "sse-starlette", "FastAPI", "ours, without the log", "ours")
+
+
+async def texts() -> AsyncGenerator[str, None]:
+    """A scripted model: the moment at which each token came to be."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    for _ in range(EVENTS):
+        due += 1 / PER_S
+        await asyncio.sleep(max(0.0, due - loop.time()))
+        yield f"{time.monotonic():.6f}"
+
+
+async def raw(scope: Any, receive: Any, send: Any) -> None:
+    """A bare ASGI application, the limit."""
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+    number = 0
+    async for text in texts():
+        number += 1
+        data = json.dumps({"text": text})
+        body = f"id: {number}\nevent: text.delta\ndata: {data}\n\n".encode()
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def application(contestant: str, redis_url: str) -> FastAPI:  # noqa: C901 - one case for each
+    """The contestant at `/stream`."""
+    app = FastAPI()
+
+    @app.get("/usage")
+    async def usage() -> dict[str, float]:
+        process = psutil.Process()
+        return {"cpu_s": sum(process.cpu_times()[:2]), "rss": process.memory_info().rss}
+
+    match contestant:
+        case "raw ASGI":
+            app.mount("/stream", raw)
+        case "sse-starlette":
+
+            @app.get("/stream")
+            async def starlette() -> EventSourceResponse:
+                async def events() -> AsyncIterator[dict[str, str]]:
+                    number = 0
+                    async for text in texts():
+                        number += 1
+                        yield {"id": str(number), "event": "text.delta", "data": json.dumps({"text": text})}
+
+                return EventSourceResponse(events())
+        case "FastAPI":
+
+            @app.get("/stream", response_class=FastApiResponse)
+            async def fastapi() -> AsyncIterator[ServerSentEvent]:
+                number = 0
+                async for text in texts():
+                    number += 1
+                    yield ServerSentEvent(data={"text": text}, event="text.delta", id=str(number))
+        case "ours, without the log":
+
+            @app.get("/stream")
+            async def ours() -> Response:
+                return EventStream(_batches(), heartbeat_s=15)
+        case _:
+            run_log = RunLog(redis_url, ttl_s=600)
+
+            @app.get("/stream")
+            async def logged() -> Response:
+                run_id = uuid4()
+                task = asyncio.create_task(_write(run_log, run_id))
+                _writing.add(task)
+                task.add_done_callback(_writing.discard)
+                return EventStream(run_log.read(run_id), heartbeat_s=15)
+
+    return app
+
+
+_writing: set[asyncio.Task[None]] = set()
+
+
+async def _batches() -> AsyncGenerator[list[LoggedEvent], None]:
+    number = 0
+    async for text in texts():
+        number += 1
+        event: RunEvent = TextDelta(text)
+        yield [LoggedEvent(number, event.type, encode_event(event))]
+
+
+async def _write(run_log: RunLog, run_id: Any) -> None:
+    writer = run_log.writer(run_id, 1)
+    async for text in texts():
+        writer.put(TextDelta(text))
+    writer.put(RunCompleted("stop"))
+    await writer.flushed()
+    run_log.done(writer)
+
+
+def main(contestant: str, descriptor: str, redis_url: str = "") -> None:
+    """Serve until standard input ends."""
+    config = uvicorn.Config(
+        application(contestant, redis_url), fd=int(descriptor), log_config=None, access_log=False, lifespan="off"
+    )
+    server = uvicorn.Server(config)
+
+    def wait() -> None:
+        sys.stdin.read()
+        server.should_exit = server.force_exit = True
+
+    threading.Thread(target=wait, daemon=True).start()
+    server.run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,230 @@
+"""Streams benchmark: what an event costs on its way to a client, beside other ways of sending it.
+
+`python -m evals.bench.streams` opens 1,000 streams of 50 events each, 20 a second, on a server that has one core; in
+each round every contestant once, in random order. The clients share the other core with Valkey. Then, for ours: memory
+after waves of streams whose clients leave in the middle, and the replay of a finished run beside one bare XRANGE.
+"""
+
+import asyncio
+import os
+import random
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+from uuid import uuid4
+
+import httpx
+import numpy as np
+import typer
+from redis.asyncio import Redis
+from rich.console import Console
+from rich.table import Table
+
+from app.domain.run import RunCompleted, TextDelta
+from app.embedded.services import embedded_services
+from app.storage.run_log import RunLog
+from evals.bench.streaming import CONTESTANTS, EVENTS
+
+console = Console(soft_wrap=True)
+REQUEST = b"GET /stream HTTP/1.1\r\nhost: localhost\r\n\r\n"
+CONNECT_AT_ONCE = 100
+
+
+@dataclass(slots=True)
+class Seen:
+    """Of one contestant, one entry a round: CPU microseconds an event, bytes a stream; delays and gaps in ms."""
+
+    cpu_us: list[float] = field(default_factory=list)
+    stream_bytes: list[float] = field(default_factory=list)
+    delay_p50: list[float] = field(default_factory=list)
+    delay_p99: list[float] = field(default_factory=list)
+    gap_p99: list[float] = field(default_factory=list)
+
+
+class Client(asyncio.Protocol):
+    """One stream's reader."""
+
+    def __init__(self, leave_after: int | None = None) -> None:
+        self.done = asyncio.get_running_loop().create_future()
+        self.delays: list[float] = []
+        self.times: list[float] = []
+        self._leave_after = leave_after
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP
+        self._transport = transport
+        transport.write(REQUEST)
+
+    def data_received(self, data: bytes) -> None:
+        """Take the events in it."""
+        now = time.monotonic()
+        for part in data.split(b'{"text":')[1:]:
+            created = float(part[: part.index(b"}")].strip(b' "'))
+            self.delays.append(now - created)
+            self.times.append(now)
+        assert self._transport is not None  # noqa: S101 - connected
+        if self._leave_after is not None and len(self.times) >= self._leave_after:
+            self._transport.abort()
+        elif data.endswith(b"0\r\n\r\n"):
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+def main(
+    streams: Annotated[int, typer.Option(help="How many are open at a time.")] = 1000,
+    rounds: Annotated[int, typer.Option(help="How often each contestant runs.")] = 5,
+    waves: Annotated[int, typer.Option(help="Of aborted streams.")] = 6,
+) -> None:
+    """Run the rounds and print the tables."""
+    cores = sorted(os.sched_getaffinity(0))
+    with TemporaryDirectory(prefix="fn-bench-") as folder, embedded_services(Path(folder)) as endpoints:
+        os.sched_setaffinity(0, {cores[-1]})
+        seen = {contestant: Seen() for contestant in CONTESTANTS}
+        order = [contestant for _ in range(rounds) for contestant in CONTESTANTS]
+        for number in range(rounds):
+            part = order[number * len(CONTESTANTS) : (number + 1) * len(CONTESTANTS)]
+            random.Random(number).shuffle(part)  # noqa: S311 - a benchmark
+            for contestant in part:
+                with served(contestant, cores[0], endpoints.redis_url) as port:
+                    asyncio.run(_round(port, streams, seen[contestant]))
+                console.print(f"round {number + 1}: {contestant}", highlight=False)
+        _print(seen, streams, rounds)
+        with served("ours", cores[0], endpoints.redis_url) as port:
+            console.print(
+                f"resident MB after each wave of {streams} aborted streams: ", asyncio.run(_waves(port, streams, waves))
+            )
+        replay, bare = asyncio.run(_replay(endpoints.redis_url))
+        console.print(
+            f"replay of a finished run of 999 events: {replay:.2f} ms, {replay / bare:.2f} x one XRANGE ({bare:.2f} ms)"
+        )
+
+
+@contextmanager
+def served(contestant: str, core: int, redis_url: str) -> Iterator[int]:
+    """A contestant in a process on one core; yields its port."""
+    with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
+        command = [sys.executable, "-m", "evals.bench.streaming", contestant, str(listener.fileno()), redis_url]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[listener.fileno()]) as process:
+            os.sched_setaffinity(process.pid, {core})
+            yield listener.getsockname()[1]
+            process.communicate()
+
+
+async def _usage(port: int) -> dict[str, float]:
+    async with httpx.AsyncClient(timeout=60) as client:
+        usage: dict[str, float] = (await client.get(f"http://127.0.0.1:{port}/usage")).json()
+        return usage
+
+
+async def _open(port: int, streams: int, leave_after: int | None = None) -> list[Client]:
+    """Open the streams, a batch at a time."""
+    loop = asyncio.get_running_loop()
+    clients: list[Client] = []
+    for _ in range(0, streams, CONNECT_AT_ONCE):
+        made = await asyncio.gather(
+            *(
+                loop.create_connection(lambda: Client(leave_after), "127.0.0.1", port)
+                for _ in range(min(CONNECT_AT_ONCE, streams - len(clients)))
+            )
+        )
+        clients += [client for _, client in made]
+    return clients
+
+
+async def _round(port: int, streams: int, seen: Seen) -> None:
+    await asyncio.gather(*(client.done for client in await _open(port, 20)))  # warm
+    before = await _usage(port)
+    clients = await _open(port, streams)
+    await asyncio.sleep(1)
+    during = await _usage(port)
+    await asyncio.gather(*(client.done for client in clients))
+    after = await _usage(port)
+    events = sum(len(client.times) for client in clients)
+    if events != streams * EVENTS:
+        raise RuntimeError(f"{events} of {streams * EVENTS} events came")
+    delays = np.concatenate([client.delays for client in clients]) * 1000
+    gaps = np.concatenate([np.diff(client.times) for client in clients]) * 1000
+    seen.cpu_us.append((after["cpu_s"] - before["cpu_s"]) / events * 1e6)
+    seen.stream_bytes.append((during["rss"] - before["rss"]) / streams)
+    seen.delay_p50.append(float(np.percentile(delays, 50)))
+    seen.delay_p99.append(float(np.percentile(delays, 99)))
+    seen.gap_p99.append(float(np.percentile(gaps, 99)))
+
+
+async def _waves(port: int, streams: int, waves: int) -> str:
+    """Resident memory after each wave of streams that are left in the middle."""
+    sizes = []
+    for _ in range(waves):
+        await asyncio.gather(*(client.done for client in await _open(port, streams, leave_after=5)))
+        await asyncio.sleep(3)  # the runs themselves are written to their end
+        sizes.append(f"{(await _usage(port))['rss'] / 1e6:.0f}")
+    return ", ".join(sizes)
+
+
+async def _replay(redis_url: str) -> tuple[float, float]:
+    """Milliseconds, medians: reading a finished run of 1,000 events as a client would, and one bare XRANGE of it."""
+    run_log, run_id, redis = RunLog(redis_url), uuid4(), Redis.from_url(redis_url, protocol=3)
+    writer = run_log.writer(run_id, 1)
+    for number in range(998):
+        writer.put(TextDelta(f" word{number}"))
+    writer.put(RunCompleted("stop"))
+    await writer.flushed()
+    run_log.done(writer)
+    replays, bares = [], []
+    for _ in range(50):
+        began = time.perf_counter()
+        events = [event async for batch in run_log.read(run_id) for event in batch]
+        replays.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        entries = await redis.xrange(f"footnote:run:{run_id}")
+        bares.append(time.perf_counter() - began)
+        if len(events) != len(entries or ()):
+            raise RuntimeError("the replay is not whole")
+    await run_log.close()
+    await redis.aclose()
+    return statistics.median(replays) * 1000, statistics.median(bares) * 1000
+
+
+def _print(seen: dict[str, Seen], streams: int, rounds: int) -> None:
+    table = Table(
+        "contestant",
+        "CPU µs/event",
+        "x raw",
+        "x sse-starlette",
+        "delay p50, p99 ms",
+        "gap p99 ms",
+        "KB/stream",
+        title=f"{streams} streams x {EVENTS} events, 20 a second each; medians of {rounds} rounds",
+    )
+    mid = statistics.median
+    raw, plain = mid(seen["raw ASGI"].cpu_us), mid(seen["sse-starlette"].cpu_us)
+    for contestant, of in seen.items():
+        cpu = mid(of.cpu_us)
+        table.add_row(
+            contestant,
+            f"{cpu:.1f}",
+            f"{cpu / raw:.2f}",
+            f"{cpu / plain:.2f}",
+            f"{mid(of.delay_p50):.1f}, {mid(of.delay_p99):.1f}",
+            f"{mid(of.gap_p99):.0f}",
+            f"{mid(of.stream_bytes) / 1024:.0f}",
+        )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
