@@ -29,8 +29,10 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, batches: AsyncGenerator[list[LoggedEvent], None], *, heartbeat_s: float) -> None:
-        super().__init__(headers=HEADERS)
+    def __init__(
+        self, batches: AsyncGenerator[list[LoggedEvent], None], status_code: int = 200, *, heartbeat_s: float
+    ) -> None:
+        super().__init__(status_code=status_code, headers=HEADERS)
         del self.headers["content-length"]
         self._batches = batches
         self._heartbeat_s = heartbeat_s

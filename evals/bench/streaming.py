@@ -1,8 +1,8 @@
 """Streaming, contestants: one ASGI application for each way of sending server-sent events.
 
 `python -m evals.bench.streaming CONTESTANT FD [REDIS_URL]` serves it on the listening socket FD until its standard
-input ends. Each stream is `EVENTS` events, one every `1 / PER_S` seconds; an event's text is the moment at which it came
-to be (the machine's monotonic clock). `GET /usage` tells the process's CPU seconds and resident bytes.
+input ends. Each stream is `EVENTS` events, one every `1 / PER_S` seconds; an event's text is the moment at which it
+came to be (the machine's monotonic clock). `GET /usage` tells the process's CPU seconds and resident bytes.
 """
 
 import asyncio

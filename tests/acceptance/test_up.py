@@ -37,7 +37,7 @@ async def test_killed_in_the_middle_of_an_answer_nothing_is_left_and_nothing_is_
         assert first.run("ingest", CORPUS).returncode == 0
         seen = []
         async with httpx.AsyncClient(base_url=first.url) as client:
-            question = {"message": "When does the ferry leave? [[tokens=2000]]"}
+            question = {"message": "When does the ferry leave? [[tokens=200]]"}
             with pytest.raises(httpx.TransportError):  # noqa: PT012
                 async with client.stream("POST", "/v1/chat", json=question) as response:
                     async for event in read_events(response):
@@ -58,12 +58,11 @@ async def test_killed_in_the_middle_of_an_answer_nothing_is_left_and_nothing_is_
                 if answer["state"] != "running":
                     break
                 time.sleep(0.1)
-            assert (answer["state"], answer["problem"]["code"]) == ("failed", "interrupted")
-            # Valkey writes its file once a second, so that the last second of a killed machine's stream may be gone
-            assert text_of(seen).startswith(answer["text"][:20])
+            assert (answer["state"], answer["problem"]) == ("completed", None), "the next start goes on with it"
+            assert text_of(seen[:-1]) in answer["text"]
             async with client.stream("GET", f"/v1/runs/{seen[0].data['run_id']}/events") as response:
                 events = [event async for event in read_events(response)]
-            assert events[-1].type == "run.failed"
+            assert events[-1].type == "run.completed"
             assert text_of(events) == answer["text"]
 
 
