@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import itertools
+import os
 import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -35,7 +36,7 @@ class ScriptedChatModel:
         [[fail-first]]     fail before the first word
         [[fail-after=N]]   fail after N words, or at the end of a shorter answer
         [[break-once=N]]   fail after N words the first time that this is asked
-        [[differ]]         begin with another word at each writing
+        [[differ]]         begin with other words at each writing, in each process
 
     Speeds above 10,000 words a second do not sleep at all. The counters are for tests.
     """
@@ -62,7 +63,7 @@ class ScriptedChatModel:
         if once and writing == 1:
             fail_after = int(once[1])
         if "[[differ]]" in prompt:
-            words = [f"{_ordinal(writing)}: ", *words]
+            words = [f"Writing {writing} of process {os.getpid()}:", *words]
         written = 0
         with self._counted():
             loop = asyncio.get_running_loop()
@@ -110,10 +111,6 @@ def _script(prompt: str) -> tuple[list[str], int | None]:
         words = _words("".join(itertools.islice(itertools.cycle(f"{word.strip()} " for word in words), length)))
     fail_after = 0 if "fail-first" in directives else _number(directives.get("fail-after"))
     return words, None if fail_after is None else min(fail_after, len(words))
-
-
-def _ordinal(writing: int) -> str:
-    return ("First", "Second", "Third")[writing - 1] if writing <= 3 else f"{writing}th"
 
 
 def _number(value: str | None) -> int | None:

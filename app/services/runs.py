@@ -246,7 +246,7 @@ class Runs:
     async def _finish(self, writing: Writing, end: End) -> None:
         logged = writing.answer.end is not None  # by a worker that died before it could be stored
         writing.answer.end = end
-        await writing.writer.flushed()  # what is stored stands in the log as well, but for its end
+        await writing.writer.tried()  # what is stored stands in the log as well, but for its end
         saved = await self._save(writing.run, writing.answer.outcome(writing.provenance))
         if not logged:
             writing.writer.put(end if saved else RunFailed(NOT_STORED))

@@ -11,6 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
 
 from app.domain.errors import ConfigurationError
@@ -43,6 +45,7 @@ class RunLog:
                 socket_connect_timeout=2,
                 socket_timeout=10,
                 protocol=3,
+                retry=Retry(NoBackoff(), 1),  # a connection that its server has closed; who waits longer does it here
                 driver_info=DriverInfo(),  # made for each connection otherwise, from the package's files
             )
         except ValueError as error:

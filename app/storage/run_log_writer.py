@@ -76,6 +76,8 @@ class RunLogWriter:
         self._sent = len(self._events)
         self._flushed = asyncio.Event()
         self._flushed.set()
+        self._tried = asyncio.Event()
+        self._tried.set()
         self._error: RunFenced | None = None
         self.delayed = False
 
@@ -89,6 +91,8 @@ class RunLogWriter:
         self._flusher.add(self)
         if self.delayed:
             self._wake()
+        else:
+            self._tried.clear()
         return event_id
 
     def readable(self, after: int) -> list[LoggedEvent]:
@@ -117,13 +121,19 @@ class RunLogWriter:
             self._flusher.add(self)
         else:
             self._flushed.set()
+            self._tried.set()
         self._wake()
 
     def delay(self) -> None:
         """Redis is away."""
         self.delayed = True
+        self._tried.set()
         self._flusher.add(self)
         self._wake()
+
+    async def tried(self) -> None:
+        """Wait until everything stands in the log, or Redis turns out to be away."""
+        await self._tried.wait()
 
     async def flushed(self, wait_s: float = 5) -> bool:
         """Wait until everything stands in the log; False when it did not within `wait_s`, as Redis is away."""

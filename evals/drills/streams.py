@@ -100,12 +100,14 @@ async def _hurt(running: Fleet, chance: random.Random, deeds: list[str], seconds
     """Spread the deeds over the drill's time; the workers that die are replaced by their parent."""
     for deed in deeds:
         await asyncio.sleep(seconds / (len(deeds) + 1) * chance.uniform(0.6, 1.2))
-        worker = chance.choice(await asyncio.to_thread(running.workers_at_least, 2))  # one is left to take over
+        workers = await asyncio.to_thread(running.workers_at_least, 2)  # one is left to take over
+        worker = chance.choice(workers)
         harm.done[deed] += 1
         with suppress(psutil.NoSuchProcess):
             if deed == "killed":
                 worker.kill()
             elif deed == "ended":
+                worker = max(workers, key=lambda one: len(one.net_connections("tcp")))  # the one with the most to lose
                 worker.send_signal(signal.SIGTERM)
                 began = time.monotonic()
                 await asyncio.to_thread(worker.wait, 60)
@@ -136,6 +138,8 @@ def _print(running: Fleet, seen: list[Followed], harm: Harm, seconds: float) -> 
         table.add_row("seconds from SIGTERM to the exit", ", ".join(f"{s:.1f}" for s in harm.exits))
     table.add_row("completed", str(sum(f.end == "run.completed" for f in seen)))
     table.add_row("given up after three lost workers, text kept", str(given_up))
+    problems = Counter(f.problem for f in ended if f.problem)
+    table.add_row("problems of those", ", ".join(f"{code} {n}" for code, n in problems.items()) or "none")
     table.add_row("without an end (lost)", str(len(seen) - len(ended)))
     table.add_row("clients with missing or repeated ids", str(gaps))
     table.add_row("clients whose text or footnotes are not the stored ones", str(differing))
