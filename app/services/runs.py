@@ -56,6 +56,7 @@ SAVE_RETRY_S = 60  # PostgreSQL may be away this long at an answer's end before 
 STOP_WAIT_S = 10  # beyond a lease, for another worker to stop a run
 RETRY_AFTER_S = 5  # about what a short answer takes
 LEAVE_S = 0.1  # in which workers that are ended together all leave, so that none hands over to another
+HAND_OVER_S = 5
 LEASES_AT_ONCE = 500
 FREE = "free"  # told to all workers: there is a run that nobody writes
 NOT_STORED = Problem(
@@ -118,6 +119,7 @@ class Runs:
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
         self._closed: list[UUID] = []  # runs that ended here and whose lease is to be given up
         self._closing = False
+        self._handing_over = False
         self._takes_over = False
         self._look = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -148,17 +150,18 @@ class Runs:
                 return False
         except RunLogUnavailable:
             return False
+        self._handing_over = True  # what is being started right now is given away as soon as it stands
         for writing in list(self._active.values()):
             writing.give_away()
-        await self._ended(5)
+        await self._ended(HAND_OVER_S)
         return True
 
     async def close(self, grace_s: float) -> None:
         """Take no more runs, give those under way `grace_s` to end, then interrupt them; each keeps its text."""
         if not await self.hand_over():
             await self._ended(grace_s)
-        for writing in list(self._active.values()):
-            writing.interrupt(RunFailed(INTERRUPTED))
+            for writing in list(self._active.values()):
+                writing.interrupt(RunFailed(INTERRUPTED))
         await self._ended(max(grace_s, 1.0))
         if self._keeper is not None:
             self._keeper.cancel()
@@ -215,6 +218,8 @@ class Runs:
     # --- writing
 
     def _begin(self, writing: Writing) -> None:
+        if self._handing_over:
+            writing.give_away()
         self._active[writing.id] = writing
         self._tasks[writing.id] = asyncio.create_task(self._supervise(writing), name=f"run-{writing.id}")
         RUNS_ACTIVE.set(len(self._active))
@@ -396,6 +401,7 @@ class Runs:
 
     async def _keep(self) -> None:
         """Renew this worker's leases, notice what it lost, take over what others lost; until cancelled."""
+        waits = False
         while True:
             self._look.clear()
             try:
@@ -405,8 +411,11 @@ class Runs:
                 if self._takes_over and not self._closing:
                     await self.recover()
                     await self._mend_open()
+                waits = False
             except FootnoteError as error:
-                log.warning("run.keeper_waits", error=error.message)
+                if not waits:
+                    log.warning("run.keeper_waits", error=error.message)
+                waits = True
             try:
                 async with asyncio.timeout(self._limits.lease_s / 3):
                     await self._look.wait()

@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 
 from app.domain.conversation import ChatMessage
-from app.domain.errors import FootnoteError, ProviderTimedOut, ProviderUnavailable, RunFenced
+from app.domain.errors import DatabaseUnavailable, FootnoteError, ProviderTimedOut, ProviderUnavailable, RunFenced
 from app.domain.principal import Principal
 from app.domain.run import (
     LoggedEvent,
@@ -33,6 +33,8 @@ from app.telemetry import INTER_TOKEN, REWINDS
 log = structlog.get_logger()
 
 RETRIES_AFTER_S = (0.5, 1.0)  # a model that breaks off in the middle of its answer is asked again so often
+DATABASE_RETRY_S = 30  # a question that was taken waits this long for PostgreSQL to come back
+DATABASE_RETRY_EVERY_S = 0.5
 TIMED_OUT = Problem(
     "run_timed_out", "The answer took too long", "What was written is kept; ask for something narrower."
 )
@@ -125,17 +127,21 @@ class Writing:
 
     async def _generate(self, answering: Answering, history: History, max_s: float) -> End:
         async with asyncio.timeout(max_s):
-            earlier = await history(self.run, self.question)
-            for wait_s in (*RETRIES_AFTER_S, None):
+            waits, deadline = iter(RETRIES_AFTER_S), monotonic() + DATABASE_RETRY_S
+            while True:
                 try:
-                    return await self._answer(answering, earlier)
+                    return await self._answer(answering, await history(self.run, self.question))
                 except (ProviderUnavailable, ProviderTimedOut) as error:
                     # before its first word, the model's client and the models that take over have tried again already
+                    wait_s = next(waits, None)
                     if wait_s is None or not self.answer.text:
                         raise
                     log.warning("run.written_again", run_id=str(self.id), error=error.message)
-                    await asyncio.sleep(wait_s)
-        raise AssertionError  # the last turn of the loop returns or raises
+                except DatabaseUnavailable:
+                    wait_s = DATABASE_RETRY_EVERY_S
+                    if monotonic() > deadline:
+                        raise
+                await asyncio.sleep(wait_s)
 
     async def _answer(self, answering: Answering, history: Sequence[ChatMessage]) -> End:
         """One writing of the answer, as the continuation of what is there."""

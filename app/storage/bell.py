@@ -73,6 +73,7 @@ class Bell:
             await pubsub.subscribe(*missing)
 
     async def _listen(self) -> None:
+        lost = False
         # redis-py can swallow a cancellation while it connects, hence the flag
         while not self._closed:
             try:
@@ -80,6 +81,7 @@ class Bell:
                     await pubsub.subscribe(*self._channels)
                     self._pubsub = pubsub
                     await self._tidy(pubsub)
+                    lost = False
                     while not self._closed:
                         message = await pubsub.get_message(timeout=TICK_S)
                         if message is not None:
@@ -88,5 +90,7 @@ class Bell:
                             await self._tidy(pubsub)
             except GONE as error:
                 self._pubsub = None
-                log.warning("bell.lost", error=str(error))
+                if not lost:
+                    log.warning("bell.lost", error=str(error))
+                lost = True
                 await asyncio.sleep(TICK_S)

@@ -84,7 +84,7 @@ async def _probe(url: str, probes: Counter[str]) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=5) as client:
         while True:
             try:
-                async with client.stream("POST", "/v1/chat", json={"message": "Who?"}) as response:
+                async with client.stream("POST", "/v1/chat", json={"message": "Who? [[tokens=10]]"}) as response:
                     body = (await response.aread()).decode()
                     streamed = "streamed" if "event: run.completed" in body else "cut"
                     probes[streamed if response.is_success else str(response.status_code)] += 1
@@ -101,6 +101,8 @@ def _print(outages: list[Outage]) -> bool:
 
     row("answers under way", *(len(o.seen) for o in outages))
     row("completed", *(sum(f.end == "run.completed" for f in o.seen) for o in outages))
+    problems = [Counter(f.problem for f in o.seen if f.problem) for o in outages]
+    row("problems of the others", *(", ".join(f"{k} {n}" for k, n in p.items()) or "none" for p in problems))
     row("lost", *(o.lost for o in outages))
     row("clients with missing or repeated ids", *(sum(not f.gapless for f in o.seen) for o in outages))
     row("clients whose text is not the stored one", *(sum(not f.as_stored for f in o.seen) for o in outages))
