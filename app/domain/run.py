@@ -167,8 +167,7 @@ EVENT_TYPES: dict[str, type[RunEvent]] = {
 TERMINAL_TYPES = frozenset({RunCompleted.type, RunCancelled.type, RunFailed.type})
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedEvent:
+class LoggedEvent(msgspec.Struct, frozen=True, gc=False):
     """An event as it stands in a run's log: `id` counts 1, 2, 3 …; `data` is the event's JSON, encoded once."""
 
     id: int

@@ -5,7 +5,6 @@ and `…:read` stands while someone reads it on another worker than the one that
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from typing import Any
 from uuid import UUID
@@ -20,8 +19,9 @@ from app.domain.run import LoggedEvent
 from app.storage.bell import Bell
 from app.storage.redis_faults import GONE, run_log_unavailable
 from app.storage.run_log_writer import BATCH, Flusher, RunLogWriter
+from app.storage.topic import Topic
 
-POLL_S = 1.0  # a reader looks by itself this often, in case a notification was lost
+POLL_S = 1.0  # a reader that hears nothing looks by itself, in case a notification was lost
 
 # Fences out earlier attempts and returns what they have written.
 _TAKE = """
@@ -54,9 +54,10 @@ class RunLog:
         self._take = self._redis.register_script(_TAKE)
         self._prefix = prefix
         self._ttl_s = ttl_s
-        self._flusher = Flusher(self._redis, self._key, ttl_s)
+        self._flusher = Flusher(self._redis, ttl_s)
         self._writers: dict[UUID, RunLogWriter] = {}
-        self._readers: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
+        self._topics: dict[UUID, Topic] = {}
+        self._ticker: asyncio.Task[None] | None = None
         self._bell = Bell(self._redis, self._rung)
         self._control: str | None = None
         self._told: Callable[[str], None] | None = None
@@ -64,6 +65,9 @@ class RunLog:
 
     async def close(self) -> None:
         """Stop listening and close the connections."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+            await asyncio.gather(self._ticker, return_exceptions=True)
         await self._bell.close()
         await self._flusher.close()
         try:
@@ -90,7 +94,7 @@ class RunLog:
 
     def writer(self, run_id: UUID, attempt: int, earlier: Sequence[LoggedEvent] = ()) -> RunLogWriter:
         """The writer of one attempt; `earlier` is what `take` returned."""
-        writer = RunLogWriter(run_id, attempt, earlier, self._flusher, lambda: self.wake(run_id))
+        writer = RunLogWriter(run_id, self._key(run_id), attempt, earlier, self._flusher, self._topic(run_id))
         self._writers[run_id] = writer
         return writer
 
@@ -99,7 +103,7 @@ class RunLog:
 
         Raises RunLogUnavailable.
         """
-        return (await self._flusher.append([(run_id, attempt, events)]))[0]
+        return (await self._flusher.append([(self._key(run_id), attempt, True, events)]))[0]
 
     async def take(self, run_id: UUID, attempt: int) -> list[LoggedEvent]:
         """Fence out every earlier attempt, in the same moment reading all it has written. Raises RunLogUnavailable."""
@@ -113,6 +117,7 @@ class RunLog:
         if self._writers.get(writer.run_id) is writer:
             del self._writers[writer.run_id]
         self.wake(writer.run_id)
+        self._tidy(writer.run_id)
 
     @property
     def lag(self) -> int:
@@ -136,17 +141,16 @@ class RunLog:
     async def read(self, run_id: UUID, *, after: int = 0) -> AsyncGenerator[list[LoggedEvent], None]:
         """Every event from id `after` + 1 to the run's last one, as they come, those that came together in one list.
 
-        Waits for what is not written yet, and gives an empty list when nothing came for POLL_S; a slow consumer costs
-        nothing. While Redis is away, a run of this worker is
-        read from its writer. Ends without a terminal event when the log has none and vanishes, and on `let_go`.
+        Waits for what is not written yet, and gives an empty list when nothing came for POLL_S or a little longer; a
+        slow consumer costs nothing. While Redis is away, a run of this worker is read from its writer. Ends without a
+        terminal event when the log has none and vanishes, and on `let_go`.
         Raises RunLogUnavailable.
         """
-        changed = asyncio.Event()
-        self._readers[run_id].add(changed)
+        topic = self._topic(run_id)
+        topic.readers += 1
         key, listening = self._key(run_id), False
         try:
             while True:
-                changed.clear()
                 writer = self._writers.get(run_id)
                 if writer is not None:
                     batch = writer.readable(after)
@@ -167,29 +171,50 @@ class RunLog:
                     last = await self.last(run_id)
                     if last is None or (last.terminal and last.id <= after):
                         return
-                if not await _came(changed, POLL_S):
+                if not await topic.wait():
                     yield []
         finally:
             if listening:
                 self._bell.remove(key)
-            self._readers[run_id].discard(changed)
-            if not self._readers[run_id]:
-                del self._readers[run_id]
+            topic.readers -= 1
+            self._tidy(run_id)
+
+    def _topic(self, run_id: UUID) -> Topic:
+        """Those who wait for the run's events; there while it is written or read here."""
+        topic = self._topics.get(run_id)
+        if topic is None:
+            topic = self._topics[run_id] = Topic()
+            if self._ticker is None:
+                self._ticker = asyncio.create_task(self._tick(), name="run-log-ticker")
+        return topic
+
+    def _tidy(self, run_id: UUID) -> None:
+        topic = self._topics.get(run_id)
+        if topic is not None and not topic.readers and run_id not in self._writers:
+            del self._topics[run_id]
+
+    async def _tick(self) -> None:
+        """Let readers look by themselves now and then, in case a notification was lost."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            for topic in list(self._topics.values()):
+                topic.tick()
 
     def wake(self, run_id: UUID) -> None:
         """Let this worker's readers of a run look again."""
-        for changed in self._readers.get(run_id, ()):
-            changed.set()
+        topic = self._topics.get(run_id)
+        if topic is not None:
+            topic.wake()
 
     def let_go(self) -> None:
         """End every reader of a run that others write, so that its client goes to one of them."""
         self._let_go = True
-        for run_id in self._readers:
-            self.wake(run_id)
+        for topic in self._topics.values():
+            topic.wake()
 
     async def note_readers(self, keep_s: float) -> None:
         """Let the workers that write them know, for `keep_s`, which runs are read here."""
-        remote = [run_id for run_id in self._readers if run_id not in self._writers]
+        remote = [run_id for run_id, topic in self._topics.items() if topic.readers and run_id not in self._writers]
         if remote:
             with run_log_unavailable():
                 async with self._redis.pipeline(transaction=False) as pipeline:
@@ -199,7 +224,7 @@ class RunLog:
 
     async def unread(self, run_ids: Collection[UUID]) -> set[UUID]:
         """Those of the runs that nobody reads, on no worker. Raises RunLogUnavailable."""
-        unread = [run_id for run_id in run_ids if run_id not in self._readers]
+        unread = [run_id for run_id in run_ids if not self._topic(run_id).readers]
         if not unread:
             return set()
         with run_log_unavailable():
@@ -239,15 +264,6 @@ class RunLog:
                 self._told(message)
         else:
             self.wake(UUID(channel.rpartition(":")[2]))
-
-
-async def _came(event: asyncio.Event, within_s: float) -> bool:
-    try:
-        async with asyncio.timeout(within_s):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
 
 
 def _number(entry_id: bytes) -> int:

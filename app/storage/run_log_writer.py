@@ -5,59 +5,64 @@ again, and so that readers on the same worker are served from memory.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 import structlog
 from redis.asyncio import Redis
 
 from app.domain.errors import RunFenced, RunLogUnavailable
 from app.domain.run import LoggedEvent, RunEvent, encode_event
 from app.storage.redis_faults import run_log_unavailable
+from app.storage.topic import Topic
 
 log = structlog.get_logger()
 
-COALESCE_S = 0.003  # between two calls; what comes meanwhile goes with the next one
+COALESCE_S = 0.005  # between two calls; what comes meanwhile goes with the next one
 RETRY_S = 0.5
+RENEW_S = 10  # between two settings of a log's lifetime
 BATCH = 512  # of one run in one call
 FENCED: Final = -1
 GAP: Final = -2
 
-# For each run (KEYS: stream, attempt; ARGV after the ttl: attempt, first id, n, then n times type and data): appends
-# the events first, first + 1, …; those that stand already are skipped. Returns for each run the last id, -1 when
-# another attempt owns the log, -2 when earlier events are missing.
+# For each run of the batch (its key, attempt, first id, whether to set its lifetime anew, and the types and data of its
+# events): appends the events first, first + 1, …; those that stand already are skipped. Returns for each run the last
+# id, -1 when another attempt owns the log, -2 when earlier events are missing. Entries are numbered from 1 and never
+# deleted, so that their number is the last id. All of it comes in one argument: packing hundreds of them one by one
+# would take longer than everything else.
 _APPEND = """
-local ttl, at, lasts = ARGV[1], 2, {}
-for k = 1, #KEYS, 2 do
-    local attempt, first, n = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-    at = at + 3
-    local owner = tonumber(redis.call('GET', KEYS[k + 1]) or '0')
+local ttl, lasts, call = ARGV[1], {}, redis.call
+for at, run in ipairs(cmsgpack.unpack(ARGV[2])) do
+    local key, attempt, first, renew, events = run[1], run[2], run[3], run[4], run[5]
+    local owner_key = key .. ':attempt'
+    local owner = tonumber(call('GET', owner_key) or 0)
     local last
     if attempt < owner then
         last = -1
     else
-        local entry = redis.call('XREVRANGE', KEYS[k], '+', '-', 'COUNT', 1)[1]
-        last = entry and tonumber(string.match(entry[1], '^%d+')) or 0
+        last = call('XLEN', key)
         if first > last + 1 then
             last = -2
         else
-            for i = 0, n - 1 do
-                if first + i > last then
-                    last = first + i
-                    redis.call('XADD', KEYS[k], string.format('%d-0', last), 't', ARGV[at + 2 * i],
-                        'd', ARGV[at + 2 * i + 1])
+            for i = 1, #events, 2 do
+                local id = first + (i - 1) / 2
+                if id > last then
+                    last = id
+                    call('XADD', key, id .. '-0', 't', events[i], 'd', events[i + 1])
                 end
             end
-            redis.call('SET', KEYS[k + 1], attempt, 'EX', ttl)
-            redis.call('EXPIRE', KEYS[k], ttl)
-            redis.call('PUBLISH', KEYS[k], last)
+            if renew or attempt > owner then
+                call('SET', owner_key, attempt, 'EX', ttl)
+                call('EXPIRE', key, ttl)
+            end
+            call('PUBLISH', key, last)
         end
     end
-    lasts[#lasts + 1] = last
-    at = at + 2 * n
+    lasts[at] = last
 end
-return lasts
+return cmsgpack.pack(lasts)
 """
 
 
@@ -65,13 +70,14 @@ class RunLogWriter:
     """Writes one attempt of a run. `put` never waits."""
 
     def __init__(
-        self, run_id: UUID, attempt: int, earlier: Sequence[LoggedEvent], flusher: "Flusher", wake: Callable[[], None]
+        self, run_id: UUID, key: str, attempt: int, earlier: Sequence[LoggedEvent], flusher: "Flusher", topic: Topic
     ) -> None:
-        """`earlier`: what former attempts have written, from event 1 on. `wake` tells this worker's readers."""
+        """`earlier`: what former attempts have written, from event 1 on."""
         self.run_id = run_id
+        self.key = key
         self.attempt = attempt
         self._flusher = flusher
-        self._wake = wake
+        self._topic = topic
         self._events = list(earlier)
         self._sent = len(self._events)
         self._flushed = asyncio.Event()
@@ -80,6 +86,7 @@ class RunLogWriter:
         self._tried.set()
         self._error: RunFenced | None = None
         self.delayed = False
+        self._renew_at = 0.0
 
     def put(self, event: RunEvent) -> int:
         """Give the event the next id and queue it; returns the id. Raises RunFenced once another attempt took over."""
@@ -90,7 +97,7 @@ class RunLogWriter:
         self._flushed.clear()
         self._flusher.add(self)
         if self.delayed:
-            self._wake()
+            self._topic.wake()
         else:
             self._tried.clear()
         return event_id
@@ -109,6 +116,13 @@ class RunLogWriter:
         """What goes out next; nothing once another attempt took over."""
         return [] if self._error else self._events[self._sent : self._sent + BATCH]
 
+    def renews(self, events: Sequence[LoggedEvent], now: float) -> bool:
+        """Whether the log's lifetime is to begin anew with these events: now and then, and with the last one."""
+        due = now >= self._renew_at or events[-1].terminal
+        if due:
+            self._renew_at = now + RENEW_S
+        return due
+
     def settle(self, last: int) -> None:
         """Take what the log said to what was sent."""
         self.delayed = False
@@ -122,14 +136,14 @@ class RunLogWriter:
         else:
             self._flushed.set()
             self._tried.set()
-        self._wake()
+        self._topic.wake()
 
     def delay(self) -> None:
         """Redis is away."""
         self.delayed = True
         self._tried.set()
         self._flusher.add(self)
-        self._wake()
+        self._topic.wake()
 
     async def tried(self) -> None:
         """Wait until everything stands in the log, or Redis turns out to be away."""
@@ -148,9 +162,8 @@ class RunLogWriter:
 class Flusher:
     """Sends what the writers have, all of them in one call, as soon as the call before is answered."""
 
-    def __init__(self, redis: Redis, key: Callable[[UUID], str], ttl_s: int) -> None:
+    def __init__(self, redis: Redis, ttl_s: int) -> None:
         self._append = redis.register_script(_APPEND)
-        self._key = key
         self._ttl_s = ttl_s
         self._writers: dict[RunLogWriter, None] = {}
         self._pending = asyncio.Event()
@@ -169,21 +182,19 @@ class Flusher:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def append(self, batches: Sequence[tuple[UUID, int, Sequence[LoggedEvent]]]) -> list[int]:
-        """Append consecutive events to each (run, attempt) at once; returns each log's last id, FENCED or GAP.
+    async def append(self, batches: Sequence[tuple[str, int, bool, Sequence[LoggedEvent]]]) -> list[int]:
+        """Append consecutive events to each (key, attempt, lifetime anew) at once; each log's last id, FENCED or GAP.
 
         Raises RunLogUnavailable.
         """
-        keys: list[str] = []
-        args: list[Any] = [self._ttl_s]
-        for run_id, attempt, events in batches:
-            key = self._key(run_id)
-            keys += (key, f"{key}:attempt")
-            args += (attempt, events[0].id, len(events))
-            for event in events:
-                args += (event.type, event.data)
+        batch = [
+            # as text: Redis' MessagePack knows no bytes
+            (key, attempt, events[0].id, renew, [part for e in events for part in (e.type, e.data.decode())])
+            for key, attempt, renew, events in batches
+        ]
         with run_log_unavailable():
-            return [int(last) for last in await self._append(keys, args)]
+            lasts: Any = await self._append((), (self._ttl_s, msgspec.msgpack.encode(batch)))
+        return msgspec.msgpack.decode(lasts, type=list[int])
 
     async def _flush(self) -> None:
         loop = asyncio.get_running_loop()
@@ -197,7 +208,7 @@ class Flusher:
             if not sent:
                 continue
             try:
-                lasts = await self.append([(writer.run_id, writer.attempt, events) for writer, events in sent])
+                lasts = await self.append([(w.key, w.attempt, w.renews(events, began), events) for w, events in sent])
             except RunLogUnavailable as error:
                 if not any(writer.delayed for writer, _ in sent):
                     log.warning("run_log.write_delayed", runs=len(sent), error=str(error.__cause__))

@@ -33,7 +33,7 @@ from app.embedded.services import embedded_services
 from app.storage.run_log import RunLog
 from evals.bench.streaming import CONTESTANTS, EVENTS
 
-console = Console(soft_wrap=True)
+console = Console(width=120)
 REQUEST = b"GET /stream HTTP/1.1\r\nhost: localhost\r\n\r\n"
 CONNECT_AT_ONCE = 100
 
@@ -57,6 +57,7 @@ class Client(asyncio.Protocol):
         self.delays: list[float] = []
         self.times: list[float] = []
         self._leave_after = leave_after
+        self._tail = b""
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -68,10 +69,12 @@ class Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take the events in it."""
         now = time.monotonic()
-        for part in data.split(b'{"text":')[1:]:
-            created = float(part[: part.index(b"}")].strip(b' "'))
-            self.delays.append(now - created)
-            self.times.append(now)
+        *whole, self._tail = (self._tail + data).replace(b"\r\n", b"\n").split(b"\n\n")
+        for event in whole:
+            _, found, text = event.rpartition(b'{"text":')
+            if found:
+                self.delays.append(now - float(text.partition(b"}")[0].strip(b' "')))
+                self.times.append(now)
         assert self._transport is not None  # noqa: S101 - connected
         if self._leave_after is not None and len(self.times) >= self._leave_after:
             self._transport.abort()
