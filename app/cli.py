@@ -140,6 +140,20 @@ def ask(
 
 
 @cli.command()
+def mcp(data_dir: DataDir = None) -> None:
+    """Serve the Model Context Protocol on standard input and output, for a coding assistant to start."""
+    from app.api.mcp.transports import serve_stdio  # noqa: PLC0415 - half a second, which other commands do not pay
+
+    async def run(ready: Settings) -> None:
+        async with open_services(ready, worker=False) as services:
+            await serve_stdio(services)
+
+    with connected(load_settings(data_dir=data_dir)) as settings:
+        configure_logging(level="warning", json=False)
+        asyncio.run(run(settings))
+
+
+@cli.command()
 def search(
     query: Annotated[str, typer.Argument(help="What to search for.")],
     k: Annotated[int, typer.Option("--k", "-k", min=1, max=100, help="How many passages.")] = 5,

@@ -36,6 +36,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
 
     Raises ConfigurationError when it would be open to others without a key.
     """
+    from app.api.mcp.transports import mount as mount_mcp  # noqa: PLC0415 - half a second, which commands do not pay
+
     settings = settings or load_settings()
     settings.require_safe_listener()
     configure_logging(level=settings.log_level, json=settings.log_format == "json")
@@ -44,10 +46,11 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if services is not None:
             app.state.services = services
-            async with watched_loop():
+            async with watched_loop(), mcp.serving(services):
                 yield
             return
-        async with open_services(settings) as app.state.services, watched_loop():
+        async with open_services(settings) as opened, watched_loop(), mcp.serving(opened):
+            app.state.services = opened
             yield
 
     app = FastAPI(title="Footnote", version=__version__, description=DESCRIPTION, lifespan=lifespan)
@@ -57,6 +60,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         app.include_router(room.router)
     for dialect in (openai_chat, openai_responses, openai_models, ai_sdk, ag_ui):
         app.include_router(dialect.router)
+    mcp = mount_mcp(app, app.state.authenticator)
     widget.mount(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     if settings.allowed_origins:

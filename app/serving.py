@@ -14,6 +14,7 @@ from app.bootstrap import Services, open_services
 from app.domain.errors import ConfigurationError
 from app.main import create_app
 from app.settings import Settings
+from app.telemetry import configure_tracing
 
 DRAIN_SHARE = 0.8  # of the grace period; the rest is for closing
 
@@ -92,6 +93,8 @@ def serve(settings: Settings, listener: socket.socket, *, on_started: Callable[[
 
     Raises whatever keeps the services from opening.
     """
+
+    configure_tracing()
 
     async def run() -> None:
         async with open_services(settings) as services:

@@ -4,7 +4,14 @@ import logging
 import sys
 
 import structlog
+from opentelemetry import trace
 from prometheus_client import Counter, Gauge, Histogram
+
+from app.domain.errors import ConfigurationError
+from app.settings import environment_value
+
+TRACER = trace.get_tracer("footnote")
+"""Makes the spans of an answer's stages; they go nowhere until `configure_tracing` was called."""
 
 RUNS = Counter("footnote_runs_total", "Answers by how they ended.", ["end"])
 RUNS_ACTIVE = Gauge("footnote_runs_active", "Answers being written.", multiprocess_mode="livesum")
@@ -33,6 +40,35 @@ EVENT_LOOP_LAG_MAX = Gauge(
     "Longest time that a worker's event loop was blocked in the last minute.",
     multiprocess_mode="livemax",
 )
+
+
+def configure_tracing() -> None:
+    """Send spans to the collector that OTEL_EXPORTER_OTLP_ENDPOINT names, if it names one.
+
+    The SDK reads everything else from its own variables (OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER, …). Raises
+    ConfigurationError when it is not installed.
+    """
+    if not environment_value("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        return
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - an extra
+        from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: PLC0415
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigurationError(
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but OpenTelemetry's SDK is not installed: `uv sync --extra otel`."
+        ) from error
+    provider = TracerProvider(
+        resource=Resource.create({SERVICE_NAME: environment_value("OTEL_SERVICE_NAME") or "footnote"})
+    )
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+
+
+def span_between(name: str, began_ns: int, ended_ns: int) -> None:
+    """A span that is over, below the current one; the times are those of `time.time_ns`."""
+    TRACER.start_span(name, start_time=began_ns).end(ended_ns)
 
 
 def configure_logging(*, level: str, json: bool) -> None:

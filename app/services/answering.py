@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import perf_counter, time_ns
 from uuid import UUID
 
 from msgspec import UNSET
@@ -19,6 +19,7 @@ from app.services.context import format_passages, pack
 from app.services.footnoting import Footnoting
 from app.services.quoting import quote_passages
 from app.services.retrieval import Retrieval, SearchRequest
+from app.telemetry import TRACER, span_between
 
 HISTORY_MESSAGES = 6
 HISTORY_CHARS = 600  # of each earlier message in a prompt
@@ -110,11 +111,13 @@ class Answering:
 
         Raises what retrieval and the model raise; what was yielded before stands.
         """
-        query = await self._condense(question.text, history)
+        with TRACER.start_as_current_span("condense"):
+            query = await self._condense(question.text, history)
         provenance.mark("condensed")
         k = self._options.passages * 2
         request = SearchRequest(query, k, question.collection, question.filter, phrases="preferred")
-        ranked = await self._retrieval.ranked(principal, request)
+        with TRACER.start_as_current_span("retrieve"):
+            ranked = await self._retrieval.ranked(principal, request)
         found, reranked = ranked.passages, UNSET if ranked.applied is None else ranked.applied
         generation = await self._retrieval.generation()
         provenance.generation_id = generation.id if generation else None
@@ -124,7 +127,8 @@ class Answering:
             yield TextDelta(_refusal(question, found))
             yield RunCompleted("refused")
             return
-        passages, messages = self._prompt(question.text, history, found, provenance)
+        with TRACER.start_as_current_span("prompt"):
+            passages, messages = self._prompt(question.text, history, found, provenance)
         yield RetrievalCompleted(tuple(passages), reranked)
         async with aclosing(self._stream(query, passages, messages, provenance)) as events:
             async for event in events:
@@ -180,17 +184,21 @@ class Answering:
     ) -> AsyncGenerator[RunEvent, None]:
         withhold = self._model.profile.small if self._options.withhold is None else self._options.withhold
         footnoting = Footnoting(passages, query, withhold=withhold)
-        usage, finish_reason = Usage(0, 0), "stop"
+        usage, finish_reason, began, first = Usage(0, 0), "stop", time_ns(), 0
         async with aclosing(self._model.stream(messages, max_tokens=self._max_tokens)) as deltas:
             async for delta in deltas:
                 if delta.text:
                     provenance.mark("first_token")
+                    first = first or time_ns()
                 for event in footnoting.feed(delta.text):
                     yield event
                 if delta.completion_tokens is not None:
                     usage = Usage(delta.prompt_tokens or 0, delta.completion_tokens)
                 finish_reason = delta.finish_reason or finish_reason
         provenance.mark("last_token")
+        last = time_ns()
+        span_between("first token", began, first or last)
+        span_between("stream", first or last, last)
         for event in footnoting.flush():
             yield event
         if withhold and not footnoting.text:
@@ -198,6 +206,7 @@ class Answering:
                 yield event
             finish_reason = "stop"
         provenance.mark("attributed")
+        span_between("attribute", last, time_ns())
         yield usage
         yield RunCompleted(_finish_reason(finish_reason))
 

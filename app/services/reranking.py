@@ -9,7 +9,7 @@ import structlog
 from app.domain.errors import ProviderError
 from app.domain.passage import Passage
 from app.domain.ports import Reranker
-from app.telemetry import RERANKINGS
+from app.telemetry import RERANKINGS, TRACER
 
 log = structlog.get_logger()
 
@@ -42,7 +42,8 @@ class Reranking:
             return Reranked(list(passages), applied=True)
         task = asyncio.create_task(self._reranker.rerank(query, [_shown(passage) for passage in head]))
         try:
-            done, _ = await asyncio.wait({task}, timeout=self._timeout_s)
+            with TRACER.start_as_current_span("rerank"):
+                done, _ = await asyncio.wait({task}, timeout=self._timeout_s)
         finally:
             self._leave(task)
         if not done:

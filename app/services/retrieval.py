@@ -21,6 +21,7 @@ from app.storage.metadata_fields import MetadataFields
 from app.storage.passages import PassageIndex, PassageQuery, SearchOptions
 from app.storage.routing import Router
 from app.storage.search_sql import Route
+from app.telemetry import TRACER
 
 GENERATION_CACHE_S = 1.0  # a retired generation stays readable much longer than this
 
@@ -133,7 +134,8 @@ class Retrieval:
         if request.leg == "lexical":
             vector = np.zeros(generation.dimensions, np.float32)
         else:
-            vector = (await self._embedder.embed_query(without_quotes(text)))[0]
+            with TRACER.start_as_current_span("embed"):
+                vector = (await self._embedder.embed_query(without_quotes(text)))[0]
         phrases = () if request.leg == "dense" else quoted_phrases(text)
         return PassageQuery(text, vector, request.collection, request.k, request.leg, phrases, request.filter)
 

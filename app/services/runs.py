@@ -47,7 +47,16 @@ from app.storage.conversations import ConversationStore
 from app.storage.rate_limit import RateLimit
 from app.storage.run_log import RunLog
 from app.storage.runs import Claimed, Outcome, RunStore
-from app.telemetry import ABANDONED, RUN_LOG_LAG, RUNS, RUNS_ACTIVE, RUNS_QUEUED, TAKE_OVERS, TIME_TO_FIRST_TOKEN
+from app.telemetry import (
+    ABANDONED,
+    RUN_LOG_LAG,
+    RUNS,
+    RUNS_ACTIVE,
+    RUNS_QUEUED,
+    TAKE_OVERS,
+    TIME_TO_FIRST_TOKEN,
+    TRACER,
+)
 
 log = structlog.get_logger()
 
@@ -227,12 +236,10 @@ class Runs:
     async def _supervise(self, writing: Writing) -> None:
         """See the writing to its end, and bring that into the store and then into the log."""
         run = writing.run
+        about: dict[str, str | int] = {"footnote.run_id": str(run.id), "footnote.attempt": run.attempt}
         try:
-            await writing.write(self._answering, self._history, self._limits.max_s)
-            if writing.end is None:
-                await self._give_away(writing)
-            else:
-                await self._finish(writing, writing.end)
+            with TRACER.start_as_current_span("answer", attributes=about):
+                await self._written(writing)
         except RunFenced:
             log.warning("run.fenced", run_id=str(run.id), attempt=run.attempt)
         except FootnoteError as error:  # its lease runs out, and another worker takes it over
@@ -248,11 +255,19 @@ class Runs:
             if self._limits.written is not None:
                 await self._tell(FREE)
 
+    async def _written(self, writing: Writing) -> None:
+        await writing.write(self._answering, self._history, self._limits.max_s)
+        if writing.end is None:
+            await self._give_away(writing)
+        else:
+            await self._finish(writing, writing.end)
+
     async def _finish(self, writing: Writing, end: End) -> None:
         logged = writing.answer.end is not None  # by a worker that died before it could be stored
         writing.answer.end = end
         await writing.writer.tried()  # what is stored stands in the log as well, but for its end
-        saved = await self._save(writing.run, writing.answer.outcome(writing.provenance))
+        with TRACER.start_as_current_span("save"):
+            saved = await self._save(writing.run, writing.answer.outcome(writing.provenance))
         if not logged:
             writing.writer.put(end if saved else RunFailed(NOT_STORED))
         _count(writing, end)

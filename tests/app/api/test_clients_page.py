@@ -19,7 +19,7 @@ def test_the_python_snippets_answer(
 ) -> None:
     ingest(DOCS / "install.md", DOCS / "ask.md", collection="handbook")
     snippets = [source for language, source in SNIPPETS if language == "python"]
-    assert len(snippets) == 5
+    assert len(snippets) == 6
     for source in snippets:
         exec(compile(source.replace("http://127.0.0.1:8000", server.url), "clients.md", "exec"), {})
         assert len(capsys.readouterr().out) > 1, source

@@ -1,0 +1,151 @@
+"""MCP with the official client, over HTTP and over standard input and output."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from mcp import Client, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
+from pydantic import SecretStr
+
+from app.settings import Settings
+from tests.fixtures.server import Server
+
+QUESTION = "When does the ferry to Holm Island leave?"
+KEY = "a-key-that-is-long-enough"
+
+
+def command(settings: Settings) -> StdioServerParameters:
+    assert settings.database_url is not None
+    assert settings.redis_url is not None
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "REDIS_URL": settings.redis_url.get_secret_value(),
+        "FOOTNOTE_CHAT_MODEL": "scripted",
+        "FOOTNOTE_EMBEDDER": "scripted",
+        "FOOTNOTE_MIN_SIMILARITY": "-1",
+    }
+    return StdioServerParameters(
+        command=sys.executable, args=["-m", "app.cli", "mcp"], env=environment, cwd=str(Path.cwd())
+    )
+
+
+@pytest.fixture(params=["http", "http, legacy", "stdio"])
+def connect(
+    request: pytest.FixtureRequest, settings: Settings, serve: Callable[[Settings], Server], corpus: object
+) -> Callable[[], Client]:
+    """Makes clients of each transport, and of the protocol before 2026."""
+    target: Any = command(settings) if request.param == "stdio" else f"{serve(settings).url}/mcp"
+    return lambda: Client(target, mode="legacy" if "legacy" in request.param else "auto")
+
+
+def content(result: Any) -> dict[str, Any]:
+    """The JSON of the only content item."""
+    assert not result.is_error, result
+    (item,) = result.content
+    assert item.type == "text"
+    parsed: dict[str, Any] = json.loads(item.text)
+    return parsed
+
+
+async def test_tools_and_documents(connect: Callable[[], Client]) -> None:
+    async with connect() as client:
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+        assert set(tools) == {"search", "fetch", "ask"}
+        assert tools["search"].input_schema["required"] == ["query"]
+        found = content(await client.call_tool("search", {"query": "ferry Holm Island"}))["results"]
+        assert all(set(result) == {"id", "title", "url"} for result in found)
+        assert len({result["id"] for result in found}) == len(found), "each document once"
+        fetched = content(await client.call_tool("fetch", {"id": found[0]["id"]}))
+        assert {**found[0], "text": fetched["text"], "metadata": fetched["metadata"]} == fetched
+        assert "ferry" in fetched["text"].lower()
+        resources = (await client.list_resources()).resources
+        assert {resource.title for resource in resources} >= {result["title"] for result in found}
+        read = await client.read_resource(f"footnote://documents/{found[0]['id']}")
+        assert read.contents[0].text == fetched["text"]  # type: ignore[union-attr]
+        assert (await client.list_resource_templates()).resource_templates[
+            0
+        ].uri_template == "footnote://documents/{id}"
+
+
+async def test_ask_answers_with_footnotes_and_tells_its_progress(connect: Callable[[], Client]) -> None:
+    async with connect() as client:
+        told: list[tuple[float, str | None]] = []
+
+        async def progress(progress: float, total: float | None, message: str | None) -> None:
+            told.append((progress, message))
+
+        result = await client.call_tool("ask", {"question": f"{QUESTION} [[tokens=60]]"}, progress_callback=progress)
+        answer = content(result)
+        assert "[1]" in answer["answer"]
+        assert answer["footnotes"][0]["index"] == 1
+        assert answer["footnotes"][0]["quote"]
+        assert answer["finish_reason"] == "stop"
+        assert [characters for characters, _ in told] == sorted(characters for characters, _ in told)
+        assert told[0][1] == "writing the answer"
+        again = {"question": "And the dogs?", "conversation_id": answer["conversation_id"]}
+        assert content(await client.call_tool("ask", again))["conversation_id"] == answer["conversation_id"]
+
+
+FAULTS: list[tuple[str, dict[str, Any], str]] = [
+    ("search", {}, "query"),
+    ("search", {"query": "x", "collection": "nope"}, "footnote ingest PATH --collection nope"),
+    ("fetch", {"id": "nothing"}, "`search` gives ids"),
+    ("fetch", {"id": "01a21ab9-8cb3-774f-b015-84bef1755470"}, "no document"),
+    ("ask", {"question": "x" * 8001}, "the limit is 8000"),
+    ("ask", {"question": f"{QUESTION} [[fail-first]]"}, "scripted model failed"),
+    ("sing", {}, "search, fetch, ask"),
+]
+
+
+async def test_faults_are_results_that_say_what_to_do(connect: Callable[[], Client]) -> None:
+    async with connect() as client:
+        for tool, arguments, says in FAULTS:
+            result = await client.call_tool(tool, arguments)
+            assert result.is_error
+            assert says in result.content[0].text  # type: ignore[union-attr]
+
+
+async def test_unknown_resources_are_errors_of_the_protocol(connect: Callable[[], Client]) -> None:
+    async with connect() as client:
+        for uri in ("file:///etc/passwd", "footnote://documents/nothing"):
+            with pytest.raises(MCPError) as raised:
+                await client.read_resource(uri)
+            assert raised.value.error.code == -32602
+
+
+async def test_a_server_with_keys_asks_for_one(settings: Settings, serve: Callable[[Settings], Server]) -> None:
+    url = f"{serve(settings.model_copy(update={'api_keys': (SecretStr(KEY),)})).url}/mcp"
+    async with httpx.AsyncClient() as bare:
+        refused = await bare.post(url, json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+    assert refused.status_code == 401
+    assert refused.json()["code"] == "unauthenticated"
+    async with (
+        httpx.AsyncClient(headers={"Authorization": f"Bearer {KEY}"}) as keyed,
+        Client(streamable_http_client(url, http_client=keyed)) as client,
+    ):
+        assert len((await client.list_tools()).tools) == 3
+
+
+@pytest.mark.usefixtures("corpus")
+async def test_a_call_that_is_given_up_stops_the_answer(settings: Settings) -> None:
+    parameters = command(settings)
+    parameters.env = {**(parameters.env or {}), "FOOTNOTE_SCRIPTED_TOKENS_PER_S": "20"}
+    async with Client(parameters) as client:
+        with anyio.move_on_after(2):
+            await client.call_tool("ask", {"question": f"{QUESTION} [[tokens=400]]"})
+            raise AssertionError("it takes longer than that")
+        await anyio.sleep(1)
+    import psycopg
+
+    with psycopg.connect(settings.database_url.get_secret_value()) as connection:  # type: ignore[union-attr]
+        states = connection.execute("SELECT state FROM run").fetchall()
+    assert states == [("cancelled",)]
