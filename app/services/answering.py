@@ -164,7 +164,7 @@ class Answering:
         provenance.prompt = prompt.reference
         transcript = "" if profile.small else _transcript(history)
         frame = "".join(prompt.render(passages="", question=question, history=transcript))
-        budget = profile.context_tokens - self._max_tokens - self._count(frame) - MARGIN_TOKENS
+        budget = self._room(frame, found)
         limit = self._options.passages
         if profile.small:
             budget, limit = min(budget, SMALL_PASSAGE_TOKENS), min(limit, SMALL_PASSAGES)
@@ -173,6 +173,13 @@ class Answering:
         shown = passages[::-1] if profile.small else passages
         system, user = prompt.render(passages=format_passages(shown), question=question, history=transcript)
         return passages, _messages(system, user)
+
+    def _room(self, frame: str, found: Sequence[Passage]) -> int:
+        """Tokens that are left for passages beside the frame; too few by some where all of them fit anyway."""
+        room = self._model.profile.context_tokens - self._max_tokens - MARGIN_TOKENS
+        # a token has a byte at least, and counting takes milliseconds that stand before the first word
+        at_least = room - len(frame.encode())
+        return at_least if len(format_passages(found).encode()) <= at_least else room - self._count(frame)
 
     @property
     def _max_tokens(self) -> int:

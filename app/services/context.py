@@ -24,11 +24,16 @@ def pack(passages: Sequence[Passage], *, budget_tokens: int, count_tokens: Token
     chosen: list[Passage] = []
     for rank, passage in enumerate(passages):
         packed = merge_neighbours([*chosen, passage])
-        if len(packed) <= limit and count_tokens(format_passages(packed)) <= budget_tokens:
+        if len(packed) <= limit and _fits(format_passages(packed), budget_tokens, count_tokens):
             chosen.append(passage)
         elif rank == 0 and limit and (beginning := _cut(passage, budget_tokens, count_tokens)) is not None:
             chosen.append(beginning)
     return merge_neighbours(chosen)
+
+
+def _fits(text: str, budget_tokens: int, count_tokens: TokenCounter) -> bool:
+    """Whether it has no more tokens. A token has a byte at least, so that most often nothing need be counted."""
+    return len(text.encode()) <= budget_tokens or count_tokens(text) <= budget_tokens
 
 
 def merge_neighbours(passages: Sequence[Passage]) -> list[Passage]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from app.domain.passage import Passage
 from app.domain.run import RunEvent, TextDelta
@@ -17,13 +18,19 @@ class Footnoting:
     """
 
     def __init__(self, passages: Sequence[Passage], question: str, *, withhold: bool) -> None:
-        self._attributor = Attributor(passages, question)
+        self._passages = passages
+        self._question = question
         self._splitter = SentenceSplitter()
         self._numbers = FootnoteNumbers()
         self._withhold = withhold
         self._raw = ""
         self._judged = 0  # how much of `_raw` lies in sentences that were judged
         self.text = ""
+
+    @cached_property
+    def _attributor(self) -> Attributor:
+        """Made when the first sentence has ended: to read the passages takes milliseconds, and the first word waits."""
+        return Attributor(self._passages, self._question)
 
     def feed(self, text: str) -> list[RunEvent]:
         """The events that this piece of the model's text gives rise to."""

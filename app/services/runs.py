@@ -45,6 +45,7 @@ from app.services.stored_question import restored, stored
 from app.services.writing import End, Writing
 from app.storage.conversations import ConversationStore
 from app.storage.rate_limit import RateLimit
+from app.storage.run_creation import NewRun
 from app.storage.run_log import RunLog
 from app.storage.runs import Claimed, Outcome, RunStore
 from app.telemetry import (
@@ -194,15 +195,9 @@ class Runs:
         if question.collection is not None:
             await self._retrieval.require_collection(principal, question.collection)
         await self._retrieval.require_filter(principal, question.filter)
-        run, position = await self._store.create(
-            principal.workspace_id,
-            question.text,
-            question.conversation_id,
-            question.collection,
-            question.thread,
-            kept=stored(principal, question),
-            cap=self._limits.written,
-        )
+        kept = stored(principal, question)
+        new = NewRun(question.text, question.conversation_id, question.collection, question.thread, kept)
+        run, position = await self._store.create(principal.workspace_id, new, cap=self._limits.written)
         writing = Writing(run, principal, question, self._log.writer(run.id, run.attempt), ())
         writing.emit(started(run))
         if position is not None:

@@ -20,7 +20,7 @@ from app.storage.topic import Topic
 
 log = structlog.get_logger()
 
-COALESCE_S = 0.005  # between two calls; what comes meanwhile goes with the next one
+COALESCE_S = 0.005  # between two calls at most, else as long as a call takes; what comes meanwhile goes with the next
 RETRY_S = 0.5
 RENEW_S = 10  # between two settings of a log's lifetime
 BATCH = 512  # of one run in one call
@@ -218,4 +218,4 @@ class Flusher:
                 continue
             for (writer, _), last in zip(sent, lasts, strict=True):
                 writer.settle(last)
-            await asyncio.sleep(max(0.0, began + COALESCE_S - loop.time()))
+            await asyncio.sleep(min(COALESCE_S, loop.time() - began))

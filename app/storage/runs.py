@@ -12,18 +12,17 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import case, func, or_, select, text, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.conversation import Message
-from app.domain.errors import ConversationBusy, ConversationNotFound, RunNotFound
+from app.domain.errors import RunNotFound
 from app.domain.passage import Passage
 from app.domain.run import Citation, Problem, Run, RunState, Usage
 from app.storage import models as m
-from app.storage.conversations import find_thread, message_of
+from app.storage.conversations import message_of
 from app.storage.engine import Database
+from app.storage.run_creation import NewRun, create_run
 
-TITLE_CHARS = 80
 _ONE_COUNTS = text("SELECT pg_advisory_xact_lock(hashtext('footnote.runs_written'))")
 
 
@@ -62,64 +61,9 @@ class RunStore:
         self._worker = worker
         self._lease = timedelta(seconds=lease_s)
 
-    async def create(
-        self,
-        workspace_id: UUID,
-        question: str,
-        conversation_id: UUID | None,
-        collection: str | None,
-        thread: str | None = None,
-        *,
-        kept: dict[str, Any] | None = None,
-        cap: int | None = None,
-    ) -> tuple[Run, int | None]:
-        """Store the question and an empty answer, and take the lease; one short transaction.
-
-        Without `conversation_id` it goes into the conversation of that `thread`, which begins if there is none. `kept`
-        is what another worker needs to go on. When `cap` runs are held already, nobody gets the lease, and the run's
-        position among those that wait (from 1) is returned with it. Raises ConversationNotFound, ConversationBusy.
-        """
-        try:
-            async with self._database.transaction(workspace_id) as session:
-                if conversation_id is None and thread is not None:
-                    conversation_id = await find_thread(session, thread)
-                if conversation_id is None:
-                    title = " ".join(question.split())[:TITLE_CHARS]
-                    conversation = m.Conversation(
-                        id=m.new_id(), workspace_id=workspace_id, title=title, collection=collection, thread=thread
-                    )
-                    session.add(conversation)
-                else:
-                    found = await session.get(m.Conversation, conversation_id)
-                    if found is None:
-                        raise ConversationNotFound
-                    conversation = found
-                    conversation.updated_at = func.now()
-                owner = {"workspace_id": workspace_id, "conversation_id": conversation.id}
-                await session.flush()
-                session.add(m.Message(id=m.new_id(), role="user", text=question, **owner))
-                answer = m.Message(id=m.new_id(), role="assistant", **owner)
-                session.add(answer)
-                await session.flush()
-                position = None if cap is None else await _position(session, cap)
-                lease = {} if position else self._held() | {"begun_at": func.now()}
-                run = m.Run(
-                    id=m.new_id(),
-                    message_id=answer.id,
-                    state=RunState.RUNNING,
-                    attempt=1,
-                    question=kept,
-                    **lease,
-                    **owner,
-                )
-                session.add(run)
-                await session.flush()
-                await session.refresh(run, ["created_at"])
-                return _run_of(run), position
-        except IntegrityError as error:
-            if any(name in str(error.orig) for name in ("uq_run_running", "uq_conversation_workspace_id_thread")):
-                raise ConversationBusy from error
-            raise
+    async def create(self, workspace_id: UUID, new: NewRun, *, cap: int | None = None) -> tuple[Run, int | None]:
+        """Store a question with its empty answer and take the lease, unless `cap` runs are held; see `create_run`."""
+        return await create_run(self._database, workspace_id, new, owner=self._worker, lease=self._lease, cap=cap)
 
     async def get(self, workspace_id: UUID, run_id: UUID) -> tuple[Run, Message]:
         """A run and the message that it fills. Raises RunNotFound."""
@@ -264,14 +208,6 @@ class RunStore:
 
     def _held(self) -> dict[str, Any]:
         return {"lease_owner": self._worker, "lease_expires_at": func.now() + self._lease}
-
-
-async def _position(session: AsyncSession, cap: int) -> int | None:
-    """The place of one more run among those that wait; None when it need not. Nobody else counts until the commit."""
-    await session.execute(_ONE_COUNTS)
-    query = select(func.count()).where(m.Run.state == RunState.RUNNING, m.Run.begun_at.is_(None))
-    waiting: int = (await session.execute(query)).scalar_one()
-    return waiting + 1 if waiting or await _held_now(session) >= cap else None
 
 
 async def _held_now(session: AsyncSession) -> int:

@@ -7,6 +7,7 @@ came to be (the machine's monotonic clock). `GET /usage` tells the process's CPU
 
 import asyncio
 import json
+import socket
 import sys
 import threading
 import time
@@ -129,9 +130,7 @@ async def _write(run_log: RunLog, run_id: Any) -> None:
 
 def main(contestant: str, descriptor: str, redis_url: str = "") -> None:
     """Serve until standard input ends."""
-    config = uvicorn.Config(
-        application(contestant, redis_url), fd=int(descriptor), log_config=None, access_log=False, lifespan="off"
-    )
+    config = uvicorn.Config(application(contestant, redis_url), log_config=None, access_log=False, lifespan="off")
     server = uvicorn.Server(config)
 
     def wait() -> None:
@@ -139,7 +138,7 @@ def main(contestant: str, descriptor: str, redis_url: str = "") -> None:
         server.should_exit = server.force_exit = True
 
     threading.Thread(target=wait, daemon=True).start()
-    server.run()
+    server.run([socket.socket(fileno=int(descriptor))])
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ def fleet(workers: int, settings: Mapping[str, str]) -> Iterator[Fleet]:
             try:
                 running = Fleet(f"http://127.0.0.1:{port}", parent, database, redis)
                 deadline = time.monotonic() + START_S
-                while not (len(running.workers) == workers and _answers(running.url)):
+                while not ((workers == 1 or len(running.workers) == workers) and _answers(running.url)):
                     if parent.poll() is not None or time.monotonic() > deadline:
                         raise ServiceDidNotStart("`footnote serve` did not start; its own lines above say why.")
                     time.sleep(0.1)

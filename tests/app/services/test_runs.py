@@ -20,6 +20,7 @@ from app.services.stored_question import restored
 from app.services.stored_question import stored as stored_question
 from app.settings import Settings
 from app.storage.models import new_id
+from app.storage.run_creation import NewRun
 from app.storage.run_log import RunLog
 from app.storage.runs import Outcome, RunStore
 from tests.fixtures.server import Server, chat, read_events, text_of
@@ -40,7 +41,7 @@ async def orphan(
 ) -> Run:
     """A run whose worker died after these events."""
     store = RunStore(server.services.database, worker="dead", lease_s=-1)
-    run, _ = await on(server, store.create(DEFAULT_WORKSPACE_ID, question, None, None, kept=kept))
+    run, _ = await on(server, store.create(DEFAULT_WORKSPACE_ID, NewRun(question, kept=kept)))
     assert settings.redis_url is not None
     log = RunLog(settings.redis_url.get_secret_value())
     writer = log.writer(run.id, run.attempt)

@@ -1,0 +1,127 @@
+"""Run creation: a question, its empty answer and the run that fills it, in one statement.
+
+It stands before the first word of every answer, and one round trip to PostgreSQL is all it takes.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from app.domain.errors import ConversationBusy, ConversationNotFound
+from app.domain.run import Run, RunState
+from app.storage.engine import Database, WorkspaceConnection
+from app.storage.models import new_id
+
+TITLE_CHARS = 80
+
+_BEGIN = """INSERT INTO conversation (id, workspace_id, title, collection, thread)
+    VALUES (%(new_id)s, %(workspace)s, %(title)s, %(collection)s, %(thread)s) RETURNING id"""
+_CONTINUE = "UPDATE conversation SET updated_at = now() WHERE id = %(conversation)s RETURNING id"
+_CREATE = """
+WITH talk AS ({talk}),
+asked AS (
+    INSERT INTO message (id, workspace_id, conversation_id, role, text)
+    SELECT %(question_id)s, %(workspace)s, id, 'user', %(text)s FROM talk
+),
+answer AS (
+    INSERT INTO message (id, workspace_id, conversation_id, role)
+    SELECT %(message)s, %(workspace)s, id, 'assistant' FROM talk
+)
+INSERT INTO run (id, workspace_id, conversation_id, message_id, state, attempt, question,
+    lease_owner, lease_expires_at, begun_at)
+SELECT %(run)s, %(workspace)s, id, %(message)s, 'running', 1, %(kept)s::jsonb,
+    %(owner)s::text, now() + %(lease)s::interval, CASE WHEN %(owner)s::text IS NOT NULL THEN now() END
+FROM talk
+RETURNING conversation_id, created_at
+"""
+_THREAD = "SELECT id FROM conversation WHERE thread = %s OR id = %s LIMIT 1"
+# Nobody else counts until the commit.
+_ONE_COUNTS = "SELECT pg_advisory_xact_lock(hashtext('footnote.runs_written'))"
+_COUNT = """
+SELECT count(*) FILTER (WHERE begun_at IS NULL), count(*) FILTER (WHERE lease_expires_at >= now())
+FROM run WHERE state = 'running'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What is asked, and in which conversation: one by its id, one by a client's name for it, or a new one.
+
+    `kept` is what another worker needs to go on.
+    """
+
+    question: str
+    conversation_id: UUID | None = None
+    collection: str | None = None
+    thread: str | None = None
+    kept: dict[str, Any] | None = None
+
+
+async def create_run(
+    database: Database, workspace_id: UUID, new: NewRun, *, owner: str, lease: timedelta, cap: int | None
+) -> tuple[Run, int | None]:
+    """Store the question and an empty answer, and give `owner` the lease.
+
+    When `cap` runs are held already, nobody gets it, and the run's position among those that wait (from 1) is returned
+    with it. Raises ConversationNotFound, ConversationBusy.
+    """
+    try:
+        if cap is None:
+            async with database.reading(workspace_id) as connection:
+                return await _insert(connection, workspace_id, new, owner, lease), None
+        async with database.connection(workspace_id) as connection:
+            await connection.execute(_ONE_COUNTS)
+            waiting, held = await (await connection.execute(_COUNT)).fetchone() or (0, 0)
+            if waiting or held >= cap:
+                return await _insert(connection, workspace_id, new, None, None), waiting + 1
+            return await _insert(connection, workspace_id, new, owner, lease), None
+    except psycopg.errors.UniqueViolation as error:
+        if error.diag.constraint_name in {"uq_run_running", "uq_conversation_workspace_id_thread"}:
+            raise ConversationBusy from error
+        raise
+
+
+async def _insert(
+    connection: WorkspaceConnection, workspace_id: UUID, new: NewRun, owner: str | None, lease: timedelta | None
+) -> Run:
+    conversation_id = new.conversation_id
+    if conversation_id is None and new.thread is not None:
+        row = await (await connection.execute(_THREAD, (new.thread, _as_id(new.thread)))).fetchone()
+        conversation_id = row[0] if row else None
+    begun_id, question_id, message_id, run_id = (
+        new_id(),
+        new_id(),
+        new_id(),
+        new_id(),
+    )  # messages are read in this order
+    values = {
+        "new_id": begun_id,
+        "workspace": workspace_id,
+        "title": " ".join(new.question.split())[:TITLE_CHARS],
+        "collection": new.collection,
+        "thread": new.thread,
+        "conversation": conversation_id,
+        "question_id": question_id,
+        "text": new.question,
+        "message": message_id,
+        "run": run_id,
+        "kept": None if new.kept is None else Jsonb(new.kept),
+        "owner": owner,
+        "lease": lease,
+    }
+    statement = _CREATE.format(talk=_BEGIN if conversation_id is None else _CONTINUE)
+    created = await (await connection.execute(statement, values)).fetchone()
+    if created is None:
+        raise ConversationNotFound
+    return Run(run_id, workspace_id, created[0], message_id, RunState.RUNNING, 1, created[1])
+
+
+def _as_id(thread: str) -> UUID | None:
+    try:
+        return UUID(thread)
+    except ValueError:
+        return None
