@@ -4,13 +4,18 @@ import asyncio
 from pathlib import Path
 from typing import Annotated, Literal
 
+import msgspec
 import typer
 
 from app.domain.errors import ConfigurationError, InvalidInput
 from app.embedded.connect import connected
 from app.settings import Settings, load_settings
 from app.telemetry import configure_logging
+from evals import gate_report
 from evals.chunking import run_chunking
+from evals.gate import decide, load_report
+from evals.gate_report import print_decision
+from evals.policy import DEFAULT, load_policy
 from evals.progress import Progress
 from evals.report import Report, print_report, write_report
 from evals.retrieval import RetrievalSuite, run_retrieval
@@ -22,7 +27,7 @@ EvaluatedLeg = Literal["lexical", "dense", "hybrid", "hybrid+rerank"]
 
 @commands.callback()
 def evaluate() -> None:
-    """Measure how good retrieval is."""
+    """Measure how good retrieval is, and whether a change makes it worse."""
 
 
 @commands.command()
@@ -66,6 +71,28 @@ def run(
     print_report(report)
     if json is not None:
         write_report(report, json)
+
+
+@commands.command()
+def gate(
+    baseline: Annotated[Path, typer.Option(help="Report of the present state (`footnote eval run --json`).")],
+    head: Annotated[Path, typer.Option(help="Report of the change.")],
+    policy: Annotated[Path, typer.Option(help="What stops a change.")] = DEFAULT,
+    json: Annotated[Path | None, typer.Option(help="Write the decision to this file.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write a summary for a pull request to this file.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
+) -> None:
+    """Say whether a change makes things worse. Exit code 1 when it does, 2 when the reports cannot be compared."""
+    decision = decide(load_report(baseline), load_report(head), load_policy(policy))
+    print_decision(decision)
+    if json is not None:
+        write_report({"passed": decision.passed, **msgspec.to_builtins(decision)}, json)
+    if markdown is not None:
+        gate_report.write(markdown, gate_report.markdown(decision).encode())
+    if junit is not None:
+        gate_report.write(junit, gate_report.junit(decision))
+    if not decision.passed:
+        raise typer.Exit(1)
 
 
 def _run_retrieval(settings: Settings, suite: RetrievalSuite) -> Report:

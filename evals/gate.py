@@ -1,0 +1,166 @@
+"""Gate: does a change make answers or retrieval worse, better, or can these questions not tell?
+
+Two reports of one suite are compared question by question. Each measure gets a verdict:
+
+    worse, better   the difference is significant (paired permutation test, Holm's correction over gating measures)
+    same            it is not, and a difference that matters would have been found with the wanted power
+    underpowered    it is not, but it might not have been found: so many questions would be needed
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from app.domain.errors import InvalidInput
+from evals.paired import Differences, bootstrap_interval, holm, permutation_p, power, questions_needed
+from evals.policy import Measure, Policy
+from evals.report import Report
+
+Verdict = Literal["better", "same", "worse", "underpowered"]
+MOVERS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One measure: means, the mean difference with its 95 % interval, the adjusted p, the power for what matters.
+
+    `needed`: with how many questions the power would do; `movers` the questions with the largest differences.
+    """
+
+    measure: str
+    base: float
+    head: float
+    difference: float
+    interval: tuple[float, float]
+    p: float
+    power: float
+    needed: int
+    verdict: Verdict
+    gates: bool
+    stops: bool
+    movers: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the gate says of two reports; `changed` are settings that differ, with their values before and after."""
+
+    suite: str
+    questions: int
+    comparisons: tuple[Comparison, ...]
+    changed: dict[str, tuple[Any, Any]]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing stops the change."""
+        return not any(comparison.stops for comparison in self.comparisons)
+
+
+def load_report(path: Path) -> Report:
+    """A report of `footnote eval run --json`. Raises InvalidInput."""
+    try:
+        report: Report = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except OSError as error:
+        raise InvalidInput(f"{path}: the report cannot be read ({error.strerror}).") from error
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(f"{path}: this is not a report of `footnote eval run --json` ({error}).") from error
+    if not isinstance(report.get("per_query"), dict) or not report["per_query"]:
+        raise InvalidInput(f"{path}: this report has no questions in it (`per_query`).")
+    return report
+
+
+def decide(base: Report, head: Report, policy: Policy) -> Decision:
+    """Compare two reports. Raises InvalidInput when they are not of the same questions about the same documents."""
+    _require_comparable(base, head)
+    questions = list(base["per_query"])
+    measured = {
+        name: (_scores(base, questions, name), _scores(head, questions, name))
+        for name in policy.measures
+        if all(name in report["per_query"][question] for report in (base, head) for question in questions)
+    }
+    if not measured:
+        raise InvalidInput(
+            f"The reports have none of the policy's measures ({', '.join(policy.measures)}); they have "
+            f"{', '.join(base['metrics'])}. Name them in a policy of your own and give it with --policy."
+        )
+    before, after = base.get("settings", {}), head.get("settings", {})
+    changed = {
+        name: (before.get(name), after.get(name))
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    }
+    if base.get("leg") != head.get("leg"):
+        changed["leg"] = (base.get("leg"), head.get("leg"))
+    comparisons = compare(questions, measured, policy)
+    return Decision(base["suite"], len(questions), comparisons, changed)
+
+
+def compare(
+    questions: list[str],
+    measured: dict[str, tuple[Differences, Differences]],
+    policy: Policy,
+    *,
+    resamples: int = 10_000,
+) -> tuple[Comparison, ...]:
+    """A verdict for each measure of (base, head), each of shape (questions,)."""
+    differences = {name: head - base for name, (base, head) in measured.items()}
+    p_values = {name: permutation_p(values, resamples=resamples) for name, values in differences.items()}
+    gating = {name: p for name, p in p_values.items() if policy.measures[name].gates}
+    adjusted = p_values | holm(gating)
+    comparisons = []
+    for name, values in differences.items():
+        measure = policy.measures[name]
+        # what Holm's first step asks of each, so that the power holds whatever the others do
+        level = policy.alpha / max(1, len(gating)) if measure.gates else policy.alpha
+        found = power(values, measure.matters, alpha=level)
+        verdict = _verdict(float(values.mean()), adjusted[name], found, measure, policy)
+        base, head = measured[name]
+        stops = measure.gates and (verdict == "worse" or (verdict == "underpowered" and measure.stop_underpowered))
+        order = np.argsort(-abs(values), kind="stable")[:MOVERS]
+        comparisons.append(
+            Comparison(
+                name,
+                float(base.mean()),
+                float(head.mean()),
+                float(values.mean()),
+                bootstrap_interval(values, resamples=resamples),
+                adjusted[name],
+                found,
+                questions_needed(values, measure.matters, alpha=level, wanted=policy.power),
+                verdict,
+                measure.gates,
+                stops,
+                tuple((questions[at], float(values[at])) for at in order if values[at]),
+            )
+        )
+    return tuple(comparisons)
+
+
+def _verdict(difference: float, p: float, found: float, measure: Measure, policy: Policy) -> Verdict:
+    if p <= policy.alpha and difference:
+        return "better" if (difference > 0) == measure.higher_is_better else "worse"
+    return "same" if found >= policy.power else "underpowered"
+
+
+def _require_comparable(base: Report, head: Report) -> None:
+    if base.get("suite") != head.get("suite"):
+        raise InvalidInput(f"The reports are of different suites: {base.get('suite')} and {head.get('suite')}.")
+    marks = [(report.get("corpus") or {}).get("fingerprint") for report in (base, head)]
+    if marks[0] != marks[1]:
+        raise InvalidInput(
+            f"The reports are of different documents or questions: fingerprints {marks[0]} and {marks[1]}. "
+            "Run the baseline again on the present ones."
+        )
+    asked = [set(report["per_query"]) for report in (base, head)]
+    if asked[0] != asked[1]:
+        raise InvalidInput(
+            f"The reports are of different questions: {len(asked[0] - asked[1])} are only in the baseline, "
+            f"{len(asked[1] - asked[0])} only in the head. Run both with the same --limit."
+        )
+
+
+def _scores(report: Report, questions: list[str], name: str) -> Differences:
+    return np.array([float(report["per_query"][question][name]) for question in questions])

@@ -1,0 +1,109 @@
+"""Gate report: a decision as a table, as Markdown for a pull request, and as JUnit XML."""
+
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from rich.console import Console
+from rich.table import Table
+
+from app.domain.errors import InvalidInput
+from evals.gate import Comparison, Decision
+
+COLOURS = {"better": "green", "same": "dim", "worse": "red", "underpowered": "yellow"}
+COLUMNS = ("measure", "base", "head", "difference", "95 % interval", "p (Holm)", "power", "verdict")
+
+
+def print_decision(decision: Decision) -> None:
+    """The table, what changed, and the outcome."""
+    console = Console()
+    table = Table(*COLUMNS, title=f"{decision.suite}, {decision.questions} questions")
+    for comparison in decision.comparisons:
+        *cells, verdict = _cells(comparison)
+        table.add_row(*cells, f"[{COLOURS[comparison.verdict]}]{verdict}[/]")
+    console.print(table)
+    for name, (before, after) in decision.changed.items():
+        console.print(f"  {name}: {before} → {after}", highlight=False, markup=False)
+    console.print(_outcome(decision), highlight=False)
+
+
+def markdown(decision: Decision) -> str:
+    """For the summary of a pull request."""
+    lines = [
+        f"### {_outcome(decision)}",
+        "",
+        f"`{decision.suite}`, {decision.questions} questions",
+        "",
+        f"| {' | '.join(COLUMNS)} |",
+        f"|{'---|' * len(COLUMNS)}",
+        *(f"| {' | '.join(_cells(comparison))} |" for comparison in decision.comparisons),
+    ]
+    if decision.changed:
+        lines += ["", "Settings that differ: "]
+        lines += [f"- `{name}`: `{before}` → `{after}`" for name, (before, after) in decision.changed.items()]
+    moved = [comparison for comparison in decision.comparisons if comparison.movers]
+    if moved:
+        lines += ["", "<details><summary>Questions that moved most</summary>", ""]
+        lines += [
+            f"- {comparison.measure}: "
+            + ", ".join(f"`{query}` {moved_by:+.3f}" for query, moved_by in comparison.movers)
+            for comparison in moved
+        ]
+        lines += ["", "</details>"]
+    return "\n".join(lines) + "\n"
+
+
+def junit(decision: Decision) -> bytes:
+    """One test case for each measure; one that stops the change is a failure, one that cannot be told is skipped."""
+    failed = sum(comparison.stops for comparison in decision.comparisons)
+    suite = ET.Element("testsuite", name=decision.suite, tests=str(len(decision.comparisons)), failures=str(failed))
+    for comparison in decision.comparisons:
+        case = ET.SubElement(suite, "testcase", classname=decision.suite, name=comparison.measure)
+        if comparison.stops:
+            ET.SubElement(case, "failure", message=_sentence(comparison))
+        elif comparison.verdict == "underpowered":
+            ET.SubElement(case, "skipped", message=_sentence(comparison))
+        ET.SubElement(case, "system-out").text = _sentence(comparison)
+    ET.indent(suite)
+    xml: bytes = ET.tostring(suite, encoding="utf-8", xml_declaration=True)
+    return xml + b"\n"
+
+
+def write(path: Path, content: bytes) -> None:
+    """Raises InvalidInput when it cannot be written."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be written ({error.strerror}).") from error
+
+
+def _cells(comparison: Comparison) -> tuple[str, ...]:
+    low, high = comparison.interval
+    verdict = comparison.verdict + ("" if comparison.gates else " (not gating)")
+    if comparison.verdict == "underpowered":
+        verdict += f": {comparison.needed} questions needed"
+    return (
+        comparison.measure,
+        f"{comparison.base:.4f}",
+        f"{comparison.head:.4f}",
+        f"{comparison.difference:+.4f}",
+        f"{low:+.4f} to {high:+.4f}",
+        f"{comparison.p:.4f}",
+        f"{comparison.power:.2f}",
+        verdict,
+    )
+
+
+def _sentence(comparison: Comparison) -> str:
+    cells = dict(zip(COLUMNS, _cells(comparison), strict=True))
+    return (
+        f"{comparison.measure} is {cells['verdict']}: {cells['base']} → {cells['head']} "
+        f"({cells['difference']}, 95 % interval {cells['95 % interval']}, p {cells['p (Holm)']})"
+    )
+
+
+def _outcome(decision: Decision) -> str:
+    stopping = [comparison.measure for comparison in decision.comparisons if comparison.stops]
+    if stopping:
+        return f"The gate is shut: {', '.join(stopping)}"
+    unknown = [c.measure for c in decision.comparisons if c.gates and c.verdict == "underpowered"]
+    return "The gate is open" + (f"; too few questions to tell for {', '.join(unknown)}" if unknown else "")

@@ -1,0 +1,75 @@
+"""Paired statistics: two runs over the same questions, question by question.
+
+All take the differences (head minus base), shape (questions,), and are deterministic for a seed.
+"""
+
+from itertools import product
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+Differences = NDArray[np.float64]
+RESAMPLES = 10_000
+EXACT_BELOW = 13  # questions, with which every assignment of signs is tried
+_CHUNK = 1000  # resamples at a time, which bounds memory
+_TIE = 1e-12
+
+
+def bootstrap_interval(
+    differences: Differences, *, confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile interval of the mean by the paired bootstrap (Efron and Tibshirani 1993, section 13.3)."""
+    chance, size = np.random.default_rng(seed), len(differences)
+    means = [
+        differences[chance.integers(0, size, (min(_CHUNK, resamples - done), size))].mean(axis=1)
+        for done in range(0, resamples, _CHUNK)
+    ]
+    low, high = np.quantile(np.concatenate(means), [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def permutation_p(differences: Differences, *, resamples: int = RESAMPLES, seed: int = 0) -> float:
+    """Two-sided p of "which run is which does not matter": the share of sign assignments with a mean as far from 0.
+
+    Exact with few questions; else of random assignments, the observed one counted in (Phipson and Smyth 2010).
+    """
+    observed, size = abs(differences.sum()) - _TIE, len(differences)
+    if size < EXACT_BELOW:
+        signs = np.array(list(product((-1.0, 1.0), repeat=size)))
+        return float((abs(signs @ differences) >= observed).mean())
+    chance, extreme = np.random.default_rng(seed), 0
+    for done in range(0, resamples, _CHUNK):
+        rows = min(_CHUNK, resamples - done)
+        signs = chance.integers(0, 2, (rows, size), dtype=np.int8) * 2.0 - 1.0
+        extreme += int((abs(signs @ differences) >= observed).sum())
+    return (1 + extreme) / (1 + resamples)
+
+
+def holm(p_values: dict[str, float]) -> dict[str, float]:
+    """Adjusted p values that hold for all of them together (Holm 1979)."""
+    adjusted, highest = {}, 0.0
+    for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+        highest = max(highest, min(1.0, p * (len(p_values) - rank)))
+        adjusted[name] = highest
+    return {name: adjusted[name] for name in p_values}
+
+
+def power(differences: Differences, effect: float, *, alpha: float) -> float:
+    """Probability that a true mean difference of `effect` is found at level `alpha`, by the normal approximation."""
+    deviation = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    if deviation == 0:
+        return 1.0 if len(differences) > 1 else 0.0
+    shift = effect * len(differences) ** 0.5 / deviation
+    critical = _NORMAL.inv_cdf(1 - alpha / 2)
+    return _NORMAL.cdf(shift - critical) + _NORMAL.cdf(-shift - critical)
+
+
+def questions_needed(differences: Differences, effect: float, *, alpha: float, wanted: float) -> int:
+    """How many questions give `power` of `wanted`, when they scatter as these do."""
+    deviation = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    quantiles = _NORMAL.inv_cdf(1 - alpha / 2) + _NORMAL.inv_cdf(wanted)
+    return int(np.ceil((quantiles * deviation / effect) ** 2))
+
+
+_NORMAL = NormalDist()
