@@ -1,6 +1,6 @@
 # `make` lists the commands; `make check` is exactly what CI runs.
 .DEFAULT_GOAL := help
-.PHONY: help up check lint types contracts clients test lock bench-citations bench-beir bench-retrieval bench-streams bench-first-token bench-gate drill-chats drill-statistics drill-streams drill-outages drill-stop drill-reindex drill-ingest
+.PHONY: help up check lint types contracts clients test lock bench-citations bench-beir bench-retrieval bench-streams bench-first-token bench-gate drill-chats drill-statistics drill-streams drill-outages drill-stop drill-formats drill-reindex drill-ingest
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ drill-outages: ## Valkey and PostgreSQL killed and started again while 50 answer
 
 drill-stop: ## 100 answers stopped from a second connection: what the model writes after that
 	uv run python -m evals.drills.stop
+
+drill-formats: ## every file of a folder through its loader: make drill-formats FILES=FOLDER
+	uv run python -m evals.drills.formats $(FILES) --list
 
 drill-reindex: ## reindex under fire: questions all the while, three kill -9: make drill-reindex [CHUNKS=20000]
 	uv run python -m evals.drills.reindex --chunks $(or $(CHUNKS),20000)

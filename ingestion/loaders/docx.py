@@ -1,19 +1,19 @@
 """DOCX: a Word document as the same Markdown-like text that a web page becomes."""
 
 import io
-from zipfile import BadZipFile, ZipFile
 
 import mammoth
 from lxml import etree
 
 from app.domain.document import ParsedDocument
-from app.domain.errors import DamagedFile, EncryptedFile, FileTooLarge
 from ingestion.loaders.html import parse_tree
 from ingestion.loaders.html_text import write
+from ingestion.loaders.package import opened, refuse_entities
 from ingestion.loaders.reader import StructureReader
 from ingestion.loaders.title import choose_title
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+KIND = "document"
 
 # in addition to mammoth's own: Word's title and the usual names of code styles
 _STYLES = """
@@ -22,7 +22,6 @@ p[style-name='Code'] => pre:separator('\\n')
 p[style-name='Source Code'] => pre:separator('\\n')
 p[style-name='HTML Preformatted'] => pre:separator('\\n')
 """
-_LARGEST_XML = 64 * 1024 * 1024  # bytes unpacked; mammoth's tree takes some 15 times that
 _BACK_LINK = "↑"  # mammoth's way back from a footnote
 
 
@@ -48,22 +47,9 @@ def _inspect(data: bytes) -> str:
 
     Raises DamagedFile, EncryptedFile, FileTooLarge.
     """
-    try:
-        with ZipFile(io.BytesIO(data)) as package:
-            parts = [part for part in package.infolist() if part.filename.endswith((".xml", ".rels"))]
-            if any(part.flag_bits & 1 for part in parts):
-                raise EncryptedFile
-            if sum(part.file_size for part in parts) > _LARGEST_XML:
-                raise FileTooLarge("The document unpacks to more than 64 MB of XML; split it into several files.")
-            for part in parts:
-                xml = package.read(part).replace(b"\0", b"")  # so that UTF-16 hides nothing
-                if b"<!DOCTYPE" in xml or b"<!ENTITY" in xml:
-                    raise DamagedFile(
-                        "The document defines XML entities, which no word processor does; it was refused."
-                    )
-            return _title(package.read("docProps/core.xml")) if "docProps/core.xml" in package.namelist() else ""
-    except BadZipFile as error:
-        raise DamagedFile from error
+    with opened(data, KIND) as package:
+        refuse_entities(package, KIND)
+        return _title(package.read("docProps/core.xml")) if "docProps/core.xml" in package.namelist() else ""
 
 
 def _title(properties: bytes) -> str:

@@ -24,7 +24,21 @@ PLAIN = Format("plain text", (".txt", ".text"), "ingestion.loaders.plain:PlainTe
 HTML = Format("HTML", (".html", ".htm", ".xhtml"), "ingestion.loaders.html:HtmlReader")
 PDF = Format("PDF", (".pdf",), "ingestion.loaders.pdf:PdfReader")
 DOCX = Format("DOCX", (".docx",), "ingestion.loaders.docx:DocxReader")
-FORMATS = (MARKDOWN, RST, PLAIN, HTML, PDF, DOCX)
+PPTX = Format("PPTX", (".pptx",), "ingestion.loaders.pptx:PptxReader")
+XLSX = Format("XLSX", (".xlsx",), "ingestion.loaders.xlsx:XlsxReader")
+ODT = Format("ODT", (".odt",), "ingestion.loaders.odt:OdtReader")
+EPUB = Format("EPUB", (".epub",), "ingestion.loaders.epub:EpubReader")
+RTF = Format("RTF", (".rtf",), "ingestion.loaders.rtf:RtfReader")
+CSV = Format("CSV", (".csv", ".tsv", ".tab"), "ingestion.loaders.delimited:DelimitedReader")
+JSON = Format("JSON", (".json", ".jsonl", ".ndjson"), "ingestion.loaders.json_records:JsonReader")
+NOTEBOOK = Format("Jupyter", (".ipynb",), "ingestion.loaders.notebook:NotebookReader")
+MAIL = Format("mail", (".eml",), "ingestion.loaders.mail:MailReader")
+_CODE_SUFFIXES = (
+    *(".py", ".js", ".ts", ".tsx", ".jsx", ".java", ".go", ".rs", ".rb", ".php", ".cs", ".c", ".h", ".cpp", ".hpp"),
+    *(".kt", ".swift", ".scala", ".sh", ".sql", ".css"),
+)
+CODE = Format("source code", _CODE_SUFFIXES, "ingestion.loaders.code:CodeReader")
+FORMATS = (MARKDOWN, RST, PLAIN, HTML, PDF, DOCX, PPTX, XLSX, ODT, EPUB, RTF, CSV, JSON, NOTEBOOK, MAIL, CODE)
 SUFFIXES = {suffix: format_ for format_ in FORMATS for suffix in format_.suffixes}
 
 _SUPPORTED = "Supported are " + ", ".join(f"{format_.name} ({format_.suffixes[0]})" for format_ in FORMATS) + "."
@@ -42,6 +56,14 @@ _RST = re.compile(
     rb"|:(?:ref|doc|class|meth|func|mod|attr|setting):`",
     re.MULTILINE,
 )
+_MAIL = re.compile(
+    rb"\A(?:From [^\n]*\n)?(?:(?:Return-Path|Received|Delivered-To|Message-ID|MIME-Version|From|To|Date|Subject"
+    rb"|X-[\w-]+|DKIM-Signature|Content-[\w-]+|Reply-To|Cc|Sender|Thread-[\w-]+): ?[^\n]*\n(?:[ \t][^\n]*\n)*){2}",
+    re.IGNORECASE,
+)
+_OPEN_DOCUMENT = b"application/vnd.oasis.opendocument.text"
+_IN_PACKAGE = {"word/document.xml": DOCX, "ppt/presentation.xml": PPTX, "xl/workbook.xml": XLSX}
+_BY_SUFFIX = {MARKDOWN, RST, HTML, CSV, JSON, NOTEBOOK, CODE}  # texts whose content does not tell
 _MARKDOWN = re.compile(rb"\A\s*# \S[^\n]*\n(?:.*\n)??## \S", re.DOTALL)
 
 
@@ -58,11 +80,13 @@ def detect(path: Path, data: bytes) -> Format:
         return _inside_zip(data, named)
     if head.startswith(_OLE):
         _refuse_ole(data)
-    if named in {PDF, DOCX}:
+    if head.startswith(b"{\\rtf"):
+        return RTF
+    if named in {PDF, DOCX, PPTX, XLSX, ODT, EPUB, RTF}:
         raise DamagedFile(f"The file is named {path.suffix} but is not {named.name} inside; get a whole copy.")
-    if head.startswith((b"{\\rtf", b"%!PS")):
-        raise UnsupportedFormat(f"Rich text and PostScript cannot be read. {_SUPPORTED}")
-    if named in {MARKDOWN, RST, HTML}:
+    if head.startswith(b"%!PS"):
+        raise UnsupportedFormat(f"PostScript cannot be read. {_SUPPORTED}")
+    if named in _BY_SUFFIX:
         return named
     return _markup(head.removeprefix(b"\xef\xbb\xbf").replace(b"\0", b"").replace(b"\r\n", b"\n"))
 
@@ -76,6 +100,8 @@ def _markup(head: bytes) -> Format:
     """The markup of a text whose suffix says nothing: many a documentation tree calls its sources .txt."""
     if _HTML.match(head):
         return HTML
+    if _MAIL.match(head):
+        return MAIL
     if _RST.search(head):
         return RST
     return MARKDOWN if _MARKDOWN.match(head) else PLAIN
@@ -85,17 +111,27 @@ def _inside_zip(data: bytes, named: Format | None) -> Format:
     try:
         with ZipFile(io.BytesIO(data)) as package:
             names = set(package.namelist())
+            mimetype = package.read("mimetype")[:100] if "mimetype" in names else b""
     except (BadZipFile, NotImplementedError, OSError, ValueError) as error:
-        if named is DOCX or b"word/document.xml" in data:
-            raise DamagedFile(f"The Word document is damaged or truncated ({error}); get a whole copy.") from error
+        if named in {DOCX, PPTX, XLSX, ODT, EPUB} or b"word/document.xml" in data:
+            kind = named.name if named else DOCX.name
+            raise DamagedFile(f"The {kind} file is damaged or truncated ({error}); get a whole copy.") from error
         raise UnsupportedFormat(f"The file is a damaged archive. {_SUPPORTED}") from error
-    if "word/document.xml" in names:
-        return DOCX
-    raise UnsupportedFormat(f"The file is an archive or an office file of another kind than Word's. {_SUPPORTED}")
+    for part, format_ in _IN_PACKAGE.items():
+        if part in names:
+            return format_
+    if mimetype.startswith(_OPEN_DOCUMENT) and "content.xml" in names:
+        return ODT
+    if mimetype.startswith(b"application/epub+zip"):
+        return EPUB
+    raise UnsupportedFormat(f"The file is an archive, or an office file of another kind. Unpack archives. {_SUPPORTED}")
 
 
 def _refuse_ole(data: bytes) -> None:
     """Compound files hold encrypted documents and those of Office before 2007."""
     if _ENCRYPTED_PACKAGE in data:
         raise EncryptedFile("The document is encrypted; save it without a password and ingest it again.")
-    raise UnsupportedFormat(f"The file is of an Office version before 2007; save it as DOCX. {_SUPPORTED}")
+    raise UnsupportedFormat(
+        "The file is of an Office version before 2007, or a mail of Outlook; save it as DOCX, XLSX, PPTX or EML. "
+        + _SUPPORTED
+    )

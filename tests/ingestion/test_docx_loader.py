@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.document import ParsedDocument
 from app.domain.errors import DamagedFile, EmptyFile, EncryptedFile, FileTooLarge
-from ingestion.loaders import docx as docx_loader
+from ingestion.loaders import package
 from ingestion.loaders.dispatch import load
 
 
@@ -116,7 +116,7 @@ def test_entities_are_refused(declaration: bytes, encoding: str) -> None:
 
 
 def test_a_package_that_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(docx_loader, "_LARGEST_XML", 1_000_000)
+    monkeypatch.setattr(package, "LARGEST_TEXT", 1_000_000)
     with pytest.raises(FileTooLarge, match="split it"):
         read(repacked(one_paragraph(), word__padding=b" " * 1_000_001))
 

@@ -7,7 +7,21 @@ from llama_index.readers.file import FlatReader
 
 from app.domain.errors import DamagedFile, EncryptedFile, UnreadableFile, UnsupportedFormat
 from ingestion.loaders.dispatch import load
-from ingestion.loaders.formats import DOCX, FORMATS, HTML, MARKDOWN, PDF, PLAIN, RST, Format, detect
+from ingestion.loaders.formats import (
+    CODE,
+    CSV,
+    DOCX,
+    FORMATS,
+    HTML,
+    MAIL,
+    MARKDOWN,
+    PDF,
+    PLAIN,
+    RST,
+    RTF,
+    Format,
+    detect,
+)
 from ingestion.loaders.plugged import PluggedReader
 from ingestion.loaders.reader import StructureReader
 
@@ -32,6 +46,11 @@ OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
         ("a.unknown", b"Just words.", PLAIN),
         ("A.MD", b"Just words.", MARKDOWN),
         ("a.rst", b"Just words.", RST),
+        ("a.txt", b"{\\rtf1 Words}", RTF),
+        ("a", b"Received: from here\n by there\nSubject: Words\n\nText", MAIL),
+        ("a.txt", b"Subject: only one\n\nText", PLAIN),
+        ("a.csv", b"a,b\n1,2\n", CSV),
+        ("a.py", b"def f(): ...", CODE),
     ],
 )
 def test_content_first_then_the_suffix(name: str, data: bytes, expected: Format) -> None:
@@ -47,7 +66,12 @@ def test_content_first_then_the_suffix(name: str, data: bytes, expected: Format)
         ("a.docx", b"Not found", DamagedFile, "not DOCX inside"),
         ("a.docx", b"PK\x03\x04 and nothing more", DamagedFile, "whole copy"),
         ("a.zip", b"PK\x03\x04 and nothing more", UnsupportedFormat, "damaged archive"),
-        ("a.rtf", b"{\\rtf1 Words}", UnsupportedFormat, "Rich text"),
+        ("a.ps", b"%!PS-Adobe-3.0", UnsupportedFormat, "PostScript"),
+        ("a.xlsx", b"Not found", DamagedFile, "not XLSX inside"),
+        ("a.epub", b"PK\x03\x04 and nothing more", DamagedFile, "EPUB file is damaged"),
+        ("a.json", b"{", DamagedFile, "not JSON"),
+        ("a.js", b"x" * 6000, DamagedFile, "minified"),
+        ("a.jsonl", b'{"a": 1}\n{', DamagedFile, "Line 2"),
         ("a.png", b"\x89PNG\r\n\x1a\n" + bytes(range(256)), UnsupportedFormat, "binary"),
     ],
 )

@@ -1,0 +1,87 @@
+"""JSON: records and nested data as text that reads like a form."""
+
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Any
+
+import msgspec
+
+from app.domain.document import ParsedDocument
+from app.domain.errors import DamagedFile
+from ingestion.loaders.characters import decode
+from ingestion.loaders.pieces import Pieces
+from ingestion.loaders.reader import StructureReader
+
+_TEXTS = ("text", "content", "body", "page_content", "description", "abstract")
+_TITLES = ("title", "name", "subject", "heading")
+
+
+class JsonReader(StructureReader):
+    """Reads JSON, and JSON Lines: a record a line."""
+
+    def parse(self, name: str, data: bytes) -> ParsedDocument:
+        """Each record with its title as a heading, its text, and its other fields as `name: value`."""
+        text = decode(data)
+        lines = PurePath(name).suffix.lower() in {".jsonl", ".ndjson"}
+        pieces = Pieces()
+        if lines:
+            for number, line in enumerate(text.splitlines(), start=1):
+                if line.strip():
+                    _write(_decoded(line, f"Line {number}"), pieces)
+        else:
+            value = _decoded(text, "The file")
+            for record in value if isinstance(value, list) else [value]:
+                _write(record, pieces)
+        return pieces.document(name, "application/jsonl" if lines else "application/json", PurePath(name).stem)
+
+
+def _decoded(text: str, where: str) -> Any:
+    try:
+        return msgspec.json.decode(text.removeprefix("\ufeff"))
+    except msgspec.MsgspecError as error:
+        raise DamagedFile(f"{where} is not JSON ({error}); correct it and ingest it again.") from error
+
+
+def _write(record: Any, pieces: Pieces) -> None:
+    if not isinstance(record, dict):
+        pieces.block("\n".join(_lines(record, 0)))
+        return
+    left = dict(record)
+    title = _taken(left, _TITLES)
+    pieces.heading(2, title)
+    pieces.block(_taken(left, _TEXTS))
+    pieces.block("\n".join(_lines(left, 0)))
+
+
+def _taken(record: dict[str, Any], names: tuple[str, ...]) -> str:
+    for name in names:
+        if isinstance(record.get(name), str) and record[name].strip():
+            return str(record.pop(name))
+    return ""
+
+
+def _lines(value: Any, depth: int) -> Iterator[str]:
+    """Nested data, indented."""
+    space = "  " * depth
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if isinstance(inner, dict | list) and inner:
+                yield f"{space}{name}:"
+                yield from _lines(inner, depth + 1)
+            elif inner not in (None, "", [], {}):
+                yield f"{space}{name}: {_scalar(inner)}"
+    elif isinstance(value, list):
+        for inner in value:
+            if isinstance(inner, dict | list):
+                yield from (
+                    f"{space}- {line.strip()}" if at == 0 else f"  {line}"
+                    for at, line in enumerate(_lines(inner, depth))
+                )
+            else:
+                yield f"{space}- {_scalar(inner)}"
+    else:
+        yield f"{space}{_scalar(value)}"
+
+
+def _scalar(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

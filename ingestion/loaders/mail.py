@@ -1,0 +1,75 @@
+"""Mail: a message as it would be read, and which files came with it."""
+
+from email import message_from_bytes, policy
+from email.errors import MessageError
+from email.message import EmailMessage
+from email.utils import parsedate_to_datetime
+
+from app.domain.document import ParsedDocument
+from app.domain.errors import UnreadableFile
+from ingestion.loaders.characters import clean
+from ingestion.loaders.html import HtmlReader
+from ingestion.loaders.pieces import Pieces
+from ingestion.loaders.reader import StructureReader
+
+MEDIA_TYPE = "message/rfc822"
+
+
+class MailReader(StructureReader):
+    """Reads messages in the form of RFC 5322; attachments are named, not read."""
+
+    def parse(self, name: str, data: bytes) -> ParsedDocument:
+        """From, to and date, the text (of HTML when there is no other), the attachments' names."""
+        message = message_from_bytes(data, policy=policy.default)
+        assert isinstance(message, EmailMessage)  # noqa: S101 - the policy's kind
+        pieces = Pieces()
+        subject = _header(message, "subject")
+        pieces.heading(1, subject)
+        headers = {field: _header(message, field) for field in ("from", "to", "cc", "date")}
+        pieces.block("\n".join(f"{field.capitalize()}: {value}" for field, value in headers.items() if value))
+        _write_body(message, pieces)
+        attached = [part.get_filename() or part.get_content_type() for part in message.iter_attachments()]
+        pieces.block("Attachments: " + ", ".join(attached) if attached else "")
+        return pieces.document(
+            name, MEDIA_TYPE, subject, author=headers["from"], recipients=headers["to"], date=_day(headers["date"])
+        )
+
+
+def _write_body(message: EmailMessage, pieces: Pieces) -> None:
+    body = message.get_body(("plain", "html"))
+    if body is None:
+        return
+    payload = body.get_payload(decode=True)
+    content = payload if isinstance(payload, bytes) else b""
+    text = _decoded(content, body.get_content_charset())
+    if body.get_content_type() == "text/html":
+        try:
+            pieces.join(HtmlReader().parse("body.html", text.encode()), below=1)
+        except UnreadableFile:
+            return
+    else:
+        for paragraph in clean(text).split("\n\n"):
+            pieces.block(paragraph)
+
+
+def _decoded(content: bytes, charset: str | None) -> str:
+    for encoding in (charset, "utf-8", "cp1252"):
+        try:
+            return content.decode(encoding or "ascii")
+        except (LookupError, UnicodeError):
+            continue
+    return content.decode("latin-1")
+
+
+def _header(message: EmailMessage, field: str) -> str:
+    try:
+        return " ".join(str(message.get(field) or "").split())
+    except (MessageError, ValueError, TypeError, AttributeError, IndexError):  # malformed, in one of many ways
+        return ""
+
+
+def _day(date: str) -> str:
+    try:
+        return parsedate_to_datetime(date).date().isoformat()
+    except (ValueError, TypeError):
+        return ""

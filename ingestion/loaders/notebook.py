@@ -1,0 +1,44 @@
+"""Notebook: the cells of a Jupyter notebook."""
+
+from typing import Any
+
+import msgspec
+
+from app.domain.document import ParsedDocument
+from app.domain.errors import DamagedFile
+from ingestion.loaders.characters import clean, decode
+from ingestion.loaders.markdown import find_headings
+from ingestion.loaders.pieces import Pieces
+from ingestion.loaders.reader import StructureReader
+
+MEDIA_TYPE = "application/x-ipynb+json"
+_LONGEST_OUTPUT = 2000  # characters; a longer one is data
+
+
+class NotebookReader(StructureReader):
+    """Reads notebooks; nothing in them is run, images are left out."""
+
+    def parse(self, name: str, data: bytes) -> ParsedDocument:
+        """Text as it is, code and its printed output in fences."""
+        try:
+            notebook: dict[str, Any] = msgspec.json.decode(decode(data), type=dict[str, Any])
+        except msgspec.MsgspecError as error:
+            raise DamagedFile(f"The notebook is not JSON ({error}); get a whole copy.") from error
+        language = notebook.get("metadata", {}).get("kernelspec", {}).get("language") or "python"
+        pieces = Pieces()
+        for cell in notebook.get("cells") or []:
+            source = clean(_joined(cell.get("source"))).strip("\n")
+            if cell.get("cell_type") == "markdown":
+                pieces.join(ParsedDocument(source, "", "", headings=find_headings(source)))
+            elif cell.get("cell_type") == "code" and source:
+                pieces.block(f"```{language}\n{source}\n```")
+                for output in cell.get("outputs") or []:
+                    printed = _joined(output.get("text") or output.get("data", {}).get("text/plain")).strip("\n")
+                    if printed.strip():
+                        pieces.block(f"```\n{printed[:_LONGEST_OUTPUT]}\n```")
+        title = notebook.get("metadata", {}).get("title")
+        return pieces.document(name, MEDIA_TYPE, title if isinstance(title, str) else "", language=language)
+
+
+def _joined(text: object) -> str:
+    return "".join(map(str, text)) if isinstance(text, list) else str(text or "")

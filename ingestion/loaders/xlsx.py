@@ -1,0 +1,58 @@
+"""XLSX: the sheets of a workbook as tables."""
+
+import io
+from datetime import date, datetime, time
+
+import openpyxl
+
+from app.domain.document import ParsedDocument
+from ingestion.loaders.package import opened, refuse_entities
+from ingestion.loaders.pieces import Pieces
+from ingestion.loaders.reader import StructureReader
+
+MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+KIND = "workbook"
+
+
+class XlsxReader(StructureReader):
+    """Reads workbooks through openpyxl; formulas by the values that were saved with them, macros not at all."""
+
+    def parse(self, name: str, data: bytes) -> ParsedDocument:
+        """A heading for each sheet with something in it, and its rows."""
+        with opened(data, KIND) as package:
+            refuse_entities(package, KIND)
+        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
+        pieces, properties = Pieces(), book.properties
+        for sheet in book.worksheets:
+            sheet.reset_dimensions()  # what a sheet says of its size is often wrong
+            rows = [[_text(value) for value in row] for row in sheet.iter_rows(values_only=True)]
+            if any(any(row) for row in rows):
+                pieces.heading(2, sheet.title)
+                pieces.table(_trimmed(rows))
+        return pieces.document(
+            name, MEDIA_TYPE, properties.title or "", author=properties.creator, date=_day(properties.modified)
+        )
+
+
+def _trimmed(rows: list[list[str]]) -> list[list[str]]:
+    """Without the columns that are empty everywhere."""
+    width = max(len(row) for row in rows)
+    kept = [at for at in range(width) if any(at < len(row) and row[at] for row in rows)]
+    return [[row[at] if at < len(row) else "" for at in kept] for row in rows]
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case datetime() if value.time() == time():
+            return value.date().isoformat()
+        case datetime() | date() | time():
+            return value.isoformat()
+        case float() if value.is_integer():
+            return str(int(value))
+    return str(value)
+
+
+def _day(value: datetime | None) -> str:
+    return value.date().isoformat() if value is not None else ""

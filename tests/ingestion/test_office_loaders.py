@@ -1,0 +1,224 @@
+"""Loaders of office files, tables, books, mail, notebooks, data and code; the files are made here."""
+
+import io
+import json
+import zipfile
+from email.message import EmailMessage
+from pathlib import Path
+
+import openpyxl
+import pytest
+from pptx import Presentation
+from pptx.util import Inches
+
+from app.domain.document import ParsedDocument
+from app.domain.errors import DamagedFile, FileTooLarge
+from ingestion.loaders.dispatch import load
+
+NAMESPACES = (
+    'xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0" '
+    'xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0" '
+    'xmlns:table="urn:oasis:names:tc:opendocument:xmlns:table:1.0" xmlns:dc="http://purl.org/dc/elements/1.1/"'
+)
+
+
+def read(name: str, data: bytes | str) -> ParsedDocument:
+    """The document, once its headings stand where they say."""
+    document = load(Path(name), data.encode() if isinstance(data, str) else data)
+    for heading in document.headings:
+        assert heading.title in document.text[heading.char_start :].split("\n", 1)[0]
+    return document
+
+
+def packed(parts: dict[str, str | bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as package:
+        for name, content in parts.items():
+            package.writestr(name, content)
+    return buffer.getvalue()
+
+
+def workbook(rows: list[list[object]], title: str = "") -> bytes:
+    book = openpyxl.Workbook()
+    book.properties.title, book.properties.creator = title, "Ada"
+    book.active.title = "Ferries"  # type: ignore[union-attr]
+    for row in rows:
+        book.active.append(row)  # type: ignore[union-attr]
+    book.create_sheet("Empty")
+    buffer = io.BytesIO()
+    book.save(buffer)
+    return buffer.getvalue()
+
+
+def test_xlsx() -> None:
+    document = read(
+        "a.xlsx", workbook([["Ship", "Seats", None], ["Ilse", 120.0, None], ["Anna|B", 7.5, None]], "Fleet")
+    )
+    assert document.text == "## Ferries\n\n| Ship | Seats |\n| --- | --- |\n| Ilse | 120 |\n| Anna\\|B | 7.5 |\n"
+    assert (document.title, document.metadata["author"]) == ("Fleet", "Ada")
+
+
+def test_a_long_table_has_its_header_on_every_piece() -> None:
+    rows = "\n".join(f"ship {number};{number * 7}" for number in range(200))
+    document = read("ships.csv", f"Name;Seats\n{rows}\n")
+    pieces = document.text.strip().split("\n\n")
+    assert len(pieces) > 3
+    assert all(piece.startswith("| Name | Seats |\n| --- | --- |\n") for piece in pieces)
+    assert sum(piece.count("\n") - 1 for piece in pieces) == 200
+    assert document.title == "ships"
+
+
+def test_a_wide_table_is_written_row_by_row() -> None:
+    header = "\t".join(f"a long name of column {number}" for number in range(20))
+    document = read("wide.tsv", f"{header}\n" + "\t".join(str(number) for number in range(20)))
+    assert "a long name of column 3: 3\na long name of column 4: 4" in document.text
+    assert "|" not in document.text
+
+
+def test_pptx() -> None:
+    deck = Presentation()
+    deck.core_properties.title = "Tides"
+    slide = deck.slides.add_slide(deck.slide_layouts[1])
+    slide.shapes.title.text = "High water"  # type: ignore[union-attr]
+    slide.placeholders[1].text_frame.text = "Twice a day"  # type: ignore[attr-defined]
+    slide.placeholders[1].text_frame.add_paragraph().text = "Later each day"  # type: ignore[attr-defined]
+    slide.notes_slide.notes_text_frame.text = "Mention the moon."  # type: ignore[union-attr]
+    second = deck.slides.add_slide(deck.slide_layouts[6])
+    table = second.shapes.add_table(2, 2, Inches(1), Inches(1), Inches(4), Inches(1)).table
+    for at, text in enumerate(("Day", "Hour", "Monday", "9")):
+        table.cell(at // 2, at % 2).text = text
+    buffer = io.BytesIO()
+    deck.save(buffer)
+    document = read("a.pptx", buffer.getvalue())
+    first, second_text = document.text[: document.page_starts[1]], document.text[document.page_starts[1] :]
+    assert first == "## High water\n\n- Twice a day\n- Later each day\n\nNotes: Mention the moon.\n\n"
+    assert second_text == "## Slide 2\n\n| Day | Hour |\n| --- | --- |\n| Monday | 9 |\n"
+    assert document.title == "Tides"
+
+
+def test_odt() -> None:
+    content = f"""<office:document-content {NAMESPACES}><office:body><office:text>
+        <text:h text:outline-level="1">Tides</text:h>
+        <text:p>High<text:s text:c="2"/>water<text:note><text:note-body><text:p>Or flood.</text:p></text:note-body>
+        </text:note>.</text:p>
+        <text:list><text:list-item><text:p>one</text:p><text:list><text:list-item><text:p>two</text:p></text:list-item>
+        </text:list></text:list-item></text:list>
+        <table:table><table:table-row><table:table-cell><text:p>Day</text:p></table:table-cell></table:table-row>
+        <table:table-row><table:table-cell><text:p>Monday</text:p></table:table-cell></table:table-row></table:table>
+        </office:text></office:body></office:document-content>"""
+    about = "<dc:creator>Ada</dc:creator><dc:language>en</dc:language>"
+    meta = f"<office:document-meta {NAMESPACES}>{about}</office:document-meta>"
+    parts = {"mimetype": "application/vnd.oasis.opendocument.text", "content.xml": content, "meta.xml": meta}
+    document = read("a.odt", packed(parts))
+    assert document.text == ("# Tides\n\nHigh  water (Or flood.).\n\n- one\n  - two\n\n| Day |\n| --- |\n| Monday |\n")
+    assert document.metadata == {"author": "Ada", "language": "en"}
+
+
+def test_epub() -> None:
+    chapter = "<html><body><h1>{}</h1><p>{}</p></body></html>"
+    document = read(
+        "a.epub",
+        packed(
+            {
+                "mimetype": "application/epub+zip",
+                "META-INF/container.xml": '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container">'
+                '<rootfiles><rootfile full-path="OEBPS/book.opf"/></rootfiles></container>',
+                "OEBPS/book.opf": '<package xmlns="http://www.idpf.org/2007/opf" '
+                'xmlns:dc="http://purl.org/dc/elements/1.1/">'
+                "<metadata><dc:title>The sea</dc:title><dc:creator>Ada</dc:creator></metadata><manifest>"
+                '<item id="b" href="two.xhtml"/><item id="a" href="one%20.xhtml"/>'
+                '<item id="n" href="nav.xhtml" properties="nav"/>'
+                '</manifest><spine><itemref idref="n"/><itemref idref="a"/><itemref idref="b"/></spine></package>',
+                "OEBPS/one .xhtml": chapter.format("First", "It began."),
+                "OEBPS/two.xhtml": chapter.format("Last", "It ended."),
+                "OEBPS/nav.xhtml": chapter.format("Contents", "First, last"),
+            }
+        ),
+    )
+    assert document.text == "# First\n\nIt began.\n\n# Last\n\nIt ended.\n"
+    assert [heading.title for heading in document.headings] == ["First", "Last"]
+    assert document.metadata == {"author": "Ada"}
+
+
+def test_rtf() -> None:
+    document = read("a.rtf", r"{\rtf1\ansi{\fonttbl\f0 Arial;}\f0 High water\par comes {\b twice} a day.\par}")
+    assert document.text == "High water\n\ncomes twice a day.\n"
+
+
+def test_notebook() -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["# Tides\n", "\n", "They come and go."]},
+        {"cell_type": "code", "source": "print(1)", "outputs": [{"text": ["1\n"]}, {"data": {"image/png": "…"}}]},
+    ]
+    notebook = {"nbformat": 4, "metadata": {"kernelspec": {"language": "python"}}, "cells": cells}
+    document = read("a.ipynb", json.dumps(notebook))
+    assert document.text == "# Tides\n\nThey come and go.\n\n```python\nprint(1)\n```\n\n```\n1\n```\n"
+    assert document.title == "Tides"
+
+
+def test_json() -> None:
+    records = [{"title": "Ilse", "text": "A ferry.", "seats": 120, "ports": ["Holm", "Sund"]}, {"name": "Anna"}]
+    document = read("ships.json", json.dumps(records))
+    assert document.text == "## Ilse\n\nA ferry.\n\nseats: 120\nports:\n  - Holm\n  - Sund\n\n## Anna\n"
+    lines = read("ships.jsonl", "\n".join(map(json.dumps, records)))
+    assert lines.text == document.text
+    assert read("a.json", '{"a": {"b": [{"c": 1, "d": null}]}}').text == "a:\n  b:\n    - c: 1\n"
+
+
+def test_mail() -> None:
+    message = EmailMessage()
+    message["Subject"], message["From"], message["To"] = "Tides – today", "Ada <ada@example.org>", "bo@example.org"
+    message["Date"] = "Mon, 02 Nov 2026 09:00:00 +0100"
+    message.set_content("High water is at nine.\n\nBye")
+    message.add_alternative("<p>High water is at <b>nine</b>.</p>", subtype="html")
+    message.add_attachment(b"%PDF-", maintype="application", subtype="pdf", filename="table.pdf")
+    document = read("message", bytes(message))
+    assert document.title == "Tides – today"
+    assert document.text.endswith("High water is at nine.\n\nBye\n\nAttachments: table.pdf\n")
+    assert document.metadata["date"] == "2026-11-02"
+    assert document.metadata["author"] == "Ada <ada@example.org>"
+    html = EmailMessage()
+    html["Subject"], html["From"] = "Only HTML", "ada@example.org"
+    html.set_content("<h1>Tides</h1><p>At nine.</p>", subtype="html")
+    assert "# Tides\n\nAt nine." in read("a.eml", bytes(html)).text
+
+
+def test_code() -> None:
+    source = "import os\n\n\nclass Ferry:\n    async def leave(self):\n        return 9\n\n\ndef main():\n    pass\n"
+    document = read("ferry.py", source)
+    assert document.text == source
+    assert [(h.level, h.title) for h in document.headings] == [
+        (2, "class Ferry"),
+        (3, "async def leave"),
+        (2, "def main"),
+    ]
+    assert (document.title, document.media_type) == ("ferry.py", "text/x-py")
+
+
+@pytest.mark.parametrize("part", ["xl/workbook.xml", "ppt/presentation.xml", "content.xml"])
+def test_entities_in_a_package_are_refused(part: str) -> None:
+    bomb = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><a>&b;</a>'
+    mimetype = "application/vnd.oasis.opendocument.text"
+    with pytest.raises(DamagedFile, match="XML entities"):
+        read("a.odt", packed({"mimetype": mimetype, part: bomb}))
+
+
+@pytest.mark.parametrize(
+    ("mimetype", "part"),
+    [
+        ("application/vnd.oasis.opendocument.text", "content.xml"),
+        ("application/epub+zip", "a.xhtml"),
+        ("", "xl/workbook.xml"),
+        ("", "ppt/presentation.xml"),
+    ],
+)
+def test_what_unpacks_to_too_much_is_refused_unread(mimetype: str, part: str) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as package:
+        package.writestr("mimetype", mimetype)
+        with package.open(part, "w") as bomb:
+            for _ in range(65):
+                bomb.write(bytes(1024 * 1024))
+    assert len(buffer.getvalue()) < 200_000
+    with pytest.raises(FileTooLarge, match="64 MB"):
+        read("a", buffer.getvalue())
