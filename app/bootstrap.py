@@ -51,6 +51,7 @@ class Services:
     model: ChatModel
     embedder: Embedder
     retrieval: Retrieval
+    answering: Answering
     runs: Runs
     conversations: ConversationStore
     documents: DocumentStore
@@ -119,6 +120,7 @@ async def open_services(settings: Settings, *, worker: bool = True) -> AsyncIter
             model,
             embedder,
             retrieval,
+            answering,
             runs,
             conversations,
             DocumentStore(database),

@@ -55,6 +55,7 @@ async def run_chunking(settings: Settings, folder: Path, progress: Progress, *, 
     names = list(next(iter(per_query.values())))
     return {
         "suite": f"chunking:{dataset.name}",
+        "fingerprint": dataset.suite_fingerprint,
         "leg": "dense",
         "corpus": {"documents": len(dataset.documents), "chunks": len(pieces), "fingerprint": dataset.fingerprint},
         "queries": len(questions),

@@ -12,6 +12,7 @@ from app.embedded.connect import connected
 from app.settings import Settings, load_settings
 from app.telemetry import configure_logging
 from evals import gate_report
+from evals.answers import AnswerSuite, run_answers
 from evals.chunking import run_chunking
 from evals.gate import decide, load_report
 from evals.gate_report import print_decision
@@ -27,12 +28,12 @@ EvaluatedLeg = Literal["lexical", "dense", "hybrid", "hybrid+rerank"]
 
 @commands.callback()
 def evaluate() -> None:
-    """Measure how good retrieval is, and whether a change makes it worse."""
+    """Measure how good retrieval and answers are, and whether a change makes it worse."""
 
 
 @commands.command()
 def run(
-    suite: Annotated[str, typer.Option(help="beir:FOLDER or chunking:FOLDER.")],
+    suite: Annotated[str, typer.Option(help="beir:FOLDER, chunking:FOLDER or qa:FILE.")],
     leg: Annotated[
         EvaluatedLeg | None, typer.Option(help="Which retrieval is measured; hybrid, or of chunking dense.")
     ] = None,
@@ -41,10 +42,12 @@ def run(
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Queries at a time.")] = 1,
     chunk: Annotated[bool, typer.Option("--chunk", help="Cut the documents as ingestion does.")] = False,
     chunk_tokens: Annotated[int | None, typer.Option(help="Largest chunk; see FOOTNOTE_CHUNK_TOKENS.")] = None,
-    collection: Annotated[str | None, typer.Option(help="Collection that the documents go to.")] = None,
+    collection: Annotated[
+        str | None, typer.Option(help="Collection that the documents go to; of qa: the one that is asked.")
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where vectors and the embedded services' data are.")] = None,
 ) -> None:
-    """Run a suite: ingest its documents where they are missing, ask its questions, print the measures."""
+    """Run a suite: ingest its documents where they are missing (not of qa:), ask its questions, print the measures."""
     configure_logging(level="warning", json=False)
     settings = load_settings(data_dir=data_dir, chunk_tokens=chunk_tokens)
     kind, _, folder = suite.partition(":")
@@ -66,8 +69,12 @@ def run(
             raise InvalidInput("The suite chunking: is defined for --leg dense.")
         with Progress() as progress:
             report = asyncio.run(run_chunking(settings, Path(folder), progress, limit=limit))
+    elif kind == "qa" and folder:
+        if leg is not None or collection is None:
+            raise InvalidInput("The suite qa: takes --collection NAME, whose documents are asked, and no --leg.")
+        report = _run_answers(settings, AnswerSuite(Path(folder), collection, limit, concurrency))
     else:
-        raise InvalidInput(f"--suite is {suite}; it takes beir:FOLDER or chunking:FOLDER.")
+        raise InvalidInput(f"--suite is {suite}; it takes beir:FOLDER, chunking:FOLDER or qa:FILE.")
     print_report(report)
     if json is not None:
         write_report(report, json)
@@ -93,6 +100,11 @@ def gate(
         gate_report.write(junit, gate_report.junit(decision))
     if not decision.passed:
         raise typer.Exit(1)
+
+
+def _run_answers(settings: Settings, suite: AnswerSuite) -> Report:
+    with connected(settings) as ready, Progress() as progress:
+        return asyncio.run(run_answers(ready, suite, progress))
 
 
 def _run_retrieval(settings: Settings, suite: RetrievalSuite) -> Report:

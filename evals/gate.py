@@ -2,7 +2,8 @@
 
 Two reports of one suite are compared question by question. Each measure gets a verdict:
 
-    worse, better   the difference is significant (paired permutation test, Holm's correction over gating measures)
+    worse, better   the difference is significant (paired permutation test, Holm's correction over gating measures),
+                    and its interval is not wholly below what matters
     same            it is not, and a difference that matters would have been found with the wanted power
     underpowered    it is not, but it might not have been found: so many questions would be needed
 """
@@ -27,10 +28,12 @@ MOVERS = 5
 class Comparison:
     """One measure: means, the mean difference with its 95 % interval, the adjusted p, the power for what matters.
 
-    `needed`: with how many questions the power would do; `movers` the questions with the largest differences.
+    `questions` have a value in both. `needed`: with how many questions the power would do; `movers` the questions with
+    the largest differences.
     """
 
     measure: str
+    questions: int
     base: float
     head: float
     difference: float
@@ -79,7 +82,7 @@ def decide(base: Report, head: Report, policy: Policy) -> Decision:
     measured = {
         name: (_scores(base, questions, name), _scores(head, questions, name))
         for name in policy.measures
-        if all(name in report["per_query"][question] for report in (base, head) for question in questions)
+        if any(all(_has(report, question, name) for report in (base, head)) for question in questions)
     }
     if not measured:
         raise InvalidInput(
@@ -105,8 +108,9 @@ def compare(
     *,
     resamples: int = 10_000,
 ) -> tuple[Comparison, ...]:
-    """A verdict for each measure of (base, head), each of shape (questions,)."""
-    differences = {name: head - base for name, (base, head) in measured.items()}
+    """A verdict for each measure of (base, head), each of shape (questions,), NaN where a question has no value."""
+    both = {name: ~np.isnan(head - base) for name, (base, head) in measured.items()}
+    differences = {name: (head - base)[both[name]] for name, (base, head) in measured.items()}
     p_values = {name: permutation_p(values, resamples=resamples) for name, values in differences.items()}
     gating = {name: p for name, p in p_values.items() if policy.measures[name].gates}
     adjusted = p_values | holm(gating)
@@ -115,32 +119,39 @@ def compare(
         measure = policy.measures[name]
         # what Holm's first step asks of each, so that the power holds whatever the others do
         level = policy.alpha / max(1, len(gating)) if measure.gates else policy.alpha
-        found = power(values, measure.matters, alpha=level)
-        verdict = _verdict(float(values.mean()), adjusted[name], found, measure, policy)
-        base, head = measured[name]
+        base, head = (scores[both[name]] for scores in measured[name])
+        asked = [question for question, paired in zip(questions, both[name], strict=True) if paired]
+        span = float(max(base.max(), head.max()) - min(base.min(), head.min())) or 1.0
+        found = power(values, measure.matters, alpha=level, span=span)
+        interval = bootstrap_interval(values, resamples=resamples)
+        verdict = _verdict(float(values.mean()), interval, adjusted[name], found, measure, policy)
         stops = measure.gates and (verdict == "worse" or (verdict == "underpowered" and measure.stop_underpowered))
         order = np.argsort(-abs(values), kind="stable")[:MOVERS]
         comparisons.append(
             Comparison(
                 name,
+                len(asked),
                 float(base.mean()),
                 float(head.mean()),
                 float(values.mean()),
-                bootstrap_interval(values, resamples=resamples),
+                interval,
                 adjusted[name],
                 found,
-                questions_needed(values, measure.matters, alpha=level, wanted=policy.power),
+                questions_needed(values, measure.matters, alpha=level, wanted=policy.power, span=span),
                 verdict,
                 measure.gates,
                 stops,
-                tuple((questions[at], float(values[at])) for at in order if values[at]),
+                tuple((asked[at], float(values[at])) for at in order if values[at]),
             )
         )
     return tuple(comparisons)
 
 
-def _verdict(difference: float, p: float, found: float, measure: Measure, policy: Policy) -> Verdict:
-    if p <= policy.alpha and difference:
+def _verdict(
+    difference: float, interval: tuple[float, float], p: float, found: float, measure: Measure, policy: Policy
+) -> Verdict:
+    negligible = -measure.matters < interval[0] and interval[1] < measure.matters
+    if p <= policy.alpha and difference and not negligible:
         return "better" if (difference > 0) == measure.higher_is_better else "worse"
     return "same" if found >= policy.power else "underpowered"
 
@@ -148,6 +159,11 @@ def _verdict(difference: float, p: float, found: float, measure: Measure, policy
 def _require_comparable(base: Report, head: Report) -> None:
     if base.get("suite") != head.get("suite"):
         raise InvalidInput(f"The reports are of different suites: {base.get('suite')} and {head.get('suite')}.")
+    if base.get("fingerprint") != head.get("fingerprint"):
+        raise InvalidInput(
+            f"The questions of {base['suite']}, or what is right for them, changed between the reports. "
+            "Run the baseline again with the present suite."
+        )
     marks = [(report.get("corpus") or {}).get("fingerprint") for report in (base, head)]
     if marks[0] != marks[1]:
         raise InvalidInput(
@@ -163,4 +179,9 @@ def _require_comparable(base: Report, head: Report) -> None:
 
 
 def _scores(report: Report, questions: list[str], name: str) -> Differences:
-    return np.array([float(report["per_query"][question][name]) for question in questions])
+    kept = [report["per_query"][question] for question in questions]
+    return np.array([float(each[name]) if each.get(name) is not None else np.nan for each in kept])
+
+
+def _has(report: Report, question: str, name: str) -> bool:
+    return report["per_query"][question].get(name) is not None

@@ -10,7 +10,7 @@ from app.domain.errors import InvalidInput
 from evals.gate import Comparison, Decision
 
 COLOURS = {"better": "green", "same": "dim", "worse": "red", "underpowered": "yellow"}
-COLUMNS = ("measure", "base", "head", "difference", "95 % interval", "p (Holm)", "power", "verdict")
+COLUMNS = ("measure", "n", "base", "head", "difference", "95 % interval", "p (Holm)", "power", "verdict")
 
 
 def print_decision(decision: Decision) -> None:
@@ -83,6 +83,7 @@ def _cells(comparison: Comparison) -> tuple[str, ...]:
         verdict += f": {comparison.needed} questions needed"
     return (
         comparison.measure,
+        str(comparison.questions),
         f"{comparison.base:.4f}",
         f"{comparison.head:.4f}",
         f"{comparison.difference:+.4f}",

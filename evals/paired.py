@@ -4,6 +4,7 @@ All take the differences (head minus base), shape (questions,), and are determin
 """
 
 from itertools import product
+from math import ceil, log2, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -55,21 +56,40 @@ def holm(p_values: dict[str, float]) -> dict[str, float]:
     return {name: adjusted[name] for name in p_values}
 
 
-def power(differences: Differences, effect: float, *, alpha: float) -> float:
+def expected_deviation(differences: Differences, effect: float, span: float) -> float:
+    """The standard deviation that the differences would have with a mean `effect`, at least.
+
+    Theirs is too small where hardly a question changed: an effect that comes from a few questions changing much has a
+    deviation of its own. A change is taken to be as large as those seen (weighted by size), or `span` without any.
+    """
+    own = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    moved = float(abs(differences).sum())
+    change = float((differences**2).sum()) / moved if moved else span
+    return max(own, sqrt(max(0.0, effect * (change - effect))))
+
+
+def fewest_questions(alpha: float) -> int:
+    """With fewer no test reaches `alpha`: of 2ⁿ ways to set signs, two are as extreme as all of one sign."""
+    return ceil(log2(2 / alpha))
+
+
+def power(differences: Differences, effect: float, *, alpha: float, span: float = 1.0) -> float:
     """Probability that a true mean difference of `effect` is found at level `alpha`, by the normal approximation."""
-    deviation = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    if len(differences) < fewest_questions(alpha):
+        return 0.0
+    deviation = expected_deviation(differences, effect, span)
     if deviation == 0:
-        return 1.0 if len(differences) > 1 else 0.0
+        return 1.0
     shift = effect * len(differences) ** 0.5 / deviation
     critical = _NORMAL.inv_cdf(1 - alpha / 2)
     return _NORMAL.cdf(shift - critical) + _NORMAL.cdf(-shift - critical)
 
 
-def questions_needed(differences: Differences, effect: float, *, alpha: float, wanted: float) -> int:
+def questions_needed(differences: Differences, effect: float, *, alpha: float, wanted: float, span: float = 1.0) -> int:
     """How many questions give `power` of `wanted`, when they scatter as these do."""
-    deviation = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    deviation = expected_deviation(differences, effect, span)
     quantiles = _NORMAL.inv_cdf(1 - alpha / 2) + _NORMAL.inv_cdf(wanted)
-    return int(np.ceil((quantiles * deviation / effect) ** 2))
+    return max(fewest_questions(alpha), ceil((quantiles * deviation / effect) ** 2))
 
 
 _NORMAL = NormalDist()

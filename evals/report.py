@@ -30,6 +30,8 @@ def print_report(report: Report) -> None:
         table.add_row(f"{name}, exact search", f"{value:.4f}")
     for name, value in report.get("latency_ms", {}).items():
         table.add_row(f"{name}, ms", f"{value:.2f}")
+    if report.get("failed"):
+        table.add_row("failed, questions", str(report["failed"]))
     if "not_reranked" in report:
         table.add_row("not reranked, queries", str(report["not_reranked"]))
     Console().print(table)

@@ -4,10 +4,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
-
-import msgspec
-from pydantic import SecretStr
+from typing import cast
 
 from app.bootstrap import make_reranking, make_retrieval
 from app.domain.passage import Leg
@@ -24,6 +21,7 @@ from evals.metrics.ranking import rank_scores
 from evals.progress import Progress
 from evals.report import Report
 from evals.runner import Found, K, QueryVectors, percentile, run_queries
+from evals.settings_read import SettingsRead
 
 _TOP = 10
 
@@ -47,24 +45,6 @@ class RetrievalSuite:
     def name(self) -> str:
         """The leg's, as it is asked for."""
         return f"{self.leg}+rerank" if self.rerank else self.leg
-
-
-class SettingsRead:
-    """Settings that remember what was read of them: the report names exactly what retrieval used."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._read: dict[str, Any] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._settings, name)
-        if name in Settings.model_fields and not isinstance(value, SecretStr | Path):
-            self._read[name] = value
-        return value
-
-    def so_far(self) -> dict[str, Any]:
-        """Names and values, secrets and folders left out."""
-        return cast("dict[str, Any]", msgspec.to_builtins(dict(sorted(self._read.items())), str_keys=True))
 
 
 async def run_retrieval(settings: Settings, suite: RetrievalSuite, progress: Progress) -> Report:
@@ -123,6 +103,7 @@ def _report(
     ms = [hits.ms for hits in found.values()]
     return {
         "suite": f"beir:{dataset.name}",
+        "fingerprint": dataset.suite_fingerprint,
         "leg": suite.name,
         "corpus": {
             "documents": corpus.documents,

@@ -1,10 +1,10 @@
 """Gate benchmark: how often the gate is wrong, on changes whose effect is known.
 
-`python -m evals.bench.gate` simulates suites of 50 to 500 questions with three measures that gate together, of two
-kinds:
-graded (each question has its own level, each run scatters around it) and right or wrong (each question has its own
-chance). A change moves all three by 0, -2, -5 or -10 points. Printed is the share of each verdict of the first measure,
-and how often any measure raises a false alarm. No model takes part.
+`python -m evals.bench.gate` simulates suites of 50 to 500 questions with three measures that gate together, of three
+kinds: graded (each question has its own level, each run scatters around it), right or wrong (each question has its own
+chance), and steady (right or wrong, but only the change alters answers). A change moves all three by 0, -2, -5 or -10
+points. Printed is the share of each verdict of the first measure, and how often any measure raises a false alarm. No
+model takes part.
 """
 
 from collections import Counter
@@ -35,7 +35,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Of what is random.")] = 1,
 ) -> None:
     """Simulate, and print the tables."""
-    for kind in ("graded", "right or wrong"):
+    for kind in ("graded", "right or wrong", "steady"):
         table = Table("effect", "questions", "worse", "better", "same", "underpowered", "any false alarm", "power told")
         table.title = f"{kind}; {MATTERS:.2f} matters"
         for effect in EFFECTS:
@@ -71,7 +71,7 @@ def simulated(kind: str, effect: float, size: int, chance: np.random.Generator) 
         if kind == "graded":
             measured[name] = (own + chance.normal(0, SCATTER, size), moved + chance.normal(0, SCATTER, size))
         else:
-            drawn = chance.random((2, size))
+            drawn = np.broadcast_to(chance.random((1 if kind == "steady" else 2, size)), (2, size))
             measured[name] = ((drawn[0] < own).astype(float), (drawn[1] < moved).astype(float))
     return measured
 

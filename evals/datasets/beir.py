@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from app.domain.errors import InvalidInput
-from evals.datasets.jsonl import Record, read_lines, read_records
+from evals.datasets.jsonl import Record, fingerprint_of, read_lines, read_records
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,8 @@ class Row:
 class BeirDataset:
     """Documents, the judged queries in the order of their file, and their judgements.
 
-    `qrels[query][document]` is the grade, 0 for judged and not relevant. `fingerprint` is the hash of the corpus file.
+    `qrels[query][document]` is the grade, 0 for judged and not relevant. `fingerprint` is the hash of the corpus file,
+    `suite_fingerprint` that of the queries and judgements that were kept.
     """
 
     name: str
@@ -30,6 +31,11 @@ class BeirDataset:
     queries: Mapping[str, str]
     qrels: Mapping[str, Mapping[str, int]]
     fingerprint: str
+
+    @property
+    def suite_fingerprint(self) -> str:
+        """Changes with any question or judgement."""
+        return fingerprint_of([[id_, text, sorted(self.qrels[id_].items())] for id_, text in self.queries.items()])
 
 
 def load_beir(folder: Path) -> BeirDataset:

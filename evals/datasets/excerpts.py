@@ -12,7 +12,7 @@ from pathlib import Path
 
 from app.domain.document import ParsedDocument
 from app.domain.errors import InvalidInput
-from evals.datasets.jsonl import Record, read_records
+from evals.datasets.jsonl import Record, fingerprint_of, read_records
 from evals.metrics.ranges import Range
 from ingestion.loaders.dispatch import load
 
@@ -35,6 +35,11 @@ class ExcerptDataset:
     documents: Mapping[str, ParsedDocument]
     questions: tuple[ExcerptQuestion, ...]
     fingerprint: str
+
+    @property
+    def suite_fingerprint(self) -> str:
+        """Changes with any question or excerpt."""
+        return fingerprint_of([[each.id, each.text, each.corpus, each.excerpts] for each in self.questions])
 
 
 def load_excerpts(folder: Path) -> ExcerptDataset:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,11 @@ def read_records(path: Path) -> Iterator[tuple[int, str, Record]]:
         yield number, id_, record
     if not seen:
         raise InvalidInput(f"{path}: the file is empty.")
+
+
+def fingerprint_of(value: object) -> str:
+    """The hash of a value's JSON."""
+    return sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:

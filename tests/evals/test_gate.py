@@ -42,10 +42,12 @@ def test_holm_and_power_are_the_textbooks() -> None:
     needed = questions_needed(scattered, 0.5, alpha=0.05, wanted=0.8)
     assert needed == pytest.approx(31.4, abs=2), "a one-sample z test of half a standard deviation"
     assert power(scattered[:needed], 0.5, alpha=0.05) == pytest.approx(0.8, abs=0.1)
-    assert power(np.zeros(10), 0.5, alpha=0.05) == 1.0
+    assert power(np.zeros(50), 0.05, alpha=0.05) < 0.5, "one answer in twenty may be lost unseen"
+    assert power(np.zeros(300), 0.05, alpha=0.05) > 0.9
+    assert power(np.zeros(5), 0.5, alpha=0.05) == 0.0, "five signs cannot reach .05"
 
 
-@pytest.mark.parametrize("kind", ["graded", "right or wrong"])
+@pytest.mark.parametrize("kind", ["graded", "right or wrong", "steady"])
 def test_false_alarms_are_rare_and_real_regressions_are_caught(kind: str) -> None:
     policy = Policy({name: Measure(0.05) for name in MEASURES})
     chance = np.random.default_rng(3)
@@ -94,6 +96,12 @@ def test_verdicts() -> None:
     assert unknown.needed > 1000
     strict = Policy({"ndcg@10": Measure(0.03, stop_underpowered=True)})
     assert not decide(report(GOOD), report(noisy), strict).passed
+    (negligible,) = decide(report(GOOD), report({q: s - 0.001 for q, s in GOOD.items()}), policy).comparisons
+    assert (negligible.verdict, negligible.p < 0.01) == ("same", True)
+    gaps = report(GOOD)
+    gaps["per_query"]["q3"]["ndcg@10"] = None
+    (paired,) = decide(gaps, report(GOOD), policy).comparisons
+    assert (paired.questions, paired.difference) == (59, 0)
     slower = report(GOOD)
     for scores in slower["per_query"].values():
         scores["ms"] = 9.0
@@ -106,6 +114,7 @@ def test_verdicts() -> None:
     [
         (report(GOOD, suite="beir:other"), "different suites"),
         (report(GOOD, corpus={"fingerprint": "g"}), "different documents or questions"),
+        (report(GOOD, fingerprint="g"), "what is right for them, changed"),
         (report({"q1": 1.0}), "59 are only in the baseline"),
     ],
 )

@@ -145,8 +145,10 @@ def test_only_the_first_queries(footnote: Footnote, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--suite", "beir:"], "it takes beir:FOLDER or chunking:FOLDER"),
-        (["--suite", "trec:here"], "it takes beir:FOLDER or chunking:FOLDER"),
+        (["--suite", "beir:"], "it takes beir:FOLDER, chunking:FOLDER or qa:FILE"),
+        (["--suite", "trec:here"], "it takes beir:FOLDER, chunking:FOLDER or qa:FILE"),
+        (["--suite", "qa:nowhere"], "takes --collection NAME"),
+        (["--suite", "qa:nowhere", "--collection", "c"], "nowhere: there is no such file"),
         (["--suite", "beir:nowhere"], "nowhere: a folder with corpus.jsonl"),
         (["--suite", "chunking:nowhere"], "nowhere: texts corpora/*.md"),
         (["--suite", "chunking:nowhere", "--leg", "lexical"], "defined for --leg dense"),

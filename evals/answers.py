@@ -1,0 +1,221 @@
+"""Answers: the suite `qa:`, questions about a collection through the answering service, in process."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from time import perf_counter
+from typing import Any, cast
+from uuid import UUID
+
+from app.bootstrap import Services, open_services
+from app.domain.document import DocumentSummary
+from app.domain.errors import FootnoteError, InvalidInput
+from app.domain.principal import Principal
+from app.domain.run import RunCompleted, TextDelta
+from app.services.answering import Provenance, Question
+from app.services.outcome import AnswerSoFar
+from app.settings import Settings
+from evals.datasets.jsonl import fingerprint_of
+from evals.datasets.questions import AskedQuestion, load_questions
+from evals.metrics.exact_match import exact_match
+from evals.metrics.places import Place, place_precision, place_recall
+from evals.metrics.refusal import answer_rate, refusal_precision, refusal_recall
+from evals.metrics.support import support_rate
+from evals.metrics.token_f1 import token_f1
+from evals.progress import Progress
+from evals.report import Report
+from evals.settings_read import SettingsRead
+
+_PAGE = 1000
+_PRINCIPAL = Principal()
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSuite:
+    """What to ask: a file of questions, the collection, how many, and how many at a time."""
+
+    path: Path
+    collection: str
+    limit: int | None = None
+    concurrency: int = 1
+
+
+@dataclass(slots=True)
+class Answered:
+    """What came of a question: the answer, when its first text was shown (ms), all of it, or why it failed."""
+
+    answer: AnswerSoFar
+    first_text_ms: float | None = None
+    ms: float = 0.0
+    failure: FootnoteError | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the service declined to answer."""
+        return isinstance(self.answer.end, RunCompleted) and self.answer.end.finish_reason == "refused"
+
+
+async def run_answers(settings: Settings, suite: AnswerSuite, progress: Progress) -> Report:
+    """Ask, and score what can be scored of each answer.
+
+    Raises InvalidInput (a malformed file, a gold document or span that is not in the collection), CollectionNotFound,
+    what `open_services` raises, and a question's error when all failed.
+    """
+    loaded, noted = load_questions(suite.path), SettingsRead(settings)
+    questions = list(islice(loaded.questions, suite.limit))
+    async with open_services(cast("Settings", noted), worker=False) as services:
+        ids = await services.documents.collection_ids(_PRINCIPAL.workspace_id, suite.collection)
+        hashes = await services.documents.hashes(_PRINCIPAL.workspace_id, ids[suite.collection])
+        gold = await _gold_places(services, suite.collection, questions)
+        answered = await _ask_all(services, suite, questions, progress)
+        model = services.model.profile.name
+    per_query = {
+        question.id: _scores(question, gold[question.id], each) | _shown(question, each)
+        for question, each in zip(questions, answered, strict=True)
+    }
+    return {
+        "suite": f"qa:{loaded.name}",
+        "fingerprint": loaded.fingerprint,
+        "leg": model,
+        "corpus": {"documents": len(hashes), "fingerprint": fingerprint_of(sorted(h.hex() for h in hashes.values()))},
+        "queries": len(questions),
+        "failed": sum(each.failure is not None for each in answered),
+        "metrics": _means([_scores(q, gold[q.id], each) for q, each in zip(questions, answered, strict=True)]),
+        "settings": noted.so_far() | {"collection": suite.collection, "limit": suite.limit},
+        "per_query": per_query,
+    }
+
+
+async def _ask_all(
+    services: Services, suite: AnswerSuite, questions: Sequence[AskedQuestion], progress: Progress
+) -> list[Answered]:
+    task, slots = progress.start(f"asking {suite.path.stem}", len(questions)), asyncio.Semaphore(suite.concurrency)
+
+    async def ask(question: AskedQuestion) -> Answered:
+        async with slots:
+            answered = await _ask(services, question, suite.collection)
+        progress.advance(task)
+        return answered
+
+    answered = await asyncio.gather(*map(ask, questions))
+    failures = [each.failure for each in answered if each.failure is not None]
+    if len(failures) == len(answered):
+        raise failures[0]
+    return answered
+
+
+async def _ask(services: Services, question: AskedQuestion, collection: str) -> Answered:
+    answered, started = Answered(AnswerSoFar()), perf_counter()
+    asked = Question(question.question, collection=collection, history=question.history)
+    events = services.answering.answer(_PRINCIPAL, asked, question.history, Provenance())
+    try:
+        async with aclosing(events):
+            async for event in events:
+                answered.answer.add(event)
+                if isinstance(event, TextDelta) and answered.first_text_ms is None:
+                    answered.first_text_ms = (perf_counter() - started) * 1000
+    except FootnoteError as error:
+        answered.failure = error
+    answered.ms = (perf_counter() - started) * 1000
+    return answered
+
+
+def _scores(question: AskedQuestion, gold: Sequence[Place], answered: Answered) -> dict[str, float | None]:
+    """Every metric of one answer; None where it is not defined. A failed answer counts as an empty one."""
+    answer, refused = answered.answer, answered.refused
+    cited = [Place(c.document_id, c.char_start, c.char_end) for c in answer.citations if c.index]
+    passages = [Place(p.document_id, p.char_start, p.char_end) for p in answer.passages]
+    known = {"refused": refused, "answerable": question.answerable}
+    text = "" if refused else answer.text
+    return {
+        "exact_match": exact_match(text, question.answers),
+        "token_f1": token_f1(text, question.answers),
+        "passage_recall": place_recall(passages, gold),
+        "citation_precision": place_precision(cited, gold),
+        "citation_recall": place_recall(cited, gold),
+        "support_rate": support_rate(answer.citations),
+        "refusal_recall": refusal_recall(**known),
+        "refusal_precision": refusal_precision(**known),
+        "answer_rate": answer_rate(**known),
+        "first_text_ms": answered.first_text_ms,
+        "ms": answered.ms,
+        "prompt_tokens": answer.usage.prompt_tokens if answer.usage else None,
+        "completion_tokens": answer.usage.completion_tokens if answer.usage else None,
+    }
+
+
+def _shown(question: AskedQuestion, answered: Answered) -> dict[str, Any]:
+    """What a reader of the report wants to see of it."""
+    answer = answered.answer
+    return {
+        "question": question.question,
+        "gold": list(question.answers),
+        "answerable": question.answerable,
+        "answer": answer.text,
+        "refused": answered.refused,
+        "failure": answered.failure.message if answered.failure else None,
+        "sentences": [
+            {
+                "text": answer.text[each.sentence_start : each.sentence_end],
+                "verdict": each.verdict,
+                "score": each.score,
+                "quote": each.quote,
+            }
+            for each in answer.citations
+        ],
+        "passages": [{"title": each.title, "uri": each.uri, "text": each.text} for each in answer.passages],
+    }
+
+
+def _means(scores: Sequence[dict[str, float | None]]) -> dict[str, float]:
+    """The mean of each metric over the questions that have one; metrics that none has are left out."""
+    defined = {name: [each[name] for each in scores if each[name] is not None] for name in scores[0]}
+    return {name: sum(cast("list[float]", kept)) / len(kept) for name, kept in defined.items() if kept}
+
+
+async def _gold_places(
+    services: Services, collection: str, questions: Sequence[AskedQuestion]
+) -> dict[str, list[Place]]:
+    """Where each question's answer stands: its spans, or its whole documents when it names no span."""
+    documents = await _documents(services, collection)
+    texts: dict[UUID, str] = {}
+    places: dict[str, list[Place]] = {}
+    for question in questions:
+        found: list[Place] = []
+        for span in question.spans or [None] * len(question.documents):
+            name = span.document if span is not None else question.documents[len(found)]
+            document = _named(name, documents, question, collection)
+            if document.id not in texts:
+                texts[document.id] = (await services.documents.text(_PRINCIPAL.workspace_id, document.id)).text
+            text, quote = texts[document.id], span.quote if span is not None else texts[document.id]
+            start = text.find(quote)
+            if start < 0 or not quote:
+                raise InvalidInput(f"{question.id}: {name} does not contain the quote {quote[:80]!r}.")
+            found.append(Place(str(document.id), start, start + len(quote)))
+        places[question.id] = found
+    return places
+
+
+async def _documents(services: Services, collection: str) -> list[DocumentSummary]:
+    documents: list[DocumentSummary] = []
+    while len(documents) % _PAGE == 0:
+        page = await services.documents.page(_PRINCIPAL.workspace_id, collection, limit=_PAGE, offset=len(documents))
+        if not page:
+            break
+        documents += page
+    return documents
+
+
+def _named(
+    name: str, documents: Sequence[DocumentSummary], question: AskedQuestion, collection: str
+) -> DocumentSummary:
+    found = [each for each in documents if each.uri == name or each.uri.endswith(f"/{name}")]
+    if len(found) != 1:
+        raise InvalidInput(
+            f"{question.id}: {len(found)} documents of the collection {collection} have a URI that ends with /{name}; "
+            "name the one that is meant by more or less of its URI."
+        )
+    return found[0]

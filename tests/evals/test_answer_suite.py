@@ -1,0 +1,140 @@
+"""The suite `qa:` through the command line, on real services, with the model that answers from its prompt alone."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.evals.conftest import CORPUS, Footnote
+
+QUESTIONS: list[dict[str, Any]] = [
+    {
+        "_id": "lamp",
+        "question": "How far is the lamp seen?",
+        "answers": ["The lamp turns once in ten seconds and is seen for twenty miles."],
+        "spans": [{"document": "lamp.txt", "quote": "seen for twenty miles"}],
+    },
+    {"_id": "tide", "question": "High water comes twice a day?", "documents": ["tide.txt"]},
+    {"_id": "no", "question": "zzz qqq", "answerable": False},
+    {
+        "_id": "then",
+        "question": "How many goats graze on the cliff?",
+        "answers": ["Seven"],
+        "history": [{"role": "user", "content": "Are there goats?"}, {"role": "assistant", "content": "Yes."}],
+    },
+    {"_id": "fails", "question": "When does the ferry leave? [[fail-after=1]]", "answers": ["At nine"]},
+]
+
+
+@pytest.fixture
+def island(footnote: Footnote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data set's documents as files, ingested as the collection `island`; gives their folder."""
+    monkeypatch.setenv("FOOTNOTE_CHAT_MODEL", "scripted")
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for row in CORPUS:
+        (folder / f"{row['_id']}.txt").write_text(row["text"])
+    code, _, err = footnote("ingest", folder, "--collection", "island")
+    assert code == 0, err
+    return folder
+
+
+def suite(folder: Path, questions: list[dict[str, Any]]) -> str:
+    path = folder.parent / "asked.jsonl"
+    path.write_text("".join(json.dumps(question) + "\n" for question in questions))
+    return f"qa:{path}"
+
+
+def ask(footnote: Footnote, folder: Path, questions: list[dict[str, Any]], *options: object) -> dict[str, Any]:
+    report = folder.parent / "report.json"
+    arguments = ("--suite", suite(folder, questions), "--collection", "island", "--json", report, *options)
+    code, out, err = footnote("eval", "run", *arguments)
+    assert code == 0, err
+    assert "answer_rate" in out
+    return json.loads(report.read_text())  # type: ignore[no-any-return]
+
+
+def test_answers_are_measured(footnote: Footnote, island: Path) -> None:
+    report = ask(footnote, island, QUESTIONS, "--concurrency", 2)
+    assert (report["suite"], report["leg"], report["queries"], report["failed"]) == ("qa:asked", "scripted", 5, 1)
+    assert report["corpus"]["documents"] == 5
+    assert report["settings"]["chat_model"] == "scripted"
+    lamp = report["per_query"]["lamp"]
+    assert lamp["answer"].startswith("The lamp turns once")
+    assert 0 < lamp["token_f1"] <= 1
+    assert (lamp["passage_recall"], lamp["citation_recall"], lamp["support_rate"]) == (1, 1, 1)
+    assert 0 < lamp["citation_precision"] <= 1
+    assert lamp["answer_rate"] == 1
+    assert lamp["refusal_recall"] is None
+    assert 0 < lamp["first_text_ms"] <= lamp["ms"]
+    assert lamp["prompt_tokens"] > lamp["completion_tokens"] > 0
+    assert lamp["sentences"][0]["verdict"] == "supported"
+    assert lamp["sentences"][0]["text"] in lamp["answer"]
+    assert report["per_query"]["tide"]["token_f1"] is None
+    assert report["per_query"]["tide"]["citation_recall"] == 1
+    assert report["per_query"]["no"]["refusal_recall"] in {0, 1}
+    failed = report["per_query"]["fails"]
+    assert "as the question told it to" in failed["failure"]
+    defined = [each["token_f1"] for each in report["per_query"].values() if each["token_f1"] is not None]
+    assert len(defined) == 3
+    assert report["metrics"]["token_f1"] == pytest.approx(sum(defined) / 3)
+
+
+def test_a_question_without_evidence_is_refused(
+    footnote: Footnote, island: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOOTNOTE_MIN_SIMILARITY", "0.99")
+    report = ask(footnote, island, [{**QUESTIONS[0], "_id": "other"}, QUESTIONS[2]])
+    no, other = report["per_query"]["no"], report["per_query"]["other"]
+    assert (no["refused"], no["refusal_recall"], no["refusal_precision"]) == (True, 1, 1)
+    assert (other["refused"], other["refusal_precision"], other["answer_rate"], other["token_f1"]) == (True, 0, 0, 0)
+
+
+def test_the_gate_reads_it_and_tells_changed_questions_and_documents(
+    footnote: Footnote, island: Path, tmp_path: Path
+) -> None:
+    before, after = tmp_path / "before.json", tmp_path / "report.json"
+    ask(footnote, island, QUESTIONS)
+    after.rename(before)
+    ask(footnote, island, QUESTIONS)
+    both = ("--baseline", before, "--head", after)
+    code, _, err = footnote("eval", "gate", *both, "--json", tmp_path / "gate.json")
+    assert code == 0, err
+    gate = {each["measure"]: each for each in json.loads((tmp_path / "gate.json").read_text())["comparisons"]}
+    assert (gate["token_f1"]["questions"], gate["token_f1"]["difference"]) == (3, 0)
+    ask(footnote, island, [*QUESTIONS[:4], {"_id": "fails", "question": "When does the ferry leave?"}])
+    code, _, err = footnote("eval", "gate", *both)
+    assert code == 2
+    assert "what is right for them, changed" in err
+    (island / "tide.txt").write_text("High water comes once a day.")
+    footnote("ingest", island, "--collection", "island")
+    ask(footnote, island, QUESTIONS)
+    code, _, err = footnote("eval", "gate", *both)
+    assert code == 2
+    assert "different documents" in err
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ({"_id": "a"}, "asked.jsonl:1: Object missing required field `question`"),
+        ({"_id": "a", "question": " "}, "asked.jsonl:1: the question is empty"),
+        ({"_id": "a", "question": "b", "gold": "c"}, "unknown field `gold`"),
+        ({"_id": "a", "question": "b", "answerable": False, "answers": ["c"]}, "not answerable has no answers"),
+        ({"_id": "a", "question": "b", "documents": ["no.txt"]}, "a: 0 documents of the collection island"),
+        ({"_id": "a", "question": "b", "spans": [{"document": "tide.txt", "quote": "nowhere"}]}, "does not contain"),
+        ({"_id": "a", "question": "How far is the lamp seen? [[fail-first]]"}, "The scripted model failed"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(footnote: Footnote, island: Path, question: dict[str, Any], message: str) -> None:
+    code, _, err = footnote("eval", "run", "--suite", suite(island, [question]), "--collection", "island")
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_collection_that_is_not_there(footnote: Footnote, island: Path) -> None:
+    code, _, err = footnote("eval", "run", "--suite", suite(island, QUESTIONS), "--collection", "mainland")
+    assert code == 2
+    assert "There is no collection named 'mainland'" in err
