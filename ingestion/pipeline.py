@@ -19,7 +19,7 @@ from ingestion.chunking.structure import chunk
 from ingestion.duplicates import text_key
 from ingestion.embed import Embedding
 from ingestion.language import config_of
-from ingestion.loaders.dispatch import load
+from ingestion.sandbox import Sandbox
 from ingestion.sources.source import Item, Vanished
 
 QUEUE = 16  # documents parsed ahead of the embedder
@@ -90,13 +90,14 @@ async def ingest(
     report, started = Report(files=len(items)), perf_counter()
     queue: asyncio.Queue[_Parsed | None] = asyncio.Queue(QUEUE)
     try:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_parse_all(items, changes, to, queue, report, progress))
-            async for batch in _gathered(queue):
-                await _embed_and_write(batch, store, embed, to)
-                _count(report, batch)
-                report.embedded = embed.embedded
-                progress(report)
+        with Sandbox() as sandbox:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(_parse_all(items, changes, to, sandbox, queue, report, progress))
+                async for batch in _gathered(queue):
+                    await _embed_and_write(batch, store, embed, to)
+                    _count(report, batch)
+                    report.embedded = embed.embedded
+                    progress(report)
     except ExceptionGroup as group:  # the first fault ended the other task; it is the one to tell
         raise group.exceptions[0] from group
     report.seconds = perf_counter() - started
@@ -116,13 +117,14 @@ async def _parse_all(
     items: Sequence[Item],
     changes: Changes,
     to: Destination,
+    sandbox: Sandbox,
     queue: asyncio.Queue[_Parsed | None],
     report: Report,
     progress: Callable[[Report], None],
 ) -> None:
     for item in items:
         try:
-            parsed = await asyncio.to_thread(partial(_parse, item, changes, to))
+            parsed = await asyncio.to_thread(partial(_parse, item, changes, to, sandbox))
         except UnreadableFile as error:
             if not (isinstance(error, Vanished) and changes.lost(item.uri)):
                 report.failures.append(Failure(item.uri, error.message))
@@ -136,13 +138,13 @@ async def _parse_all(
     await queue.put(None)
 
 
-def _parse(item: Item, changes: Changes, to: Destination) -> _Parsed | None:
+def _parse(item: Item, changes: Changes, to: Destination, sandbox: Sandbox) -> _Parsed | None:
     """The parsed document, None when it is unchanged. Raises UnreadableFile."""
     change = changes.look(item, max_bytes=to.max_file_bytes)
     if change is None:
         return None
     content = change.content
-    document = load(Path(content.name), content.data)
+    document = sandbox.load(Path(content.name), content.data)
     document = replace(
         document, title=content.title or document.title, metadata={**document.metadata, **content.metadata}
     )
