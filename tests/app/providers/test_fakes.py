@@ -65,7 +65,7 @@ async def test_it_fails_when_told(directive: str, words: int) -> None:
 async def test_it_keeps_its_speed() -> None:
     started = time.monotonic()
     await answer(prompt("[[tokens=30]]"), model=ScriptedChatModel(tokens_per_s=100))
-    assert time.monotonic() - started == pytest.approx(0.3, abs=0.25)
+    assert time.monotonic() - started > 0.29  # how much later depends on what else the machine does
 
 
 async def test_it_counts_what_was_stopped() -> None:
