@@ -63,7 +63,7 @@ async def run_chunking(settings: Settings, folder: Path, progress: Progress, *, 
         "sd": {name: float(np.std([scores[name] for scores in per_query.values()])) for name in names},
         "settings": {"chunker": chunker_id(settings.chunk_tokens), "embedder_name": embedder.name, "k": K},
         "per_query": {
-            question.id: {**per_query[question.id], "hits": [piece.name for piece in hits]}
+            question.id: {"question": question.text, **per_query[question.id], "hits": [piece.name for piece in hits]}
             for question, hits in zip(questions, retrieved, strict=True)
         },
     }

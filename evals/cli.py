@@ -1,6 +1,7 @@
 """Command line of evaluation: `footnote eval`."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +17,7 @@ from evals.answers import AnswerSuite, run_answers
 from evals.chunking import run_chunking
 from evals.gate import decide, load_report
 from evals.gate_report import print_decision
+from evals.page.page import render_page
 from evals.policy import DEFAULT, load_policy
 from evals.progress import Progress
 from evals.report import Report, print_report, write_report
@@ -100,6 +102,21 @@ def gate(
         gate_report.write(junit, gate_report.junit(decision))
     if not decision.passed:
         raise typer.Exit(1)
+
+
+@commands.command()
+def report(
+    result: Annotated[Path, typer.Argument(help="Report of `footnote eval run --json`.")],
+    html: Annotated[Path, typer.Option(help="Write the page to this file.")],
+    baseline: Annotated[Path | None, typer.Option(help="Compare with this report of the same suite.")] = None,
+    policy: Annotated[Path, typer.Option(help="What stops a change.")] = DEFAULT,
+) -> None:
+    """Write one HTML page that shows a result, question by question, and how it differs from a baseline."""
+    head, rules = load_report(result), load_policy(policy)
+    base = load_report(baseline) if baseline is not None else None
+    decision = decide(base, head, rules) if base is not None else None
+    gate_report.write(html, render_page(head, rules, base, decision).encode())
+    sys.stdout.write(f"{html}\n")
 
 
 def _run_answers(settings: Settings, suite: AnswerSuite) -> Report:

@@ -23,13 +23,13 @@ def print_decision(decision: Decision) -> None:
     console.print(table)
     for name, (before, after) in decision.changed.items():
         console.print(f"  {name}: {before} → {after}", highlight=False, markup=False)
-    console.print(_outcome(decision), highlight=False)
+    console.print(outcome(decision), highlight=False)
 
 
 def markdown(decision: Decision) -> str:
     """For the summary of a pull request."""
     lines = [
-        f"### {_outcome(decision)}",
+        f"### {outcome(decision)}",
         "",
         f"`{decision.suite}`, {decision.questions} questions",
         "",
@@ -102,7 +102,8 @@ def _sentence(comparison: Comparison) -> str:
     )
 
 
-def _outcome(decision: Decision) -> str:
+def outcome(decision: Decision) -> str:
+    """One line: open or shut, and why."""
     stopping = [comparison.measure for comparison in decision.comparisons if comparison.stops]
     if stopping:
         return f"The gate is shut: {', '.join(stopping)}"

@@ -119,7 +119,13 @@ def _report(
             "embed_p50": percentile(vectors.ms, 50),
         },
         "per_query": {
-            query: {**per_query[query], "hits": hits.documents[:_TOP], "ms": hits.ms} for query, hits in found.items()
+            query: {
+                "question": dataset.queries[query],
+                **per_query[query],
+                "hits": hits.documents[:_TOP],
+                "ms": hits.ms,
+            }
+            for query, hits in found.items()
         },
     }
 

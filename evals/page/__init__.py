@@ -1,0 +1,1 @@
+"""Page: a result as one HTML file that needs nothing else."""
