@@ -61,7 +61,10 @@ class Bell:
     async def _tell(self, command: Callable[..., object], *channels: str) -> None:
         try:
             await command(*channels)  # type: ignore[misc]
-        except GONE as error:  # the listener notices as well and begins anew
+        except (
+            *GONE,
+            RuntimeError,
+        ) as error:  # uvloop's, of a connection that its server has closed  # the listener notices as well and begins anew
             log.warning("bell.not_subscribed", error=str(error))
 
     async def _tidy(self, pubsub: PubSub) -> None:

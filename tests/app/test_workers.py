@@ -121,7 +121,8 @@ async def test_an_answer_goes_on_when_its_worker_is_lost(
         metrics = (await client.get("/metrics")).text
     taken_over = re.search(r"^footnote_take_overs_total (\d)", metrics, re.MULTILINE)
     assert taken_over is not None
-    assert int(taken_over[1]) >= 1, "of all workers together"
+    # of all workers together; one that leaves may also have found the time to end its answers by itself
+    assert int(taken_over[1]) >= 1 or not killing
     deadline = time.monotonic() + 30
     while len(workers(parent)) < 2:
         assert time.monotonic() < deadline, "a lost worker is replaced"
