@@ -64,7 +64,7 @@ class Bell:
         except (
             *GONE,
             RuntimeError,
-        ) as error:  # uvloop's, of a connection that its server has closed  # the listener notices as well and begins anew
+        ) as error:  # the latter is uvloop's, of a closed connection; the listener notices as well and begins anew
             log.warning("bell.not_subscribed", error=str(error))
 
     async def _tidy(self, pubsub: PubSub) -> None:
