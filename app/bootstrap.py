@@ -180,6 +180,7 @@ def _options(settings: Settings) -> AnsweringOptions:
     return AnsweringOptions(
         max_tokens=settings.chat_max_tokens,
         passages=settings.passages_per_answer,
-        min_similarity=settings.min_similarity,
+        min_evidence=settings.min_evidence,
+        packaged_embedder=settings.embedder == "local",
         withhold=None if settings.unsupported == "auto" else settings.unsupported == "withhold",
     )

@@ -142,8 +142,11 @@ class Settings(BaseSettings):
     hnsw_ef_search: int = Field(100, ge=1, le=1000, description="Breadth of the search in the HNSW index.")
     passages_per_answer: int = Field(6, ge=1, le=50, description="Most passages given to the chat model.")
     rrf_k: int = Field(60, ge=1, description="Constant of reciprocal rank fusion.")
-    min_similarity: float = Field(
-        0.15, ge=-1, le=1, description="Best cosine below which nothing found counts as an answer's ground."
+    min_evidence: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Least probability that the passages found hold an answer; below it the question is refused.",
     )
     unsupported: Literal["auto", "mark", "withhold"] = Field(
         "auto",

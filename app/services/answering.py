@@ -16,6 +16,7 @@ from app.domain.principal import Principal
 from app.domain.prompt import Prompt
 from app.domain.run import FinishReason, RetrievalCompleted, RunCompleted, RunEvent, TextDelta, Usage
 from app.services.context import format_passages, pack
+from app.services.evidence import answerable, unmentioned
 from app.services.footnoting import Footnoting
 from app.services.quoting import quote_passages
 from app.services.retrieval import Retrieval, SearchRequest
@@ -79,11 +80,16 @@ class Prompts:
 
 @dataclass(frozen=True, slots=True)
 class AnsweringOptions:
-    """`withhold`: sentences without support are not shown; None: only for a small model."""
+    """`min_evidence`: least probability of an answer in the passages, below which none is written.
+
+    `packaged_embedder`: cosines are those that the probability was calibrated on. `withhold`: sentences without support
+    are not shown; None: only for a small model.
+    """
 
     max_tokens: int
     passages: int
-    min_similarity: float
+    min_evidence: float
+    packaged_embedder: bool
     withhold: bool | None
 
 
@@ -122,15 +128,15 @@ class Answering:
         generation = await self._retrieval.generation()
         provenance.generation_id = generation.id if generation else None
         provenance.mark("retrieved")
-        if not self._evidence(found):
+        if not found or self._evidence(query, found) < self._options.min_evidence:
             yield RetrievalCompleted(tuple(found[: self._options.passages]), reranked)
-            yield TextDelta(_refusal(question, found))
+            yield TextDelta(_refusal(question.collection, query, found))
             yield RunCompleted("refused")
             return
         with TRACER.start_as_current_span("prompt"):
             passages, messages = self._prompt(question.text, history, found, provenance)
         yield RetrievalCompleted(tuple(passages), reranked)
-        async with aclosing(self._stream(query, passages, messages, provenance)) as events:
+        async with aclosing(self._stream(question, query, passages, messages, provenance)) as events:
             async for event in events:
                 yield event
 
@@ -150,10 +156,9 @@ class Answering:
         condensed = " ".join(text.split())
         return condensed if 0 < len(condensed) <= CONDENSED_CHARS else joined
 
-    def _evidence(self, passages: Sequence[Passage]) -> bool:
-        """Whether anything found is near enough to the question to answer from."""
-        best = max((p.similarity for p in passages if p.similarity is not None), default=None)
-        return bool(passages) and (best is None or best >= self._options.min_similarity)
+    def _evidence(self, query: str, found: Sequence[Passage]) -> float:
+        """How likely an answer stands in what was found."""
+        return answerable(query, found, packaged_embedder=self._options.packaged_embedder)
 
     def _prompt(
         self, question: str, history: Sequence[ChatMessage], found: Sequence[Passage], provenance: Provenance
@@ -187,7 +192,12 @@ class Answering:
         return min(self._options.max_tokens, SMALL_ANSWER_TOKENS) if small else self._options.max_tokens
 
     async def _stream(
-        self, query: str, passages: list[Passage], messages: list[ChatMessage], provenance: Provenance
+        self,
+        question: Question,
+        query: str,
+        passages: list[Passage],
+        messages: list[ChatMessage],
+        provenance: Provenance,
     ) -> AsyncGenerator[RunEvent, None]:
         withhold = self._model.profile.small if self._options.withhold is None else self._options.withhold
         footnoting = Footnoting(passages, query, withhold=withhold)
@@ -208,14 +218,16 @@ class Answering:
         span_between("stream", first or last, last)
         for event in footnoting.flush():
             yield event
+        declined = footnoting.declined and not self._model.profile.small  # what a small one says of itself is chance
         if withhold and not footnoting.text:
-            for event in quote_passages(passages, query):
+            nothing = [TextDelta(_refusal(question.collection, query, passages))]
+            for event in nothing if declined else quote_passages(passages, query):
                 yield event
             finish_reason = "stop"
         provenance.mark("attributed")
         span_between("attribute", last, time_ns())
         yield usage
-        yield RunCompleted(_finish_reason(finish_reason))
+        yield RunCompleted("refused" if declined else _finish_reason(finish_reason))
 
 
 def _finish_reason(reason: str) -> FinishReason:
@@ -233,13 +245,15 @@ def _transcript(history: Sequence[ChatMessage]) -> str:
     )
 
 
-def _refusal(question: Question, nearest: Sequence[Passage]) -> str:
-    where = f"the collection “{question.collection}”" if question.collection else "all collections"
+def _refusal(collection: str | None, query: str, nearest: Sequence[Passage]) -> str:
+    where = f"the collection “{collection}”" if collection else "all collections"
     if not nearest:
         return f"I searched {where} and found nothing to answer from. Ingest documents with `footnote ingest PATH`."
     titles = list(dict.fromkeys(passage.title for passage in nearest))[:3]
+    missing = ", ".join(f"“{word}”" for word in unmentioned(query, nearest)[:3])
     return (
         f"I searched {where} and found nothing that answers this. The nearest documents are: "
         + "; ".join(titles)
+        + (f". None of them mentions {missing}" if missing else "")
         + ". Try asking with the words that the documents use."
     )

@@ -157,9 +157,14 @@ class Attributor:
         )
 
 
+def declines(text: str) -> bool:
+    """Whether this sentence says that the sources do not say it, or that its writer does not know."""
+    return _ABOUT_THE_SOURCES.search(text) is not None
+
+
 def _claims_nothing(text: str, claim: Claim) -> bool:
     """Whether this is a question, small talk, a remark on the sources, or a lead-in without facts."""
-    if text.rstrip("\"'”’)*_ ").endswith(("?", "？")) or claim.words <= _SMALL_TALK or _ABOUT_THE_SOURCES.search(text):
+    if text.rstrip("\"'”’)*_ ").endswith(("?", "？")) or claim.words <= _SMALL_TALK or declines(text):
         return True
     has_facts = claim.quantities or claim.calendar or claim.names
     return text.rstrip("* ").endswith((":", "：")) and not has_facts

@@ -5,8 +5,8 @@ from dataclasses import replace
 from functools import cached_property
 
 from app.domain.passage import Passage
-from app.domain.run import RunEvent, TextDelta
-from app.services.attribution import Attributor
+from app.domain.run import Citation, RunEvent, TextDelta
+from app.services.attribution import Attributor, declines
 from app.services.citations import FootnoteNumbers, Sentence, SentenceSplitter
 
 
@@ -25,7 +25,14 @@ class Footnoting:
         self._withhold = withhold
         self._raw = ""
         self._judged = 0  # how much of `_raw` lies in sentences that were judged
+        self._declines = False
+        self._holds = False
         self.text = ""
+
+    @property
+    def declined(self) -> bool:
+        """Whether the model said that it has no answer, and said nothing else that holds."""
+        return self._declines and not self._holds
 
     @cached_property
     def _attributor(self) -> Attributor:
@@ -48,14 +55,20 @@ class Footnoting:
             return [event for sentence in sentences for event in self._checked(sentence)]
         self.text += text
         events: list[RunEvent] = [TextDelta(text)] if text else []
-        citations = [citation for sentence in sentences for citation in self._attributor.citations(sentence)]
+        citations = [citation for sentence in sentences for citation in self._citations(sentence)]
         return events + [self._numbers.number(citation) for citation in citations]
+
+    def _citations(self, sentence: Sentence) -> tuple[Citation, ...]:
+        citations = self._attributor.citations(sentence)
+        self._declines |= not citations and declines(sentence.text)
+        self._holds |= any(citation.verdict != "unsupported" for citation in citations)
+        return citations
 
     def _checked(self, sentence: Sentence) -> list[RunEvent]:
         """The sentence and its citations, when it holds."""
         lead = _lead(self._raw[self._judged : sentence.start], first=not self.text)
         self._judged = sentence.end
-        citations = self._attributor.citations(sentence)
+        citations = self._citations(sentence)
         if not citations or citations[0].verdict == "unsupported":
             return []
         start = len(self.text) + len(lead)

@@ -88,7 +88,11 @@ def server() -> Iterator[str]:
     Raises ServiceDidNotStart.
     """
     with TemporaryDirectory(prefix="footnote-drill-") as folder:
-        environment = os.environ | {"FOOTNOTE_CHAT_MODEL": "scripted", "FOOTNOTE_LOG_LEVEL": "warning"}
+        environment = os.environ | {
+            "FOOTNOTE_CHAT_MODEL": "scripted",
+            "FOOTNOTE_MIN_EVIDENCE": "0",
+            "FOOTNOTE_LOG_LEVEL": "warning",
+        }
         command = [sys.executable, "-m", "app.cli", "up", "--port", "0", "--data-dir", folder]
         with subprocess.Popen(command, env=environment) as process:
             try:

@@ -22,6 +22,7 @@ START_S = 120
 SETTINGS = {
     "FOOTNOTE_CHAT_MODEL": "scripted",
     "FOOTNOTE_EMBEDDER": "scripted",
+    "FOOTNOTE_MIN_EVIDENCE": "0",
     "FOOTNOTE_MIN_SIMILARITY": "-1",
     "FOOTNOTE_LOG_LEVEL": "error",
     "FOOTNOTE_RUN_LEASE_S": "2",

@@ -221,6 +221,7 @@ async def _start(settings: Settings, *arguments: str) -> asyncio.subprocess.Proc
         "DATABASE_URL": settings.database_url.get_secret_value(),
         "REDIS_URL": settings.redis_url.get_secret_value(),
         "FOOTNOTE_EMBEDDER": "scripted",
+        "FOOTNOTE_MIN_EVIDENCE": "0",
         "FOOTNOTE_EMBEDDER_DIMENSIONS": str(LIVE.dimensions),
         "FOOTNOTE_HNSW_EF_SEARCH": "300",  # vectors that lie anywhere have no near ones; an index finds them worse
     }

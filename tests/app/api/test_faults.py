@@ -95,12 +95,26 @@ async def test_an_empty_index_is_a_refusal_that_says_what_to_do(client: httpx.As
 async def test_a_question_far_from_everything_is_refused(
     settings: Settings, serve: Callable[[Settings], Server], corpus: object
 ) -> None:
-    server = serve(settings.model_copy(update={"min_similarity": 0.99}))
+    server = serve(settings.model_copy(update={"min_evidence": 1}))
     async with server.client() as client:
         events = await chat(client, "Wherefore zygotic quaternions?")
         assert events[-1].data == {"finish_reason": "refused"}
         assert "The nearest documents are" in text_of(events)
+        assert "None of them mentions “Wherefore”, “zygotic”, “quaternions”." in text_of(events)
         assert server.services.model.tokens_generated == 0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("unsupported", ["mark", "withhold"])
+async def test_a_model_that_finds_no_answer_in_the_passages_refuses(
+    settings: Settings, serve: Callable[[Settings], Server], corpus: object, unsupported: str
+) -> None:
+    said = "The passages do not say who built the ferry."
+    server = serve(settings.model_copy(update={"unsupported": unsupported}))
+    async with server.client() as client:
+        events = await chat(client, f"Who built the ferry? [[say={said}]]")
+        assert events[-1].data == {"finish_reason": "refused"}
+        assert text_of(events) == said if unsupported == "mark" else "found nothing that answers" in text_of(events)
+        assert not [event for event in events if event.type == "citation"]
 
 
 @pytest.mark.parametrize(("directive", "kept"), [("[[fail-first]]", 0), ("[[fail-after=4]]", 4)])

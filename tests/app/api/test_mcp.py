@@ -31,6 +31,7 @@ def command(settings: Settings) -> StdioServerParameters:
         "REDIS_URL": settings.redis_url.get_secret_value(),
         "FOOTNOTE_CHAT_MODEL": "scripted",
         "FOOTNOTE_EMBEDDER": "scripted",
+        "FOOTNOTE_MIN_EVIDENCE": "0",
         "FOOTNOTE_MIN_SIMILARITY": "-1",
     }
     return StdioServerParameters(

@@ -175,7 +175,7 @@ async def test_closing_is_no_stop_and_a_stop_ends_the_stream(
 
 
 async def test_a_refusal_is_said_and_marked(settings: Settings, serve: Callable[[Settings], Server]) -> None:
-    server = serve(settings.model_copy(update={"min_similarity": 1}))
+    server = serve(settings.model_copy(update={"min_evidence": 1}))
     async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="any") as sdk:
         done = await sdk.chat.completions.create(model="footnote", messages=[user("Who won the cup?")])
         assert done.choices[0].finish_reason == "stop"

@@ -70,3 +70,22 @@ def test_quoting_says_that_it_quotes_and_cites_the_nearest_words() -> None:
     assert verdict == "supported"
     assert quote == "Bicycles travel free of charge, and cars pay 140 crowns."
     assert sentence == f"“{quote}”"
+
+
+@pytest.mark.parametrize(
+    ("answer", "declined"),
+    [
+        ("The passages do not say how long it takes.", True),
+        ("I cannot find that. The crossing takes 90 minutes.", True),
+        ("The crossing takes 25 minutes. The passages do not mention the price of dogs.", False),
+        ("The crossing takes 25 minutes.", False),
+        ("The crossing takes 90 minutes.", False),
+        ("", False),
+    ],
+)
+@pytest.mark.parametrize("withhold", [True, False])
+def test_a_model_declines_when_it_says_so_and_nothing_else_holds(answer: str, declined: bool, withhold: bool) -> None:
+    footnoting = Footnoting([PASSAGE], "How long does it take?", withhold=withhold)
+    footnoting.feed(answer)
+    footnoting.flush()
+    assert footnoting.declined is declined

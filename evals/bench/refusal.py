@@ -1,0 +1,217 @@
+"""Refusal benchmark: does the gate before the model tell questions with an answer from those without?
+
+`python -m evals.bench.refusal FOLDER… [--data-dir DIR] [--fit]`; folders are in BEIR form. Where the queries' metadata
+says so (`answerable`, or `evidence` that may be empty), the data's own judgement counts. Elsewhere each question counts
+twice: as it is, and without the documents that are right for it. The whole corpus is searched, cut as ingestion cuts
+it, by the packaged embedder. `--fit` also prints the weights that fit all folders given, judged ones three times as
+heavy as others, and what tenfold cross-validation says of them.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+from app.bootstrap import Services, open_services
+from app.domain.passage import Passage
+from app.domain.principal import Principal
+from app.embedded.connect import connected
+from app.services.evidence import Evidence, answerable, is_english, read_evidence
+from app.services.retrieval import SearchRequest
+from app.settings import Settings, load_settings
+from app.telemetry import configure_logging
+from evals.corpus import SCHEME, chunking_name, collection_name, index_corpus
+from evals.datasets.beir import BeirDataset, load_beir
+from evals.progress import Progress
+
+READ = 12  # as many as answering reads
+FALSE_REFUSALS = 0.05
+JUDGED, MADE = 3.0, 0.5  # weights of a folder in the fit
+Numbers = NDArray[np.float64]
+console = Console(soft_wrap=True, highlight=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A question, what was found for it, and whether an answer stands there."""
+
+    question: str
+    passages: tuple[Passage, ...]
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """Those of a folder; `judged`: by the data set's authors."""
+
+    name: str
+    cases: list[Case]
+    judged: bool
+
+    @property
+    def answered(self) -> NDArray[np.bool_]:
+        """Which of them have an answer."""
+        return np.array([case.answered for case in self.cases])
+
+
+def main(
+    folders: Annotated[list[Path], typer.Argument(help="Data sets in BEIR form.")],
+    data_dir: Annotated[Path | None, typer.Option(help="Where the embedded services keep their data.")] = None,
+    fit: Annotated[bool, typer.Option("--fit", help="Also find the weights anew.")] = False,
+) -> None:
+    """Search, judge by the gate and by single features, and print the tables."""
+    configure_logging(level="warning", json=False)
+    with connected(load_settings(data_dir=data_dir, chat_model="scripted", embedder="local")) as settings:
+        sets = asyncio.run(_find(settings, folders))
+        _print(sets, settings.min_evidence)
+    if fit:
+        _fit(sets)
+
+
+async def _find(settings: Settings, folders: Sequence[Path]) -> list[Cases]:
+    async with open_services(settings, worker=False) as services:
+        with Progress() as progress:
+            return [await _cases(settings, services, folder, progress) for folder in folders]
+
+
+async def _cases(settings: Settings, services: Services, folder: Path, progress: Progress) -> Cases:
+    dataset = load_beir(folder)
+    collection = collection_name(dataset, services.embedder, chunking_name(settings, rechunk=True))
+    await index_corpus(
+        settings, services.database, services.embedder, dataset, progress, collection=collection, rechunk=True
+    )
+    judged = dict(_judged(folder))
+    questions = judged or dict.fromkeys(dataset.queries.values(), True)
+    right = {dataset.queries[id_]: _right(dataset, id_) for id_ in dataset.queries}
+    task, cases = progress.start(f"searching {folder.name}", len(questions)), []
+    for question, answered in questions.items():
+        # beyond READ, so that as many are left without the right documents
+        request = SearchRequest(question, READ if judged else 2 * READ, collection, phrases="preferred")
+        found = tuple((await services.retrieval.ranked(Principal(), request)).passages)
+        cases.append(Case(question, found[:READ], answered))
+        if not judged:
+            others = tuple(p for p in found if p.uri not in right[question])
+            cases.append(Case(question, others[:READ], answered=False))
+        progress.advance(task)
+    return Cases(dataset.name, cases, bool(judged))
+
+
+def _judged(folder: Path) -> Iterator[tuple[str, bool]]:
+    """Questions and whether they have an answer, where their metadata says so."""
+    for line in (folder / "queries.jsonl").read_text().splitlines():
+        query = json.loads(line)
+        about = query.get("metadata") or {}
+        if "answerable" in about:
+            yield query["text"], bool(about["answerable"])
+        elif "evidence" in about:
+            yield query["text"], bool(about["evidence"])
+
+
+def _right(dataset: BeirDataset, query: str) -> set[str]:
+    return {SCHEME + document for document, grade in dataset.qrels[query].items() if grade > 0}
+
+
+def _print(sets: Sequence[Cases], threshold: float) -> None:
+    quality = Table("area under the ROC curve", *(each.name for each in sets))
+    quality.add_row("questions with an answer", *(str(int(each.answered.sum())) for each in sets))
+    quality.add_row("questions without", *(str(int((~each.answered).sum())) for each in sets))
+    scores = [_scores(each.cases) for each in sets]
+    for name in scores[0]:
+        quality.add_row(name, *(_auc(each, by[name]) for each, by in zip(sets, scores, strict=True)))
+    console.print(quality)
+    refused = Table("share refused", *(each.name for each in sets))
+    for name in scores[0]:
+        shares = [_caught(each, by[name]) for each, by in zip(sets, scores, strict=True)]
+        refused.add_row(f"without answer, at {FALSE_REFUSALS:.0%} of those with: {name}", *shares)
+    gates = [by["the gate"] < threshold for by in scores]
+    for what, kept in (("with answer", True), ("without answer", False)):
+        rows = [
+            f"{gate[each.answered == kept].mean():.1%}" if (each.answered == kept).any() else "–"
+            for each, gate in zip(sets, gates, strict=True)
+        ]
+        refused.add_row(f"{what}, by default ({threshold:g})", *rows)
+    refused.add_row("ms to judge one, p50", *(f"{_ms(each.cases):.1f}" for each in sets))
+    console.print(refused)
+
+
+def _scores(cases: Sequence[Case]) -> Mapping[str, Numbers]:
+    """What the gate says of each case, and what single features do."""
+    evidence = [read_evidence(case.question, case.passages) for case in cases]
+    tops = [sorted((p.score for p in case.passages), reverse=True)[:2] for case in cases]
+    return {
+        "the gate": np.array([answerable(c.question, c.passages, packaged_embedder=True) for c in cases]),
+        "top score": np.array([top[0] for top in tops]),
+        "margin of the top score": np.array([top[0] - top[-1] for top in tops]),
+        "cosine of the best passage": np.array([each.similarity for each in evidence]),
+        "best sentence's share of words": np.array([each.sentence for each in evidence]),
+    }
+
+
+def _auc(cases: Cases, scores: Numbers) -> str:
+    return f"{roc_auc_score(cases.answered, scores):.3f}"
+
+
+def _caught(cases: Cases, scores: Numbers) -> str:
+    """The share of questions without answer below the score that so many with one stay below."""
+    threshold = np.quantile(scores[cases.answered], FALSE_REFUSALS)
+    return f"{(scores[~cases.answered] < threshold).mean():.1%}"
+
+
+def _ms(cases: Sequence[Case]) -> float:
+    laps = []
+    for case in cases:
+        started = perf_counter()
+        answerable(case.question, case.passages, packaged_embedder=True)
+        laps.append((perf_counter() - started) * 1000)
+    return median(laps)
+
+
+def _fit(sets: Sequence[Cases]) -> None:
+    """The weights for cosines at their face value, from English text, and for others, from all of it."""
+    names = [field.name for field in fields(Evidence)]
+    english = [each for each in sets if np.mean([is_english(c.passages[0].text) for c in each.cases]) > 0.5]
+    for title, chosen, used in (("KNOWN_COSINES", english, names), ("OTHER_COSINES", sets, names[1:])):
+        columns = [names.index(name) for name in used]
+        x = np.array([astuple(read_evidence(c.question, c.passages)) for s in chosen for c in s.cases])[:, columns]
+        y = np.concatenate([each.answered for each in chosen])
+        heavy = np.concatenate([_weights(each) for each in chosen])
+        model = LogisticRegression(C=1e3, max_iter=5000)
+        folds = StratifiedKFold(10, shuffle=True, random_state=0)
+        held_out = cross_val_predict(model, x, y, cv=folds, method="predict_proba", params={"sample_weight": heavy})[
+            :, 1
+        ]
+        model.fit(x, y, sample_weight=heavy)
+        table = Table("", *used, "intercept", title=title)
+        table.add_row("weight", *(f"{w:.3f}" for w in model.coef_[0]), f"{model.intercept_[0]:.3f}")
+        console.print(table)
+        place = 0
+        for each in chosen:
+            own = held_out[place : place + len(each.cases)]
+            place += len(each.cases)
+            console.print(
+                f"{each.name}: {_auc(each, own)} held out, {_caught(each, own)} refused at {FALSE_REFUSALS:.0%}"
+            )
+
+
+def _weights(cases: Cases) -> Numbers:
+    """Both kinds of question weigh the same in a folder, and judged folders more than others."""
+    answered, folder = cases.answered, JUDGED if cases.judged else MADE
+    of_each = {True: 500 * folder / max(answered.sum(), 1), False: 500 * folder / max((~answered).sum(), 1)}
+    return np.array([of_each[bool(each)] for each in answered], np.float64)
+
+
+if __name__ == "__main__":
+    typer.run(main)
