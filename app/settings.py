@@ -72,7 +72,8 @@ class Settings(BaseSettings):
 
     # models
     chat_model: str = Field(
-        "local", description="`local`, `scripted`, `openai:NAME`, `anthropic:NAME`, `ollama:NAME`, `gguf:PATH`."
+        "local",
+        description="`local`, `gguf:PATH`, `openai:NAME`, `anthropic:NAME`, `ollama:NAME`, `extractive`, `scripted`.",
     )
     chat_models: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -143,7 +144,7 @@ class Settings(BaseSettings):
     passages_per_answer: int = Field(6, ge=1, le=50, description="Most passages given to the chat model.")
     rrf_k: int = Field(60, ge=1, description="Constant of reciprocal rank fusion.")
     min_evidence: float = Field(
-        0.1,
+        0.07,
         ge=0,
         le=1,
         description="Least probability that the passages found hold an answer; below it the question is refused.",

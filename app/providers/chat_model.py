@@ -8,6 +8,7 @@ from pydantic import SecretStr, ValidationError
 
 from app.domain.errors import ConfigurationError, MissingKey, UnknownModel
 from app.domain.ports import ChatModel, ChatModelProfile
+from app.providers.extractive_chat import ExtractiveChatModel
 from app.providers.fakes import ScriptedChatModel
 from app.providers.fallback import FallbackChatModel
 from app.providers.langchain_chat import CallOptions, LangChainChatModel
@@ -53,6 +54,8 @@ def _model(settings: Settings) -> ChatModel:
     kind, _, name = settings.chat_model.partition(":")
     if settings.chat_model == "local":
         return _packaged(settings)
+    if settings.chat_model == "extractive":
+        return ExtractiveChatModel(settings.chat_context_tokens or _PROVIDER_CONTEXT)
     if settings.chat_model == "scripted":
         return ScriptedChatModel(settings.scripted_tokens_per_s, settings.chat_context_tokens or _PROVIDER_CONTEXT)
     if not kind or not name:
