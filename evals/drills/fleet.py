@@ -23,7 +23,6 @@ SETTINGS = {
     "FOOTNOTE_CHAT_MODEL": "scripted",
     "FOOTNOTE_EMBEDDER": "scripted",
     "FOOTNOTE_MIN_EVIDENCE": "0",
-    "FOOTNOTE_MIN_SIMILARITY": "-1",
     "FOOTNOTE_LOG_LEVEL": "error",
     "FOOTNOTE_RUN_LEASE_S": "2",
 }

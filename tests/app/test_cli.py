@@ -28,7 +28,6 @@ def footnote(
     monkeypatch.setenv("FOOTNOTE_CHAT_MODEL", "scripted")
     monkeypatch.setenv("FOOTNOTE_EMBEDDER", "scripted")
     monkeypatch.setenv("FOOTNOTE_MIN_EVIDENCE", "0")
-    monkeypatch.setenv("FOOTNOTE_MIN_SIMILARITY", "-1")
     monkeypatch.setenv("FOOTNOTE_SCRIPTED_TOKENS_PER_S", "100000")
     monkeypatch.setenv("COLUMNS", "200")
 

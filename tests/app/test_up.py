@@ -24,7 +24,7 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A data folder for the deterministic models."""
     monkeypatch.setenv("FOOTNOTE_CHAT_MODEL", "scripted")
     monkeypatch.setenv("FOOTNOTE_EMBEDDER", "scripted")
-    monkeypatch.setenv("FOOTNOTE_MIN_SIMILARITY", "-1")
+    monkeypatch.setenv("FOOTNOTE_MIN_EVIDENCE", "0")
     monkeypatch.setenv("FOOTNOTE_LOG_LEVEL", "error")
     monkeypatch.setattr(AppStatus, "should_exit", False)  # after a signal every later stream of the process would end
     with tempfile.TemporaryDirectory(prefix="fn-") as path:

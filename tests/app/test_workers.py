@@ -32,7 +32,7 @@ def fleet(settings: Settings, tmp_path: Path, corpus: object) -> Iterator[tuple[
         "REDIS_URL": settings.redis_url.get_secret_value(),
         "FOOTNOTE_CHAT_MODEL": "scripted",
         "FOOTNOTE_EMBEDDER": "scripted",
-        "FOOTNOTE_MIN_SIMILARITY": "-1",
+        "FOOTNOTE_MIN_EVIDENCE": "0",
         "FOOTNOTE_SCRIPTED_TOKENS_PER_S": "40",
         "FOOTNOTE_RUN_LEASE_S": "1",
         "FOOTNOTE_LOG_LEVEL": "warning",

@@ -84,7 +84,7 @@ def test_answers_are_measured(footnote: Footnote, island: Path) -> None:
 def test_a_question_without_evidence_is_refused(
     footnote: Footnote, island: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FOOTNOTE_MIN_SIMILARITY", "0.99")
+    monkeypatch.setenv("FOOTNOTE_MIN_EVIDENCE", "1")
     report = ask(footnote, island, [{**QUESTIONS[0], "_id": "other"}, QUESTIONS[2]])
     no, other = report["per_query"]["no"], report["per_query"]["other"]
     assert (no["refused"], no["refusal_recall"], no["refusal_precision"]) == (True, 1, 1)

@@ -32,7 +32,6 @@ def command(settings: Settings) -> StdioServerParameters:
         "FOOTNOTE_CHAT_MODEL": "scripted",
         "FOOTNOTE_EMBEDDER": "scripted",
         "FOOTNOTE_MIN_EVIDENCE": "0",
-        "FOOTNOTE_MIN_SIMILARITY": "-1",
     }
     return StdioServerParameters(
         command=sys.executable, args=["-m", "app.cli", "mcp"], env=environment, cwd=str(Path.cwd())
