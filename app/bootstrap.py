@@ -22,12 +22,15 @@ from app.services.embedding import Embedding
 from app.services.reranking import Reranking
 from app.services.retrieval import Retrieval
 from app.services.runs import RunLimits, Runs
+from app.services.uploads import Uploads
 from app.settings import Settings
 from app.storage.conversations import ConversationStore
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.generations import readable_generation
+from app.storage.jobs import JobStore
 from app.storage.passages import SearchOptions
+from app.storage.queue import open_queue
 from app.storage.rate_limit import RateLimit
 from app.storage.run_log import RunLog
 from app.storage.runs import RunStore
@@ -56,6 +59,7 @@ class Services:
     conversations: ConversationStore
     documents: DocumentStore
     embedding: Embedding
+    uploads: Uploads
 
 
 @asynccontextmanager
@@ -125,6 +129,7 @@ async def open_services(settings: Settings, *, worker: bool = True) -> AsyncIter
             conversations,
             DocumentStore(database),
             Embedding(embedder, count_tokens, decode_tokens),
+            Uploads(JobStore(database, open_queue(database.url)), settings.uploads_dir),
         )
 
 

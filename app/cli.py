@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager, nullcontext
 from importlib.metadata import entry_points
 from json import loads as json_of
@@ -86,8 +86,14 @@ def up(
         listening(settings) as listener,
         connected(settings, share=False, on_progress=_say) as ready,
         _handbook(ready) if handbook else nullcontext(),
+        _worker(ready) as start_worker,
     ):
-        run_server(ready, listener, on_started=lambda url: _announce(settings, url))
+
+        def started(url: str) -> None:
+            _announce(settings, url)
+            start_worker()
+
+        run_server(ready, listener, on_started=started)
 
 
 @cli.command()
@@ -340,19 +346,36 @@ def _handbook(settings: Settings) -> Iterator[None]:
             _end(process)
 
 
+@contextmanager
+def _worker(settings: Settings) -> Iterator[Callable[[], None]]:
+    """Gives what starts a worker for uploads and scheduled syncs, in a process of its own that ends with this one."""
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        yield lambda: running.append(_start(settings, "worker", "--until-eof"))
+    finally:
+        for process in running:
+            _end(process)
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    process.wait()
+    with process:  # waits, and closes its input
+        process.terminate()
 
 
 def _start_ingesting(settings: Settings) -> subprocess.Popen[bytes]:
+    chapters = [str(path) for path in sorted(settings.handbook_dir.glob("*.md"))]
+    return _start(settings, "ingest", *chapters, "--collection", HANDBOOK, "--json")
+
+
+def _start(settings: Settings, *command: str) -> subprocess.Popen[bytes]:
+    """Another command on the same services; its standard input ends when this process does."""
     environment = os.environ | {
         "DATABASE_URL": _database_url(settings),
         "REDIS_URL": settings.redis_url.get_secret_value() if settings.redis_url else "",
+        "FOOTNOTE_DATA_DIR": str(settings.data_dir),
     }
-    chapters = [str(path) for path in sorted(settings.handbook_dir.glob("*.md"))]
-    command = [sys.executable, "-m", "app.cli", "ingest", *chapters, "--collection", HANDBOOK, "--json"]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    arguments = [sys.executable, "-m", "app.cli", *command]
+    return subprocess.Popen(arguments, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
 
 
 async def _has_documents(settings: Settings) -> bool:

@@ -19,10 +19,11 @@ from app.api import (
     operations,
     problems,
     runs,
+    uploads,
     widget,
 )
 from app.api.auth import Authenticator
-from app.api.limits import BodyLimit, HostGuard
+from app.api.limits import FORM_BYTES, BodyLimit, HostGuard
 from app.bootstrap import Services, open_services
 from app.loop_lag import watched_loop
 from app.settings import Settings, load_settings
@@ -56,13 +57,17 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app = FastAPI(title="Footnote", version=__version__, description=DESCRIPTION, lifespan=lifespan)
     app.state.authenticator = Authenticator(settings.api_keys)
     problems.install(app)
-    for room in (chat, runs, conversations, documents, operations):
+    for room in (chat, runs, conversations, documents, uploads, operations):
         app.include_router(room.router)
     for dialect in (openai_chat, openai_responses, openai_models, ai_sdk, ag_ui):
         app.include_router(dialect.router)
     mcp = mount_mcp(app, app.state.authenticator)
     widget.mount(app)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=settings.max_body_bytes,
+        larger={"/v1/documents": (settings.max_file_bytes + FORM_BYTES, "FOOTNOTE_MAX_FILE_BYTES")},
+    )
     if settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -198,6 +198,11 @@ class Settings(BaseSettings):
         except ValueError:
             return False
 
+    @property
+    def uploads_dir(self) -> Path:
+        """Where uploaded files lie, each under its job's id, until their documents are stored."""
+        return self.data_dir / "uploads"
+
     def require_safe_listener(self) -> None:
         """Raise ConfigurationError when others could reach a server without keys."""
         if not self.loopback and not self.api_keys:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from app.domain.ports import Embedder
 from app.domain.principal import Principal
 from app.providers.embedder import make_embedder
 from app.settings import Settings
@@ -48,23 +49,36 @@ async def opened(
 
     Raises EmbedderMismatch, ProviderError.
     """
-    principal, store = Principal(), DocumentStore(database)
     embedder = make_embedder(settings)
     try:
-        generation = await ensure_generation(
-            database, embedder=embedder.name, dimensions=embedder.dimensions, chunker=chunker_id(settings.chunk_tokens)
-        )
-        destination = Destination(
-            principal=principal,
-            collection_id=await store.ensure_collection(principal.workspace_id, collection),
-            generation=generation,
-            text_search_config=settings.text_search_config,
-            chunk_tokens=settings.chunk_tokens,
-            max_file_bytes=settings.max_file_bytes,
-            source=source,
-        )
-        embed = Embedding(database, principal.workspace_id, generation, embedder)
-        inventory = Inventory(database, principal.workspace_id, destination.collection_id)
-        yield Opened(store, inventory, embed, destination)
+        yield await open_with(embedder, database, settings, collection, principal=Principal(), source=source)
     finally:
         await embedder.close()
+
+
+async def open_with(
+    embedder: Embedder,
+    database: Database,
+    settings: Settings,
+    collection: str,
+    *,
+    principal: Principal,
+    source: str | None = None,
+) -> Opened:
+    """As `opened`, with an embedder that stays the caller's."""
+    store = DocumentStore(database)
+    generation = await ensure_generation(
+        database, embedder=embedder.name, dimensions=embedder.dimensions, chunker=chunker_id(settings.chunk_tokens)
+    )
+    destination = Destination(
+        principal=principal,
+        collection_id=await store.ensure_collection(principal.workspace_id, collection),
+        generation=generation,
+        text_search_config=settings.text_search_config,
+        chunk_tokens=settings.chunk_tokens,
+        max_file_bytes=settings.max_file_bytes,
+        source=source,
+    )
+    embed = Embedding(database, principal.workspace_id, generation, embedder)
+    inventory = Inventory(database, principal.workspace_id, destination.collection_id)
+    return Opened(store, inventory, embed, destination)

@@ -1,6 +1,6 @@
 """Limits: what is turned away before it is read; plain ASGI, for a stream passes through here event by event."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -10,24 +10,28 @@ from app.api.problems import problem_response
 from app.domain.errors import PayloadTooLarge
 
 DRAIN_BYTES = 16_777_216
+FORM_BYTES = 65_536  # of a form beside its file
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "testserver"})
 
 
 class BodyLimit:
     """Answers 413 to a body over `max_bytes`, whether it says so in its header or only turns out to be."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, larger: Mapping[str, tuple[int, str]] | None = None) -> None:
+        """`larger`: paths that take more, with the setting that says how much."""
         self._app = app
-        self._max_bytes = max_bytes
+        self._usual = (max_bytes, "FOOTNOTE_MAX_BODY_BYTES")
+        self._larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on while it is small enough."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        max_bytes, setting = self._larger.get(scope["path"], self._usual)
         declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdigit() and int(declared) > self._max_bytes:
-            await self._refuse(scope, receive, send)
+        if declared.isdigit() and int(declared) > max_bytes:
+            await _refuse(max_bytes, setting, scope, receive, send)
             return
         received, started = 0, False
 
@@ -35,36 +39,32 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            return {"type": "http.disconnect"} if received > self._max_bytes else message
+            return {"type": "http.disconnect"} if received > max_bytes else message
 
         async def guarded_send(message: Message) -> None:
             nonlocal started
             # What the application says to a body that broke off is replaced by the reason.
-            if started or received <= self._max_bytes:
+            if started or received <= max_bytes:
                 started = True
                 await send(message)
 
         await self._app(scope, counting_receive, guarded_send)
-        if received > self._max_bytes and not started:
-            await self._refuse(scope, receive, send)
-
-    def _message(self) -> str:
-        return f"The request body is larger than {self._max_bytes} bytes (FOOTNOTE_MAX_BODY_BYTES)."
-
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        error = PayloadTooLarge(self._message())
-        response = problem_response(
-            413, error.code, "The request body is too large.", error.message, path=scope["path"]
-        )
-        response.headers["Connection"] = "close"
-        await _drain(receive)
-        await response(scope, receive, send)
+        if received > max_bytes and not started:
+            await _refuse(max_bytes, setting, scope, receive, send)
 
 
-async def _drain(receive: Receive) -> None:
+async def _refuse(max_bytes: int, setting: str, scope: Scope, receive: Receive, send: Send) -> None:
+    error = PayloadTooLarge(f"The request body is larger than {max_bytes} bytes ({setting}).")
+    response = problem_response(413, error.code, "The request body is too large.", error.message, path=scope["path"])
+    response.headers["Connection"] = "close"
+    await _drain(receive, max(DRAIN_BYTES, 4 * max_bytes))
+    await response(scope, receive, send)
+
+
+async def _drain(receive: Receive, at_most: int) -> None:
     """Read what the client still sends, within bounds: one that is cut off while sending never sees the answer."""
     drained, more = 0, True
-    while more and drained < DRAIN_BYTES:
+    while more and drained < at_most:
         message = await receive()
         drained += len(message.get("body", b""))
         more = message["type"] == "http.request" and message.get("more_body", False)

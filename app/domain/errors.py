@@ -2,9 +2,10 @@
 
     FootnoteError
     ├── InvalidInput            (PayloadTooLarge, InvalidFilter)
-    ├── NotFound                (CollectionNotFound, DocumentNotFound, ConversationNotFound, RunNotFound, ModelNotFound)
+    ├── NotFound                (CollectionNotFound, DocumentNotFound, ConversationNotFound, RunNotFound, ModelNotFound,
+    │                            JobNotFound)
     ├── Unauthenticated
-    ├── Conflict                (ConversationBusy, GenerationRetired, ReindexRefused, SyncRunning)
+    ├── Conflict                (ConversationBusy, JobNotFailed, GenerationRetired, ReindexRefused, SyncRunning)
     ├── TooManyRequests         (TooManyRuns)
     ├── ConfigurationError      (UnknownModel, MissingKey, EmbedderMismatch, SchemaOutdated)
     ├── Unavailable             (DatabaseUnavailable, RunLogUnavailable, ShuttingDown, StopNotConfirmed,
@@ -84,6 +85,12 @@ class RunNotFound(NotFound):
     code = "run_not_found"
 
 
+class JobNotFound(NotFound):
+    """There is no job with that id."""
+
+    code = "job_not_found"
+
+
 class ModelNotFound(NotFound):
     """There is no model of that name here; `GET /v1/models` lists them."""
 
@@ -106,6 +113,12 @@ class ConversationBusy(Conflict):
     """An answer in this conversation is still being written; wait for it or stop it first."""
 
     code = "conversation_busy"
+
+
+class JobNotFailed(Conflict):
+    """Only a failed job can be tried again."""
+
+    code = "job_not_failed"
 
 
 class GenerationRetired(Conflict):

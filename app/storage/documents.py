@@ -15,6 +15,7 @@ from app.storage import models as m
 from app.storage.chunks import ChunkOwner, copy_chunks, copy_vectors
 from app.storage.duplicates import original_of
 from app.storage.engine import Database, WorkspaceConnection
+from app.storage.inventory import Inventory
 from app.storage.lexemes import index_words
 from app.storage.metadata_fields import remember_fields
 from app.storage.writers import write_into
@@ -119,6 +120,14 @@ class DocumentStore:
         if row is None:
             raise DocumentNotFound
         return DocumentText(*row)
+
+    async def delete(self, workspace_id: UUID, document_id: UUID) -> None:
+        """Delete a document with all its versions; once this returns, nothing finds it. Raises DocumentNotFound."""
+        query = select(m.Document.collection_id, m.Document.source_uri).where(m.Document.id == document_id)
+        async with self._database.transaction(workspace_id) as session:
+            row = (await session.execute(query)).one_or_none()
+        if row is None or not await Inventory(self._database, workspace_id, row[0]).delete([row[1]]):
+            raise DocumentNotFound
 
     async def hashes(self, workspace_id: UUID, collection_id: UUID) -> dict[str, bytes]:
         """Content hashes of a collection's documents by URI."""

@@ -12,7 +12,10 @@ from app.storage.writers import join_writers
 
 DELETED_TOGETHER = 200  # documents in one transaction
 
-_ALL = "SELECT source_uri AS uri, content_hash, source, source_stamp AS stamp FROM document WHERE collection_id = %s"
+_ALL = """
+SELECT source_uri AS uri, content_hash, source, source_stamp AS stamp FROM document
+WHERE collection_id = %(collection)s AND (%(uri)s::text IS NULL OR source_uri = %(uri)s)
+"""
 _CLAIM = """
 UPDATE document SET source = coalesce(%(source)s, source), source_stamp = seen.stamp
 FROM unnest(%(uris)s::text[], %(stamps)s::text[]) seen(uri, stamp)
@@ -43,11 +46,11 @@ class Inventory:
         self._workspace_id = workspace_id
         self._collection_id = collection_id
 
-    async def documents(self) -> dict[str, StoredDocument]:
-        """Every document by its URI."""
+    async def documents(self, uri: str | None = None) -> dict[str, StoredDocument]:
+        """Every document by its URI, or the one of this URI."""
         async with self._database.connection(self._workspace_id) as connection:
             cursor = connection.cursor(row_factory=class_row(StoredDocument))
-            await cursor.execute(_ALL, (self._collection_id,))
+            await cursor.execute(_ALL, {"collection": self._collection_id, "uri": uri})
             return {document.uri: document async for document in cursor}
 
     async def claim(self, source: str | None, stamps: Mapping[str, str | None]) -> None:

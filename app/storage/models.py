@@ -331,3 +331,29 @@ class Run(Base):
     created_at: Mapped[datetime] = _now()
     begun_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+
+
+class Job(Base):
+    """A file that was uploaded, on its way into a collection (the queue itself is procrastinate's, schema `queue`)."""
+
+    __tablename__ = "job"
+    __table_args__ = (
+        CheckConstraint("state IN ('queued', 'running', 'done', 'failed')", name="state"),
+        Index(None, "collection", "name", "id"),
+        Index(None, "document_id"),
+    )
+    id: Mapped[UUID] = _id()
+    workspace_id: Mapped[UUID] = _workspace()
+    state: Mapped[str] = mapped_column(server_default="queued")
+    collection: Mapped[str]
+    name: Mapped[str]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[bytes]
+    title: Mapped[str | None]
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", server_default=literal("'{}'"))
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    document_id: Mapped[UUID | None] = mapped_column(ForeignKey("document.id", ondelete="SET NULL"))
+    chunks: Mapped[int | None]
+    problem: Mapped[str | None]
+    created_at: Mapped[datetime] = _now()
+    updated_at: Mapped[datetime] = _now()

@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from croniter import croniter
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -52,6 +53,12 @@ def _with_environment(text: str) -> str:
     return _VARIABLE.sub(value, text)
 
 
+def _cron_line(line: str) -> str:
+    if not croniter.is_valid(line):
+        raise ValueError('a cron line such as "0 3 * * *" belongs here')
+    return line
+
+
 class _Declared(BaseModel):
     """What every source has.
 
@@ -64,7 +71,7 @@ class _Declared(BaseModel):
     name: str
     folder: Path
     collection: str = Field("default", min_length=1)
-    schedule: str | None = None
+    schedule: Annotated[str, AfterValidator(_cron_line)] | None = None
     prune: bool = False
     max_prune_share: float = Field(0.2, ge=0, le=1)
 

@@ -1,0 +1,112 @@
+"""Uploads: files over HTTP, and the jobs that make documents of them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
+from pydantic import BaseModel
+from sse_starlette import EventSourceResponse
+
+from app.api.chat import CollectionName
+from app.api.dependencies import PrincipalDep, ServicesDep
+from app.api.problems import RESPONSES
+from app.bootstrap import Services
+from app.domain.errors import InvalidInput
+from app.domain.job import Job, JobState
+from app.domain.principal import Principal
+from app.services.uploads import Received
+
+router = APIRouter(tags=["documents"], responses=RESPONSES)
+LOOK_EVERY_S = 0.5
+
+
+class Taken(BaseModel):
+    """What became of an upload; `duplicate`: the last file of this name was the very same, and `job` is that one's."""
+
+    job: Job
+    duplicate: bool
+
+
+class Jobs(BaseModel):
+    """Jobs, the newest first."""
+
+    jobs: list[Job]
+
+
+@router.post("/v1/documents", status_code=202)
+async def upload_document(
+    principal: PrincipalDep,
+    services: ServicesDep,
+    response: Response,
+    file: Annotated[
+        UploadFile, File(description="A file of a supported format; another of its name is a new version.")
+    ],
+    collection: Annotated[CollectionName, Form(description="Made when it is missing.")] = "default",
+    title: Annotated[str | None, Form(max_length=500, description="In place of the file's own title.")] = None,
+    metadata: Annotated[str, Form(description="A JSON object; fields to filter by.")] = "{}",
+) -> Taken:
+    """Take a file in; a worker makes a document of it. 202 with its job; 200 when there is nothing to do."""
+    received = Received(file.file, file.filename or "", collection, title or None, _metadata(metadata))
+    job, new = await services.uploads.take(principal, received)
+    if not new:
+        response.status_code = 200
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return Taken(job=job, duplicate=not new)
+
+
+@router.delete("/v1/documents/{document_id}", status_code=204)
+async def delete_document(document_id: UUID, principal: PrincipalDep, services: ServicesDep) -> None:
+    """Delete a document with all its versions: from now on no search finds it and no citation opens it."""
+    await services.documents.delete(principal.workspace_id, document_id)
+
+
+@router.get("/v1/jobs")
+async def list_jobs(
+    principal: PrincipalDep,
+    services: ServicesDep,
+    state: JobState | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Jobs:
+    """Jobs, the newest first; `state=failed` lists those that wait for someone to look at them."""
+    return Jobs(jobs=await services.uploads.page(principal, state=state, limit=limit))
+
+
+@router.get("/v1/jobs/{job_id}", response_model=Job)
+async def get_job(job_id: UUID, principal: PrincipalDep, services: ServicesDep, request: Request) -> Any:
+    """How a job stands; with `Accept: text/event-stream`, each change of it until it has ended."""
+    job = await services.uploads.get(principal, job_id)
+    if "text/event-stream" not in request.headers.get("accept", ""):
+        return job
+    return EventSourceResponse(_changes(services, principal, job), ping=round(services.settings.heartbeat_s))
+
+
+@router.post("/v1/jobs/{job_id}/retry")
+async def retry_job(job_id: UUID, principal: PrincipalDep, services: ServicesDep) -> Job:
+    """Try a failed job again."""
+    return await services.uploads.retry(principal, job_id)
+
+
+async def _changes(services: Services, principal: Principal, job: Job) -> AsyncIterator[dict[str, str]]:
+    told: Job | None = None
+    while True:
+        if job != told:
+            told = job
+            yield {"event": "job", "data": msgspec.json.encode(job).decode()}
+        if job.ended:
+            return
+        await asyncio.sleep(LOOK_EVERY_S)
+        job = await services.uploads.get(principal, job.id)
+
+
+def _metadata(text: str) -> dict[str, object]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise InvalidInput(f"metadata: this is not JSON ({error}).") from error
+    if not isinstance(value, dict):
+        raise InvalidInput('metadata: a JSON object belongs here, for example {"year": 2026}.')
+    return value

@@ -1,0 +1,58 @@
+"""Job: work that was asked for over the API and is done by a worker."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class JobState(StrEnum):
+    """Where a job stands; `done` and `failed` are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An uploaded file on its way into a collection.
+
+    `attempts` were begun, the present one included. `document_id` and `chunks` are known once it is done; `problem`
+    says why it failed, or why it is tried again.
+    """
+
+    id: UUID
+    state: JobState
+    collection: str
+    name: str
+    size_bytes: int
+    attempts: int
+    document_id: UUID | None
+    chunks: int | None
+    problem: str | None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen to it by itself."""
+        return self.state in {JobState.DONE, JobState.FAILED}
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file as it was received: its bytes' SHA-256, and what the client says of it."""
+
+    collection: str
+    name: str
+    size_bytes: int
+    sha256: bytes
+    title: str | None = None
+    metadata: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def uri(self) -> str:
+        """The document's identity within its collection: another file of that name is its next version."""
+        return f"upload:{self.name}"

@@ -1,0 +1,94 @@
+"""Uploads: files that come over the API, stored until a worker has made documents of them."""
+
+import asyncio
+import os
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import IO
+from uuid import UUID
+
+from app.domain.errors import InvalidInput
+from app.domain.job import Job, JobState, Upload
+from app.domain.principal import Principal
+from app.storage.jobs import JobStore, new_job_id
+
+MAX_NAME_CHARS = 255
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A file as the API has it: an open temporary file, and what came with it."""
+
+    file: IO[bytes]
+    name: str
+    collection: str
+    title: str | None
+    metadata: dict[str, object]
+
+
+class Uploads:
+    """Takes files in, and tells what becomes of them.
+
+    They lie in `folder` under their job's id until their document is stored. Workers on other machines need that
+    folder too.
+    """
+
+    def __init__(self, jobs: JobStore, folder: Path) -> None:
+        self._jobs = jobs
+        self._folder = folder
+
+    async def take(self, principal: Principal, received: Received) -> tuple[Job, bool]:
+        """Store a file and queue it; False when the last file of its name in the collection was the very same.
+
+        Raises InvalidInput, DatabaseUnavailable; nothing is kept then.
+        """
+        name = Path(received.name.replace("\\", "/")).name.replace("\x00", "").strip()
+        if not name or len(name) > MAX_NAME_CHARS:
+            raise InvalidInput(f"file: it needs a file name of at most {MAX_NAME_CHARS} characters.")
+        job_id = new_job_id()
+        path = self.path_of(job_id)
+        try:
+            size, digest = await asyncio.to_thread(_store, received.file, path)
+            if not size:
+                raise InvalidInput("file: it is empty.")
+            upload = Upload(received.collection, name, size, digest, received.title, received.metadata)
+            job, new = await self._jobs.add(principal.workspace_id, job_id, upload)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        if not new:
+            path.unlink(missing_ok=True)
+        return job, new
+
+    def path_of(self, job_id: UUID) -> Path:
+        """Where a job's file lies."""
+        return self._folder / str(job_id)
+
+    async def get(self, principal: Principal, job_id: UUID) -> Job:
+        """Raises JobNotFound."""
+        return await self._jobs.get(principal.workspace_id, job_id)
+
+    async def page(self, principal: Principal, *, state: JobState | None, limit: int) -> list[Job]:
+        """The newest first."""
+        return await self._jobs.page(principal.workspace_id, state=state, limit=limit)
+
+    async def retry(self, principal: Principal, job_id: UUID) -> Job:
+        """Queue a failed job again. Raises JobNotFound, JobNotFailed."""
+        return await self._jobs.retry(principal.workspace_id, job_id)
+
+
+def _store(file: IO[bytes], path: Path) -> tuple[int, bytes]:
+    """Copy to `path`, whole or not at all; the size and the SHA-256."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    digest, size = sha256(), 0
+    file.seek(0)
+    with path.open("xb") as target:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            size += len(block)
+            target.write(block)
+        target.flush()
+        os.fsync(target.fileno())
+    return size, digest.digest()

@@ -1,0 +1,155 @@
+"""Worker: takes jobs out of the queue: uploads, and syncs that are due."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from uuid import UUID
+
+import structlog
+from procrastinate import App, RetryStrategy
+
+from app.domain.errors import DatabaseUnavailable, FootnoteError, ProviderError
+from app.domain.job import Job, Upload
+from app.domain.ports import Embedder
+from app.domain.principal import Principal
+from app.providers.embedder import make_embedder
+from app.settings import Settings
+from app.storage.engine import Database, unavailable
+from app.storage.jobs import JobStore
+from app.storage.queue import QUEUE, UPLOAD, open_queue
+from app.storage.schema import require_current
+from ingestion.changes import Changes
+from ingestion.opening import open_with
+from ingestion.pipeline import ingest
+from ingestion.sources.declared import Declared
+from ingestion.sources.uploaded import UploadedFile
+from ingestion.sync import SyncOptions, sync
+
+log = structlog.get_logger()
+logging.getLogger("procrastinate").setLevel(logging.WARNING)
+
+MAX_ATTEMPTS = 5
+RETRY = RetryStrategy(max_attempts=MAX_ATTEMPTS, exponential_wait=3)  # after 3, 9, 27 and 81 s
+STALLED_AFTER_S = 30  # without a sign of life of the worker that took a job
+RECOVER = "* * * * *"  # cron: each minute
+GRACE_S = 10
+FOREVER = (
+    f"It was begun {MAX_ATTEMPTS} times and never ended: the worker that did it stopped each time. See its log, then "
+    "try again with `footnote jobs --retry ID`."
+)
+
+
+class Worker:
+    """Does what is in the queue of a database, `concurrency` jobs at a time."""
+
+    def __init__(self, settings: Settings, database: Database, embedder: Embedder, queue: App) -> None:
+        self._settings = settings
+        self._database = database
+        self._embedder = embedder
+        self._jobs = JobStore(database, queue)
+        self._queue = queue
+        queue.task(name=UPLOAD, queue=QUEUE, retry=RETRY)(self.upload)
+        recover = queue.task(name="footnote.recover", queue=QUEUE, queueing_lock="footnote.recover")(self.recover)
+        queue.periodic(cron=RECOVER)(recover)
+
+    def schedule(self, sources: Sequence[Declared]) -> int:
+        """Sync each source that has a schedule when it is due; returns how many have."""
+        due = [source for source in sources if source.schedule]
+        for source in due:
+            name = f"footnote.sync.{source.name}"
+            task = self._queue.task(name=name, queue=QUEUE, queueing_lock=name)(partial(self.sync, source))
+            self._queue.periodic(cron=str(source.schedule))(task)
+        return len(due)
+
+    async def run(self, *, concurrency: int, wait: bool = True) -> None:
+        """Work until the process is told to end; without `wait` until the queue is empty."""
+        with unavailable():
+            await self._queue.run_worker_async(
+                queues=[QUEUE],
+                concurrency=concurrency,
+                wait=wait,
+                install_signal_handlers=wait,
+                shutdown_graceful_timeout=GRACE_S,
+                delete_jobs="successful",
+            )
+
+    async def upload(self, workspace_id: str, job_id: str) -> None:
+        """Make a document of an uploaded file. Raises what is worth another attempt."""
+        workspace, job = UUID(workspace_id), UUID(job_id)
+        begun = await self._jobs.begin(workspace, job)
+        if begun is None:
+            return
+        if begun[0].attempts > MAX_ATTEMPTS:
+            await self._jobs.fail(workspace, job, FOREVER)
+            return
+        try:
+            problem = await self._ingest(workspace, *begun)
+        except (ProviderError, DatabaseUnavailable) as error:
+            if begun[0].attempts >= MAX_ATTEMPTS:
+                await self._jobs.fail(workspace, job, error.message)
+                return
+            await self._jobs.requeue(workspace, job, error.message)
+            raise
+        except FootnoteError as error:
+            problem = error.message
+        if problem is not None:
+            await self._jobs.fail(workspace, job, problem)
+            log.warning("upload.failed", job_id=job_id, problem=problem)
+
+    async def _ingest(self, workspace: UUID, job: Job, upload: Upload) -> str | None:
+        """Why the file cannot be read; None when its document is there."""
+        run = await open_with(
+            self._embedder, self._database, self._settings, upload.collection, principal=Principal(workspace)
+        )
+        path = self._settings.uploads_dir / str(job.id)
+        changes = Changes(await run.inventory.documents(upload.uri))
+        file = UploadedFile(upload, path)
+        report = await ingest([file], changes, run.store, run.embed, run.destination, lambda _report: None)
+        if report.failures:
+            return report.failures[0].reason
+        await self._jobs.done(workspace, job.id, upload.uri, report.chunks)
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+        log.info("upload.done", job_id=str(job.id), chunks=report.chunks, seconds=round(report.seconds, 2))
+        return None
+
+    async def sync(self, source: Declared, timestamp: int) -> None:
+        """Sync a source that is due; `timestamp` is when it became so."""
+        try:
+            report = await sync(self._settings, source, SyncOptions())
+        except FootnoteError as error:
+            log.warning("sync.failed", source=source.name, due=timestamp, problem=error.message)
+            return
+        log.info(
+            "sync.done",
+            source=source.name,
+            added=report.added,
+            changed=report.changed,
+            deleted=report.deleted,
+            failed=len(report.failures),
+        )
+
+    async def recover(self, timestamp: int) -> None:
+        """Put back into the queue what workers took that have given no sign of life since."""
+        for job in await self._queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER_S):
+            await self._queue.job_manager.retry_job(job)
+            log.warning("job.recovered", task=job.task_name, attempts=job.attempts, at=timestamp)
+
+
+@asynccontextmanager
+async def open_worker(settings: Settings, *, concurrency: int = 1) -> AsyncIterator[Worker]:
+    """A worker on DATABASE_URL. Raises SchemaOutdated, DatabaseUnavailable."""
+    assert settings.database_url is not None  # noqa: S101 - `connected` sets it
+    url = settings.database_url.get_secret_value()
+    async with AsyncExitStack() as stack:
+        database = Database(url, pool_size=concurrency + 2)
+        await database.open()
+        stack.push_async_callback(database.close)
+        await require_current(database)
+        embedder = make_embedder(settings)
+        stack.push_async_callback(embedder.close)
+        queue = open_queue(url, pool_size=concurrency + 3)
+        with unavailable():
+            await stack.enter_async_context(queue.open_async())
+        yield Worker(settings, database, embedder, queue)

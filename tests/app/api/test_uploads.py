@@ -1,0 +1,177 @@
+"""Uploads over HTTP: files become documents by way of the queue; what goes wrong is told, and nothing is left."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.settings import Settings
+from ingestion.worker import open_worker
+from tests.fixtures.server import Server
+
+LAMP = b"# The lamp\n\nThe lamp is seen for twenty miles.\n"
+
+
+async def work(settings: Settings) -> None:
+    """What a worker does until the queue is empty."""
+    async with open_worker(settings) as worker:
+        await worker.run(concurrency=1, wait=False)
+
+
+async def upload(client: httpx.AsyncClient, name: str = "lamp.md", data: bytes = LAMP, **fields: str) -> httpx.Response:
+    form = {"collection": "island", **fields}
+    return await client.post("/v1/documents", files={"file": (name, data)}, data=form)
+
+
+async def job_of(client: httpx.AsyncClient, response: httpx.Response) -> dict[str, object]:
+    return dict((await client.get(response.headers["location"])).json())
+
+
+async def found(client: httpx.AsyncClient, query: str) -> list[str]:
+    response = await client.post("/v1/search", json={"query": query, "collection": "island", "leg": "lexical"})
+    return [passage["text"] for passage in response.json().get("passages", [])]
+
+
+async def test_an_uploaded_file_becomes_a_document(client: httpx.AsyncClient, settings: Settings) -> None:
+    taken = await upload(client, metadata='{"year": 1921}', title="Lamp of the island")
+    assert taken.status_code == 202
+    assert (taken.json()["job"]["state"], taken.json()["duplicate"]) == ("queued", False)
+    await work(settings)
+    job = await job_of(client, taken)
+    assert (job["state"], job["attempts"], job["chunks"], job["problem"]) == ("done", 1, 1, None)
+    assert list(settings.uploads_dir.iterdir()) == []
+    document = (await client.get(f"/v1/documents/{job['document_id']}")).json()
+    assert (document["uri"], document["title"]) == ("upload:lamp.md", "Lamp of the island")
+    body = {"query": "how far is the lamp seen", "filter": {"year": 1921}}
+    assert len((await client.post("/v1/search", json=body)).json()["passages"]) == 1
+
+
+async def test_the_same_file_again_is_a_duplicate(client: httpx.AsyncClient, settings: Settings) -> None:
+    first = await upload(client)
+    waiting = await upload(client)
+    await work(settings)
+    done = await upload(client)
+    for again in (waiting, done):
+        assert (again.status_code, again.json()["duplicate"]) == (200, True)
+        assert again.json()["job"]["id"] == first.json()["job"]["id"]
+    assert len((await client.get("/v1/jobs")).json()["jobs"]) == 1
+    assert list(settings.uploads_dir.iterdir()) == []
+
+
+async def test_other_bytes_of_that_name_are_its_next_version(client: httpx.AsyncClient, settings: Settings) -> None:
+    responses = [await upload(client, data=data) for data in (LAMP, LAMP.replace(b"twenty", b"thirty"), LAMP)]
+    await work(settings)
+    ids = {(await job_of(client, response))["document_id"] for response in responses}
+    assert [response.status_code for response in responses] == [202, 202, 202]
+    assert len(ids) == 1
+    assert [text.strip().endswith("twenty miles.") for text in await found(client, "lamp miles")] == [True]
+
+
+async def test_a_deleted_document_is_found_no_more_and_can_come_again(
+    client: httpx.AsyncClient, settings: Settings
+) -> None:
+    taken = await upload(client)
+    await work(settings)
+    document_id = (await job_of(client, taken))["document_id"]
+    assert (await client.delete(f"/v1/documents/{document_id}")).status_code == 204
+    assert await found(client, "lamp") == []
+    assert (await client.get(f"/v1/documents/{document_id}")).status_code == 404
+    assert (await client.delete(f"/v1/documents/{document_id}")).json()["code"] == "document_not_found"
+    assert (await upload(client)).status_code == 202
+    await work(settings)
+    assert len(await found(client, "lamp")) == 1
+
+
+async def test_a_file_that_cannot_be_read_fails_with_the_reason_and_can_be_tried_again(
+    client: httpx.AsyncClient, settings: Settings
+) -> None:
+    taken = await upload(client, "broken.pdf", b"%PDF-1.7\nnothing of a PDF follows")
+    await work(settings)
+    job = await job_of(client, taken)
+    assert (job["state"], job["attempts"]) == ("failed", 1)
+    assert "damaged" in str(job["problem"]) or "PDF" in str(job["problem"])
+    listed = (await client.get("/v1/jobs", params={"state": "failed"})).json()["jobs"]
+    assert [each["id"] for each in listed] == [job["id"]]
+    assert len(list(settings.uploads_dir.iterdir())) == 1
+    again = await client.post(f"/v1/jobs/{job['id']}/retry")
+    assert (again.status_code, again.json()["state"]) == (200, "queued")
+    assert (await client.post(f"/v1/jobs/{job['id']}/retry")).json()["code"] == "job_not_failed"
+    await work(settings)
+    assert (await job_of(client, taken))["state"] == "failed"
+
+
+async def test_changes_of_a_job_stream_until_it_has_ended(client: httpx.AsyncClient, settings: Settings) -> None:
+    taken = await upload(client)
+    states: list[str] = []
+
+    async def read() -> None:
+        headers = {"Accept": "text/event-stream"}
+        async with client.stream("GET", taken.headers["location"], headers=headers) as response:
+            lines = [line async for line in response.aiter_lines() if line.startswith("data:")]
+        states.extend(json.loads(line.removeprefix("data:"))["state"] for line in lines)
+
+    reading = asyncio.create_task(read())
+    await asyncio.sleep(0.2)
+    await work(settings)
+    await asyncio.wait_for(reading, 10)
+    assert (states[0], states[-1]) == ("queued", "done")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "fields", "says"),
+    [
+        ("lamp.md", b"", {}, "it is empty"),
+        ("lamp.md", LAMP, {"metadata": "{"}, "metadata: this is not JSON"),
+        ("lamp.md", LAMP, {"metadata": "[]"}, "a JSON object belongs here"),
+        ("lamp.md", LAMP, {"collection": "x" * 200}, "collection"),
+        ("x" * 300, LAMP, {}, "at most 255 characters"),
+    ],
+)
+async def test_what_cannot_be_taken_is_refused_and_not_kept(
+    client: httpx.AsyncClient, settings: Settings, name: str, data: bytes, fields: dict[str, str], says: str
+) -> None:
+    response = await upload(client, name, data, **fields)
+    assert response.status_code == 422
+    assert says in response.json()["detail"]
+    assert not settings.uploads_dir.exists() or list(settings.uploads_dir.iterdir()) == []
+    assert (await client.get("/v1/jobs")).json() == {"jobs": []}
+
+
+async def test_a_name_is_a_name_and_no_path(client: httpx.AsyncClient, settings: Settings, tmp_path: Path) -> None:
+    taken = await upload(client, "../../etc/lamp.md")
+    assert taken.json()["job"]["name"] == "lamp.md"
+    assert [path.parent for path in settings.uploads_dir.iterdir()] == [settings.uploads_dir]
+
+
+async def test_too_large_a_file_names_the_setting(settings: Settings, serve: Callable[[Settings], Server]) -> None:
+    server = serve(settings.model_copy(update={"max_file_bytes": 300_000}))
+    async with server.client() as client:
+        assert (await upload(client, "large.txt", b"x" * 300_000)).status_code == 202
+        response = await upload(client, "huge.txt", b"x" * 1_000_000)
+        assert (response.status_code, response.json()["code"]) == (413, "payload_too_large")
+        assert "FOOTNOTE_MAX_FILE_BYTES" in response.json()["detail"]
+        other = await client.post("/v1/search", json={"query": "x" * 300_000})
+        assert "FOOTNOTE_MAX_BODY_BYTES" in other.json()["detail"]
+
+
+async def test_a_client_that_goes_away_in_the_middle_leaves_nothing(server: Server, settings: Settings) -> None:
+    _reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+    head = (
+        b"POST /v1/documents HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        b'Content-Length: 5000000\r\n\r\n--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n'
+    )
+    writer.write(head + b"x" * 2_000_000)
+    await writer.drain()
+    writer.close()
+    await asyncio.sleep(0.3)
+    async with server.client() as client:
+        assert (await client.get("/v1/jobs")).json() == {"jobs": []}
+    assert not settings.uploads_dir.exists() or list(settings.uploads_dir.iterdir()) == []
+
+
+async def test_jobs_that_are_not_there(client: httpx.AsyncClient) -> None:
+    response = await client.get("/v1/jobs/00000000-0000-7000-8000-000000000009")
+    assert (response.status_code, response.json()["code"]) == (404, "job_not_found")

@@ -1,0 +1,148 @@
+"""The worker: what it tries again, what it gives up, what is due, and its commands."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from app.domain.document import CollectionSummary
+from app.domain.errors import ConfigurationError, ProviderUnavailable
+from app.domain.job import Job, JobState, Upload
+from app.domain.principal import DEFAULT_WORKSPACE_ID
+from app.settings import Settings
+from app.storage.documents import DocumentStore
+from app.storage.engine import Database
+from app.storage.jobs import JobStore, new_job_id
+from app.storage.queue import open_queue
+from ingestion.sources.declared import read_sources
+from ingestion.worker import MAX_ATTEMPTS, Worker, open_worker
+
+TEXT = b"The lamp is seen for twenty miles.\n"
+
+
+async def enqueue(settings: Settings, name: str = "lamp.txt") -> UUID:
+    """An upload as the API takes it."""
+    assert settings.database_url is not None
+    database = Database(settings.database_url.get_secret_value(), pool_size=1)
+    await database.open()
+    job_id = new_job_id()
+    settings.uploads_dir.mkdir(parents=True, exist_ok=True)
+    (settings.uploads_dir / str(job_id)).write_bytes(TEXT)
+    store = JobStore(database, open_queue(database.url))
+    await store.add(DEFAULT_WORKSPACE_ID, job_id, Upload("island", name, len(TEXT), name.encode()))
+    await database.close()
+    return job_id
+
+
+async def look(worker: Worker, job_id: UUID) -> Job:
+    return await worker._jobs.get(DEFAULT_WORKSPACE_ID, job_id)
+
+
+async def test_a_provider_that_fails_is_tried_again_and_given_up_in_the_end(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = await enqueue(settings)
+    async with open_worker(settings) as worker:
+
+        async def failing(*_arguments: object) -> None:
+            raise ProviderUnavailable("The embedder is away.")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(worker._embedder, "embed_passages", failing)
+            for attempt in range(1, MAX_ATTEMPTS):
+                with pytest.raises(ProviderUnavailable):
+                    await worker.upload(str(DEFAULT_WORKSPACE_ID), str(job_id))
+                job = await look(worker, job_id)
+                assert (job.state, job.attempts, job.problem) == (JobState.QUEUED, attempt, "The embedder is away.")
+            await worker.upload(str(DEFAULT_WORKSPACE_ID), str(job_id))
+        assert (await look(worker, job_id)).state == JobState.FAILED
+        await worker._jobs.retry(DEFAULT_WORKSPACE_ID, job_id)
+        await worker.upload(str(DEFAULT_WORKSPACE_ID), str(job_id))
+        job = await look(worker, job_id)
+        assert (job.state, job.attempts, job.problem) == (JobState.DONE, 1, None)
+        await worker.upload(str(DEFAULT_WORKSPACE_ID), str(job_id))  # a job that has ended is not begun again
+        assert (await look(worker, job_id)).attempts == 1
+
+
+async def test_a_file_that_ends_every_worker_is_given_up(settings: Settings) -> None:
+    job_id = await enqueue(settings)
+    async with open_worker(settings) as worker:
+        for _ in range(MAX_ATTEMPTS):
+            await worker._jobs.begin(DEFAULT_WORKSPACE_ID, job_id)
+        await worker.upload(str(DEFAULT_WORKSPACE_ID), str(job_id))
+        job = await look(worker, job_id)
+    assert job.state == JobState.FAILED
+    assert "never ended" in str(job.problem)
+
+
+async def test_what_a_lost_worker_had_taken_is_put_back(settings: Settings) -> None:
+    job_id = await enqueue(settings)
+    async with open_worker(settings) as lost:
+        manager = lost._queue.job_manager
+        worker_id = await manager.register_worker()
+        taken = await manager.fetch_job(queues=None, worker_id=worker_id)
+        assert taken is not None
+        await lost._jobs.begin(DEFAULT_WORKSPACE_ID, job_id)
+        await lost._queue.connector.execute_query_async(
+            "UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 hour'"
+        )
+    async with open_worker(settings) as worker:
+        await worker.recover(0)
+        await worker.run(concurrency=1, wait=False)
+        job = await look(worker, job_id)
+    assert (job.state, job.attempts) == (JobState.DONE, 2)
+
+
+async def test_sources_with_a_schedule_are_synced_when_they_are_due(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "lamp.md").write_bytes(TEXT)
+    (tmp_path / "footnote.toml").write_text(
+        '[sources.nightly]\ntype = "files"\npaths = ["docs"]\ncollection = "c"\nschedule = "0 3 * * *"\n'
+        '[sources.never]\ntype = "files"\npaths = ["docs"]\n'
+    )
+    sources = read_sources(tmp_path / "footnote.toml")
+    async with open_worker(settings) as worker:
+        assert worker.schedule(list(sources.values())) == 1
+        task = worker._queue.tasks["footnote.sync.nightly"]
+        await task.defer_async(timestamp=0)
+        await worker.run(concurrency=1, wait=False)
+        await worker.sync(sources["nightly"].model_copy(update={"paths": ("gone",)}), 0)  # logged, not raised
+        found = await DocumentStore(worker._database).collections(DEFAULT_WORKSPACE_ID)
+    assert found == [CollectionSummary("c", 1)]
+
+
+def test_a_schedule_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "footnote.toml").write_text('[sources.a]\ntype = "files"\npaths = ["."]\nschedule = "at night"\n')
+    with pytest.raises(ConfigurationError, match=r"sources\.a\.schedule: .*cron line"):
+        read_sources(tmp_path / "footnote.toml")
+
+
+def test_the_commands(settings: Settings, tmp_path: Path) -> None:
+    assert settings.database_url is not None
+    assert settings.redis_url is not None
+    job_id = asyncio.run(enqueue(settings))
+    environment = os.environ | {
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "REDIS_URL": settings.redis_url.get_secret_value(),
+        "FOOTNOTE_DATA_DIR": str(settings.data_dir),
+        "FOOTNOTE_EMBEDDER": "scripted",
+    }
+
+    def footnote(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "app.cli", *arguments]
+        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert json.loads(footnote("jobs", "--json").stdout)["state"] == "queued"
+    assert footnote("worker", "--until-empty").returncode == 0
+    shown = footnote("jobs")
+    assert str(job_id) in shown.stdout.replace("\n", "")[:10_000] or "done" in shown.stdout
+    assert json.loads(footnote("jobs", "--json").stdout)["state"] == "done"
+    assert footnote("jobs", "--failed", "--json").stdout == ""
+    retried = footnote("jobs", "--retry", str(job_id))
+    assert retried.returncode != 0
+    assert "Only a failed job" in retried.stderr
