@@ -125,7 +125,7 @@ def fleet(workers: int, settings: Mapping[str, str]) -> Iterator[Fleet]:
             subprocess.run(
                 [sys.executable, "-m", "app.cli", *command], env=environment, check=True, stdout=subprocess.DEVNULL
             )
-        port = _free_port()
+        port = free_port()
         command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port), "--workers", str(workers)]
         with subprocess.Popen(command, env=environment) as parent:
             try:
@@ -148,7 +148,8 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
