@@ -163,6 +163,23 @@ def make_retrieval(
     )
 
 
+@asynccontextmanager
+async def open_retrieval(settings: Settings) -> AsyncIterator[Retrieval]:
+    """Retrieval alone, for a command that searches once. Raises as `open_services`."""
+    assert settings.database_url is not None  # noqa: S101 - `connected` sets it
+    async with AsyncExitStack() as stack:
+        embedder = make_embedder(settings)
+        stack.push_async_callback(embedder.close)
+        reranking = make_reranking(settings)
+        if reranking is not None:
+            stack.push_async_callback(reranking.close)
+        database = Database(settings.database_url.get_secret_value(), pool_size=1)
+        await database.open()
+        stack.push_async_callback(database.close)
+        await require_fit(database, embedder)
+        yield make_retrieval(settings, database, embedder, reranking)
+
+
 async def require_fit(database: Database, embedder: Embedder) -> None:
     """Raise SchemaOutdated or EmbedderMismatch when the database was made for something else.
 

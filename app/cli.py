@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app import __version__
-from app.bootstrap import make_reranking, make_retrieval, open_services, require_fit
+from app.bootstrap import open_retrieval, open_services
 from app.doctor import examine
 from app.domain.errors import ConfigurationError, FootnoteError, InvalidFilter
 from app.domain.filter import Filter
@@ -39,7 +39,6 @@ from app.domain.run import (
 )
 from app.embedded.connect import connected
 from app.embedded.services import record_address
-from app.providers.embedder import make_embedder
 from app.services.answering import Question
 from app.services.reranking import Reranked
 from app.services.retrieval import Explanation, SearchRequest
@@ -237,20 +236,9 @@ def _filter_of(text: str | None) -> Filter | None:
 
 
 async def _search(settings: Settings, request: SearchRequest, *, explain: bool) -> tuple[Reranked, Explanation | None]:
-    database = Database(_database_url(settings), pool_size=1)
-    reranking = make_reranking(settings)
-    embedder = make_embedder(settings)
-    await database.open()
-    try:
-        await require_fit(database, embedder)
-        retrieval = make_retrieval(settings, database, embedder, reranking)
+    async with open_retrieval(settings) as retrieval:
         found = await retrieval.ranked(Principal(), request)
         return found, await retrieval.explain(Principal(), request) if explain else None
-    finally:
-        if reranking is not None:
-            await reranking.close()
-        await embedder.close()
-        await database.close()
 
 
 async def _ask(settings: Settings, question: Question, *, json: bool) -> RunEvent | None:

@@ -22,6 +22,11 @@ class Prompt:
         """How a stored answer names its prompt: `answer/v1@1a2b3c4d`."""
         return f"{self.name}/v{self.version}@{self.checksum[:8]}"
 
+    @property
+    def variables(self) -> frozenset[str]:
+        """The names of what is filled in."""
+        return frozenset(Template(self.system + self.user).get_identifiers())
+
     def render(self, **values: str) -> tuple[str, str]:
         """The system and the user part with `values` filled in. Raises KeyError when one is missing."""
         return Template(self.system).substitute(values), Template(self.user).substitute(values)

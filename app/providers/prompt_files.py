@@ -29,7 +29,7 @@ class PromptFiles:
 
     def __init__(self, folder: Path) -> None:
         versions = _active_versions(folder / "ACTIVE.toml")
-        self._prompts = {name: _read(folder, name, versions[name]) for name in _SUPPLIED}
+        self._prompts = {name: read_prompt(folder, name, versions[name]) for name in _SUPPLIED}
 
     def active(self, name: str) -> Prompt:
         """The version in use of the prompt `name`. Raises ConfigurationError when there is no such prompt."""
@@ -52,7 +52,49 @@ def _active_versions(path: Path) -> dict[str, int]:
     return table
 
 
-def _read(folder: Path, name: str, version: int) -> Prompt:
+def active_versions(folder: Path) -> dict[str, int]:
+    """The version in use of each prompt. Raises ConfigurationError."""
+    versions = _active_versions(folder / "ACTIVE.toml")
+    return {name: versions[name] for name in _SUPPLIED}
+
+
+def versions_of(folder: Path, name: str) -> list[int]:
+    """The versions that there are of a prompt, the oldest first. Raises ConfigurationError for an unknown name."""
+    if name not in _SUPPLIED:
+        raise ConfigurationError(f"There is no prompt `{name}`; there are {', '.join(sorted(_SUPPLIED))}.")
+    numbers = [re.fullmatch(r"v(\d+)\.md", path.name) for path in (folder / name).glob("v*.md")]
+    return sorted(int(number[1]) for number in numbers if number)
+
+
+def prompt_text(folder: Path, name: str, version: int) -> str:
+    """A prompt file as it is written. Raises ConfigurationError."""
+    there = versions_of(folder, name)
+    if version not in there:
+        shown = ", ".join(map(str, there)) or "none"
+        raise ConfigurationError(f"The prompt `{name}` has no version {version}; there are: {shown}.")
+    return _bytes(folder / name / f"v{version}.md").decode(errors="replace")
+
+
+def activate(folder: Path, name: str, version: int) -> int:
+    """Use this version from the next start on; returns the one that was in use. Raises ConfigurationError."""
+    prompt_text(folder, name, version)
+    read_prompt(folder, name, version)
+    path, before = folder / "ACTIVE.toml", active_versions(folder)[name]
+    text = re.sub(rf"(?m)^{re.escape(name)}\s*=.*$", f"{name} = {version}", path.read_text())
+    try:
+        draft = path.with_suffix(".draft")
+        draft.write_text(text)
+        draft.replace(path)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be written ({error.strerror}). Copy {folder} to a place of your own, and set "
+            "FOOTNOTE_PROMPTS_DIR to it."
+        ) from error
+    return before
+
+
+def read_prompt(folder: Path, name: str, version: int) -> Prompt:
+    """A version of a prompt, checked. Raises ConfigurationError."""
     path = folder / name / f"v{version}.md"
     data = _bytes(path)
     parts = _FILE.fullmatch(data.decode(errors="replace").replace("\r\n", "\n"))

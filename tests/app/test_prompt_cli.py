@@ -1,0 +1,92 @@
+"""`footnote prompt`: what it shows, what it chooses, and what it says when it cannot."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from app.domain.errors import ConfigurationError
+from app.prompt_cli import commands
+from app.providers.prompt_files import PromptFiles
+from app.settings import Settings
+from ingestion.pipeline import Report
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project's prompts, with a second version of `answer`."""
+    folder = tmp_path / "prompts"
+    shutil.copytree(Settings().prompts_dir, folder)
+    text = (folder / "answer" / "v1.md").read_text()
+    (folder / "answer" / "v2.md").write_text(text.replace("Be brief:", "Be very brief:"))
+    monkeypatch.setenv("FOOTNOTE_PROMPTS_DIR", str(folder))
+    return folder
+
+
+def test_the_list_names_versions_and_the_one_in_use(folder: Path) -> None:
+    shown = runner.invoke(commands, ["list"], env={"COLUMNS": "200"}).output
+    assert "answer-small" in shown
+    assert "1, 2" in shown
+
+
+def test_the_difference_of_two_versions(folder: Path) -> None:
+    done = runner.invoke(commands, ["diff", "answer"])
+    assert done.exit_code == 1
+    assert "-- Be brief:" in done.output.replace("\n", "\n")
+    assert "+- Be very brief:" in done.output
+    assert runner.invoke(commands, ["diff", "answer", "1", "1"]).output == ""
+    assert runner.invoke(commands, ["diff", "condense"]).exit_code == 0
+
+
+def test_activating_a_version_keeps_the_rest_of_the_file(folder: Path) -> None:
+    done = runner.invoke(commands, ["activate", "answer", "2"])
+    assert done.exit_code == 0
+    assert "version 2 is in use (was 1)" in done.output
+    assert PromptFiles(folder).active("answer").version == 2
+    assert PromptFiles(folder).active("answer-small").version == 1
+    assert (folder / "ACTIVE.toml").read_text().startswith("# The version of each prompt")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["activate", "answer", "9"], "has no version 9; there are: 1, 2"),
+        (["diff", "joke"], "There is no prompt `joke`"),
+        (["render", "joke", "Why?"], "There is no prompt `joke`"),
+        (["render", "answer", " "], "The question is empty"),
+    ],
+)
+def test_what_is_wrong_is_said(folder: Path, arguments: list[str], says: str) -> None:
+    error = runner.invoke(commands, arguments).exception
+    assert isinstance(error, ConfigurationError)
+    assert says in error.message
+
+
+def test_a_version_that_is_not_valid_is_not_activated(folder: Path) -> None:
+    (folder / "answer" / "v3.md").write_text("nothing")
+    error = runner.invoke(commands, ["activate", "answer", "3"]).exception
+    assert isinstance(error, ConfigurationError)
+    assert PromptFiles(folder).active("answer").version == 1
+
+
+def test_rendering_shows_what_the_model_would_read(
+    folder: Path, settings: Settings, ingest: Callable[..., Report], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest()
+    assert settings.database_url is not None
+    assert settings.redis_url is not None
+    monkeypatch.setenv("DATABASE_URL", settings.database_url.get_secret_value())
+    monkeypatch.setenv("REDIS_URL", settings.redis_url.get_secret_value())
+    monkeypatch.setenv("FOOTNOTE_EMBEDDER", "scripted")
+    shown = runner.invoke(commands, ["render", "answer", "how long does the rye loaf rest", "--version", "2"]).output
+    assert "[system]\nYou answer questions" in shown
+    assert "Be very brief" in shown
+    assert '<passage id="1" title=' in shown
+    assert "eighteen hours" in shown
+    assert "Question: how long does the rye loaf rest" in shown
+    condensed = runner.invoke(commands, ["render", "condense", "And back?", "--history", "user: When?"]).output
+    assert "user: When?" in condensed
