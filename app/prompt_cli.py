@@ -59,6 +59,7 @@ def diff(
     sys.stdout.writelines(lines)
     if lines:
         raise typer.Exit(1)
+    typer.echo(f"{name}: versions {before} and {after} are the same.", err=True)
 
 
 @commands.command()
