@@ -1,6 +1,6 @@
 # `make` lists the commands; `make check` is exactly what CI runs.
 .DEFAULT_GOAL := help
-.PHONY: help up check lint types contracts clients test lock bench-citations bench-beir bench-retrieval bench-streams bench-first-token bench-gate bench-attribution bench-refusal drill-chats drill-statistics drill-streams drill-outages drill-stop drill-formats drill-regressions drill-uploads drill-reindex drill-ingest
+.PHONY: help up check lint types contracts clients test lock bench-citations bench-beir bench-retrieval bench-streams bench-first-token bench-gate bench-attribution bench-refusal drill-chats drill-statistics drill-streams drill-outages drill-stop drill-formats drill-regressions drill-injections drill-uploads drill-reindex drill-ingest
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ drill-stop: ## 100 answers stopped from a second connection: what the model writ
 
 drill-formats: ## every file of a folder through its loader: make drill-formats FILES=FOLDER
 	uv run python -m evals.drills.formats $(FILES) --list
+
+drill-injections: ## 44 attacks in documents and questions: which of them an answer follows, by policy
+	uv run python -m evals.drills.injections --list
 
 drill-uploads: ## 100 uploads at once, one of 200 MB, one twice, one that breaks off, a worker killed
 	uv run python -m evals.drills.uploads
