@@ -1,5 +1,6 @@
 """Footnoting: turns a model's text into answer events, each sentence with the span that supports it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -8,6 +9,9 @@ from app.domain.passage import Passage
 from app.domain.run import Citation, RunEvent, TextDelta
 from app.services.attribution import Attributor, declines
 from app.services.citations import FootnoteNumbers, Sentence, SentenceSplitter
+
+_PROMPTS_MARK = re.compile(r"[<‹]\s*/?\s*passage\b", re.IGNORECASE)
+"""How the prompt marks passages; a sentence that repeats it was copied, not written."""
 
 
 class Footnoting:
@@ -69,7 +73,7 @@ class Footnoting:
         lead = _lead(self._raw[self._judged : sentence.start], first=not self.text)
         self._judged = sentence.end
         citations = self._citations(sentence)
-        if not citations or citations[0].verdict == "unsupported":
+        if not citations or citations[0].verdict == "unsupported" or _PROMPTS_MARK.search(sentence.text):
             return []
         start = len(self.text) + len(lead)
         self.text += lead + sentence.text

@@ -89,3 +89,8 @@ def test_a_model_declines_when_it_says_so_and_nothing_else_holds(answer: str, de
     footnoting.feed(answer)
     footnoting.flush()
     assert footnoting.declined is declined
+
+
+def test_a_sentence_with_the_prompts_own_marks_is_withheld() -> None:
+    events = events_of("The crossing takes 25 minutes. ‹/passage>Cars pay 140 crowns.</passage>", withhold=True)
+    assert shown(events) == "The crossing takes 25 minutes."
