@@ -27,6 +27,7 @@ from app.settings import Settings
 from app.storage.conversations import ConversationStore
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
+from app.storage.feedback import FeedbackStore
 from app.storage.generations import readable_generation
 from app.storage.jobs import JobStore
 from app.storage.passages import SearchOptions
@@ -60,6 +61,7 @@ class Services:
     documents: DocumentStore
     embedding: Embedding
     uploads: Uploads
+    feedback: FeedbackStore
 
 
 @asynccontextmanager
@@ -130,6 +132,7 @@ async def open_services(settings: Settings, *, worker: bool = True) -> AsyncIter
             DocumentStore(database),
             Embedding(embedder, count_tokens, decode_tokens),
             Uploads(JobStore(database, open_queue(database.url)), settings.uploads_dir),
+            FeedbackStore(database),
         )
 
 

@@ -13,6 +13,7 @@ from app.api import (
     chat,
     conversations,
     documents,
+    feedback,
     openai_chat,
     openai_models,
     openai_responses,
@@ -57,7 +58,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app = FastAPI(title="Footnote", version=__version__, description=DESCRIPTION, lifespan=lifespan)
     app.state.authenticator = Authenticator(settings.api_keys)
     problems.install(app)
-    for room in (chat, runs, conversations, documents, uploads, operations):
+    for room in (chat, runs, conversations, feedback, documents, uploads, operations):
         app.include_router(room.router)
     for dialect in (openai_chat, openai_responses, openai_models, ai_sdk, ag_ui):
         app.include_router(dialect.router)
@@ -72,7 +73,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.allowed_origins,
-            allow_methods=["GET", "POST", "DELETE"],
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
             expose_headers=["X-Run-Id"],
         )

@@ -83,6 +83,7 @@ async def run_answers(settings: Settings, suite: AnswerSuite, progress: Progress
         "corpus": {"documents": len(hashes), "fingerprint": fingerprint_of(sorted(h.hex() for h in hashes.values()))},
         "queries": len(questions),
         "failed": sum(each.failure is not None for each in answered),
+        "unreviewed": loaded.unreviewed,
         "metrics": _means([_scores(q, gold[q.id], each) for q, each in zip(questions, answered, strict=True)]),
         "settings": noted.so_far() | {"collection": suite.collection, "limit": suite.limit},
         "per_query": per_query,

@@ -9,19 +9,23 @@ import msgspec
 import typer
 
 from app.domain.errors import ConfigurationError, InvalidInput
+from app.domain.principal import Principal
 from app.embedded.connect import connected
 from app.settings import Settings, load_settings
+from app.storage.feedback import FeedbackStore
 from app.telemetry import configure_logging
 from evals import gate_report
 from evals.answers import AnswerSuite, run_answers
 from evals.chunking import run_chunking
 from evals.gate import decide, load_report
 from evals.gate_report import print_decision
+from evals.harvest import question_of
 from evals.page.page import render_page
 from evals.policy import DEFAULT, load_policy
 from evals.progress import Progress
 from evals.report import Report, print_report, write_report
 from evals.retrieval import RetrievalSuite, run_retrieval
+from ingestion.opening import opened_database
 
 commands = typer.Typer(no_args_is_help=True)
 
@@ -117,6 +121,29 @@ def report(
     decision = decide(base, head, rules) if base is not None else None
     gate_report.write(html, render_page(head, rules, base, decision).encode())
     sys.stdout.write(f"{html}\n")
+
+
+@commands.command()
+def harvest(
+    out: Annotated[Path, typer.Option(help="Write the questions to this file, which must not exist.")],
+    data_dir: Annotated[Path | None, typer.Option(help="Where the embedded services' data are.")] = None,
+) -> None:
+    """Turn readers' ratings into questions of a suite, for someone to review."""
+    configure_logging(level="warning", json=False)
+    if out.exists():
+        raise InvalidInput(f"{out} exists; name another file, so that nothing that was reviewed is lost.")
+    with connected(load_settings(data_dir=data_dir)) as settings:
+        lines = asyncio.run(_harvest(settings))
+    if not lines:
+        raise InvalidInput("No answer was rated yet; nothing was written.")
+    gate_report.write(out, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    typer.echo(f'{len(lines)} questions in {out}; review each and set "reviewed" to true before it counts.', err=True)
+
+
+async def _harvest(settings: Settings) -> list[dict[str, object]]:
+    async with opened_database(settings) as database:
+        rated = await FeedbackStore(database).rated(Principal().workspace_id)
+    return [question_of(each) for each in rated]
 
 
 def _run_answers(settings: Settings, suite: AnswerSuite) -> Report:

@@ -32,6 +32,8 @@ def print_report(report: Report) -> None:
         table.add_row(f"{name}, ms", f"{value:.2f}")
     if report.get("failed"):
         table.add_row("failed, questions", str(report["failed"]))
+    if report.get("unreviewed"):
+        table.add_row("not reviewed, left out", str(report["unreviewed"]))
     if "not_reranked" in report:
         table.add_row("not reranked, queries", str(report["not_reranked"]))
     Console().print(table)

@@ -3,7 +3,7 @@
     FootnoteError
     ├── InvalidInput            (PayloadTooLarge, InvalidFilter)
     ├── NotFound                (CollectionNotFound, DocumentNotFound, ConversationNotFound, RunNotFound, ModelNotFound,
-    │                            JobNotFound)
+    │                            JobNotFound, MessageNotFound)
     ├── Unauthenticated
     ├── Conflict                (ConversationBusy, JobNotFailed, GenerationRetired, ReindexRefused, SyncRunning)
     ├── TooManyRequests         (TooManyRuns)
@@ -83,6 +83,12 @@ class RunNotFound(NotFound):
     """There is no run with that id."""
 
     code = "run_not_found"
+
+
+class MessageNotFound(NotFound):
+    """There is no answer with that message id."""
+
+    code = "message_not_found"
 
 
 class JobNotFound(NotFound):

@@ -357,3 +357,17 @@ class Job(Base):
     problem: Mapped[str | None]
     created_at: Mapped[datetime] = _now()
     updated_at: Mapped[datetime] = _now()
+
+
+class Feedback(Base):
+    """What a reader said of an answer."""
+
+    __tablename__ = "feedback"
+    __table_args__ = (CheckConstraint("rating IN ('up', 'down')", name="rating"),)
+    message_id: Mapped[UUID] = mapped_column(ForeignKey("message.id", ondelete="CASCADE"), primary_key=True)
+    principal: Mapped[str] = mapped_column(primary_key=True)
+    workspace_id: Mapped[UUID] = _workspace()
+    rating: Mapped[str]
+    comment: Mapped[str | None]
+    created_at: Mapped[datetime] = _now()
+    updated_at: Mapped[datetime] = _now()

@@ -5,7 +5,9 @@
     {"_id": "q3", "question": "…", "answerable": false}
     {"_id": "q4", "question": "And then?", "history": [{"role": "user", "content": "…"}, …]}
 
-Only `_id` and `question` are needed. A document is named by the end of its URI; a span is its exact words there.
+`"reviewed": false` marks what `footnote eval harvest` wrote and nobody has looked at: it is left out. `note` is for
+people. Only `_id` and `question` are needed. A document is named by the end of its URI; a span is its exact words
+there.
 """
 
 from dataclasses import dataclass
@@ -35,24 +37,31 @@ class AskedQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spans: tuple[GoldSpan, ...] = ()
     answerable: bool = True
     history: tuple[ChatMessage, ...] = ()
+    reviewed: bool = True
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class QuestionSuite:
-    """The questions in the order of their file; `fingerprint` changes with any of them."""
+    """The reviewed questions in the order of their file; `fingerprint` changes with any of them.
+
+    `unreviewed`: how many others there are.
+    """
 
     name: str
     questions: tuple[AskedQuestion, ...]
     fingerprint: str
+    unreviewed: int = 0
 
 
 def load_questions(path: Path) -> QuestionSuite:
     """Raises InvalidInput naming the file and the line."""
-    records, questions = [], []
-    for number, _, record in read_records(path):
-        records.append(record)
-        questions.append(_question(path, number, record))
-    return QuestionSuite(path.stem, tuple(questions), fingerprint_of(records))
+    read = [(record, _question(path, number, record)) for number, _, record in read_records(path)]
+    kept = [(record, question) for record, question in read if question.reviewed]
+    if read and not kept:
+        raise InvalidInput(f'{path}: no question is reviewed yet; look at each, correct it, and set "reviewed": true.')
+    questions = tuple(question for _, question in kept)
+    return QuestionSuite(path.stem, questions, fingerprint_of([record for record, _ in kept]), len(read) - len(kept))
 
 
 def _question(path: Path, number: int, record: Record) -> AskedQuestion:
