@@ -95,6 +95,10 @@ class FakeServer:
     """Whether a stopped run ends."""
     cancel_problem: dict[str, str] | None = None
     """What a request to stop is answered with, if anything."""
+    refuse_rating: bool = False
+    """Whether ratings are answered 503."""
+    ratings: list[tuple[str, str | None]] = field(default_factory=list)
+    """Message ids and what they were rated, None for a rating taken back."""
     url: str = ""
     runs: dict[str, FakeRun] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
@@ -241,6 +245,14 @@ class FakeServer:
         }
         return [question, answer]
 
+    async def feedback(self, request: Request) -> Response:
+        if self.refuse_rating:
+            problem = {"code": "database_unavailable", "title": "Away", "detail": "PostgreSQL is not reachable."}
+            return JSONResponse(problem, 503)
+        rating = (await request.json())["rating"] if request.method == "PUT" else None
+        self.ratings.append((request.path_params["id"], rating))
+        return JSONResponse({"rating": rating}) if rating else Response(status_code=204)
+
     # the application
 
     def app(self) -> ASGIApp:
@@ -251,6 +263,7 @@ class FakeServer:
             Route("/v1/runs/{id}/cancel", self.cancel, methods=["POST"]),
             Route("/v1/conversations", self.conversations),
             Route("/v1/conversations/{id}", self.conversation, methods=["GET", "DELETE"]),
+            Route("/v1/messages/{id}/feedback", self.feedback, methods=["PUT", "DELETE"]),
             Route("/v1/documents/{id}", self.document),
             Route("/v1/collections", self.collections),
             Route("/v1/about", self.about),

@@ -196,3 +196,25 @@ async def test_focus_and_selection_outlive_the_growing_text(fake: FakeServer, re
     fake.go_on()
     await reader.finished()
     await expect(reader.marker(1)).to_be_focused()
+
+
+async def test_an_answer_can_be_rated_and_the_rating_taken_back(reader: Reader, fake: FakeServer) -> None:
+    await reader.ask("How do I install Footnote?")
+    good, bad = reader.button("Good answer"), reader.button("Bad answer")
+    await good.click()
+    await expect(good).to_have_attribute("aria-pressed", "true")
+    await expect(good).to_be_focused()
+    await bad.click()
+    await expect(good).to_have_attribute("aria-pressed", "false")
+    await bad.click()
+    await expect(bad).to_have_attribute("aria-pressed", "false")
+    assert [rating for _, rating in fake.ratings] == ["up", "down", None]
+    assert len({message_id for message_id, _ in fake.ratings}) == 1
+
+
+async def test_a_rating_that_is_not_kept_is_not_shown(reader: Reader, fake: FakeServer) -> None:
+    fake.refuse_rating = True
+    await reader.ask("How do I install Footnote?")
+    await reader.button("Good answer").click()
+    await expect(reader.page.get_by_text("The rating was not kept")).to_have_count(1)
+    await expect(reader.button("Good answer")).to_have_attribute("aria-pressed", "false")

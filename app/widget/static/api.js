@@ -79,6 +79,12 @@ export class Api {
     return this.open("GET", `/v1/runs/${encodeURIComponent(runId)}/events`, { headers, signal });
   }
 
+  /** Rate an answer `up` or `down`, or with null take the rating back. */
+  rate(messageId, rating) {
+    const path = `/v1/messages/${encodeURIComponent(messageId)}/feedback`;
+    return rating ? this.json("PUT", path, { body: { rating } }) : this.json("DELETE", path);
+  }
+
   cancel(runId) {
     return this.json("POST", `/v1/runs/${encodeURIComponent(runId)}/cancel`);
   }

@@ -91,6 +91,20 @@ export class Chat extends EventTarget {
     await this.#read(turn, { runId, lastEventId });
   }
 
+  /** Say whether an answer is good, `up` or `down`; saying the same again takes it back. Throws Problem. */
+  async rate(turn, rating) {
+    const before = turn.rating;
+    turn.rating = before === rating ? null : rating;
+    this.#changed();
+    try {
+      await this.#api.rate(turn.answer.messageId, turn.rating);
+    } catch (error) {
+      turn.rating = before;
+      this.#changed();
+      throw Problem.of(error);
+    }
+  }
+
   /** Stop the running answer; what was written stays. */
   async stop() {
     const turn = this.turns.at(-1);
@@ -264,7 +278,8 @@ export class Chat extends EventTarget {
 
 function newTurn(question, answer) {
   turnCount += 1;
-  return { id: turnCount, question, answer, pause: null, problem: null, stopping: false, notStopped: null };
+  const nothing = { pause: null, problem: null, stopping: false, notStopped: null, rating: null };
+  return { id: turnCount, question, answer, ...nothing };
 }
 
 /** A question whose answer was never stored. */

@@ -102,7 +102,17 @@ export class Widget {
       },
       enterKey: () => this.#askKey(),
       copied: () => this.frame.announce("Copied"),
+      rate: (turn, rating) => this.#rate(turn, rating),
     };
+  }
+
+  async #rate(turn, rating) {
+    try {
+      await this.#chat.rate(turn, rating);
+      this.frame.announce(turn.rating ? "Thank you for the rating" : "Rating taken back");
+    } catch (problem) {
+      this.frame.announce(`The rating was not kept: ${problem.detail}`);
+    }
   }
 
   /** Many events may come between two frames; the page is drawn once for all of them. */

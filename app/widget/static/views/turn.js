@@ -18,7 +18,7 @@ export class TurnView {
 
   /**
    * `actions` are the callbacks `openNote(turn, index)`, `openPassage(turn, id)`, `openAddress(url)`,
-   * `retry(turn)`, `edit(turn)`, `resume(turn)`, `enterKey()` and `copied()`.
+   * `retry(turn)`, `edit(turn)`, `resume(turn)`, `rate(turn, rating)`, `enterKey()` and `copied()`.
    */
   constructor(actions) {
     this.#actions = actions;
@@ -52,7 +52,7 @@ export class TurnView {
     this.#drawPause(turn.pause);
     this.#once("trouble", [turn.problem ?? answer.problem], () => this.#drawProblem(turn));
     this.#once("notes", [answer.citations, answer.passages, writing], () => this.#drawNotes(answer, writing));
-    const told = [writing, answer.text, answer.citations, turn.problem];
+    const told = [writing, answer.text, answer.citations, turn.problem, turn.rating];
     this.#once("buttons", told, () => this.#drawButtons(turn, writing));
   }
 
@@ -130,8 +130,20 @@ export class TurnView {
     if (!writing && !turn.problem && answer.state === "cancelled") {
       buttons.push(h("button", { type: "button", click: () => this.#actions.retry(turn) }, icon("again"), "Ask again"));
     }
+    if (!writing && !turn.problem && answer.state === "completed" && answer.messageId) {
+      buttons.push(this.#ratingButton(turn, "up", "Good answer"), this.#ratingButton(turn, "down", "Bad answer"));
+    }
+    const focused = [...this.buttons.children].indexOf(this.buttons.getRootNode().activeElement);
     this.buttons.replaceChildren(...buttons);
     this.buttons.hidden = buttons.length === 0;
+    if (focused >= 0) buttons[focused]?.focus({ preventScroll: true });
+  }
+
+  #ratingButton(turn, rating, name) {
+    const pressed = String(turn.rating === rating);
+    const attributes = { type: "button", "aria-label": name, title: name, "aria-pressed": pressed };
+    const rate = () => this.#actions.rate(turn, rating);
+    return h("button", { ...attributes, click: rate }, icon(rating === "up" ? "liked" : "disliked"));
   }
 
   #copyButton(answer) {
