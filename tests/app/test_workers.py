@@ -1,6 +1,7 @@
 """`footnote serve --workers`: one address, several processes, each of which can be lost."""
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -61,8 +62,12 @@ def answers(url: str) -> bool:
 
 def workers(parent: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """The parent's workers, without the helper process of `multiprocessing`."""
-    children = psutil.Process(parent.pid).children()
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    found = []
+    for child in psutil.Process(parent.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # ended, and perhaps not yet waited for
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def worker_of(client_port: int, parent: subprocess.Popen[bytes]) -> psutil.Process:
