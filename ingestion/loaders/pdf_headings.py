@@ -8,7 +8,7 @@ from typing import NamedTuple
 from app.domain.document import Heading
 from ingestion.loaders.pdf_layout import Layout, Line
 
-_NUMBERING = re.compile(r"\A(?:[A-Z]|[IVXL]+|\d+)?(?:\.?\d+)*[.)]?\s+(?=\S)")
+_NUMBERING = re.compile(r"\A(?:[A-Z]\d*|[IVXL]+|\d+)?(?:\.\d+)*[.)]?\s+(?=\S)")
 _NUMBERED = re.compile(r"\A(?P<number>(?:\d{1,2}|[A-Z])(?:\.\d{1,2}){0,3})\.?\s+(?=\w*[^\W\d_])(?P<title>\S.{1,150})\Z")
 _TALLEST = 3  # lines of a heading
 _FEWEST = 3  # numbered headings; fewer may be items of a list

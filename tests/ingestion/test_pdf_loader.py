@@ -14,7 +14,7 @@ from pypdf import PdfReader, PdfWriter
 from app.domain.document import ParsedDocument
 from app.domain.errors import DamagedFile, EmptyFile, EncryptedFile
 from ingestion.loaders.dispatch import load
-from ingestion.loaders.pdf_headings import numbered
+from ingestion.loaders.pdf_headings import Entry, locate, numbered
 from ingestion.loaders.pdf_layout import Layout, Line, lay_out
 
 PROSE = "The river rises in the hills and runs through four valleys before it meets the sea at the old harbour. "
@@ -128,6 +128,16 @@ def test_the_outline_gives_headings_where_the_text_has_them() -> None:
         "1.1 Springs and rills",
         "2 The sea",
     ]
+
+
+@pytest.mark.parametrize("title", ["1.2 Results", "A1.2) Results", "IV. Results", "1. Results", "Results"])
+def test_an_entry_is_found_whatever_its_number_looks_like(title: str) -> None:
+    layout = lay_out([[line("Results", 700), line("They are good.", 600)]])
+    assert [heading.title for heading in locate([Entry(1, title, 0)], layout)] == [title]
+
+
+def test_a_long_number_is_no_work() -> None:
+    assert locate([Entry(1, "Results", 0)], lay_out([[line("1" * 200, 700)]])) == ()
 
 
 def test_numbered_headings_are_found_without_an_outline() -> None:
