@@ -2,13 +2,15 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from time import perf_counter
 from typing import Any
 from uuid import UUID
 
 import psycopg
 from langchain_core.embeddings import Embeddings
 from langchain_postgres import Column, PGEngine, PGVectorStore
-from langchain_postgres.v2.indexes import HNSWQueryOptions
+from langchain_postgres.v2.hybrid_search_config import HybridSearchConfig
+from langchain_postgres.v2.indexes import HNSWIndex, HNSWQueryOptions
 from pgvector import Vector
 from psycopg import sql
 from psycopg.types.json import Json
@@ -95,6 +97,22 @@ async def open_store(
         yield LangChainStore(f"langchain{', tuned' if tuned else ''}", store)
     finally:
         await engine.close()
+
+
+async def ingest(url: str, name: str, chunks: Sequence[PeerChunk], config: str, ef_construction: int) -> float:
+    """Seconds to add chunks with given vectors to a new store with hybrid search, and to apply its two indexes."""
+    engine = PGEngine.from_connection_string(make_url(url).set(drivername="postgresql+psycopg"))
+    hybrid = HybridSearchConfig(tsv_column="content_tsv", tsv_lang=f"pg_catalog.{config}", index_name=f"{name}_tsv")
+    await engine.ainit_vectorstore_table(name, DIMENSIONS, hybrid_search_config=hybrid)
+    store = await PGVectorStore.create(engine, NoEmbeddings(), name, hybrid_search_config=hybrid)
+    texts, vectors = [chunk.text for chunk in chunks], [chunk.vector.tolist() for chunk in chunks]
+    started = perf_counter()
+    await store.aadd_embeddings(texts, vectors, [chunk.metadata for chunk in chunks], [chunk.id for chunk in chunks])
+    await store.aapply_vector_index(HNSWIndex(name=f"{name}_hnsw", ef_construction=ef_construction))
+    await store.aapply_hybrid_search_index()
+    seconds = perf_counter() - started
+    await engine.close()
+    return seconds
 
 
 def _table(name: str, columns: Sequence[str]) -> PeerTable:

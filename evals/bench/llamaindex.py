@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from time import perf_counter
 from typing import Any
 
 import psycopg
+from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.schema import TextNode
 from llama_index.core.vector_stores.types import FilterOperator, MetadataFilter, MetadataFilters, VectorStoreQuery
 from llama_index.core.vector_stores.utils import node_to_metadata_dict
@@ -75,6 +77,33 @@ async def open_store(
         yield LlamaIndexStore(f"llama-index{', tuned' if tuned else ''}", store)
     finally:
         await store.close()
+
+
+async def ingest(url: str, name: str, chunks: Sequence[PeerChunk], config: str, ef_construction: int) -> float:
+    """Seconds of its IngestionPipeline with given vectors, into a new store with hybrid search and HNSW."""
+    store = PGVectorStore(
+        **_connections(url),
+        table_name=name,
+        embed_dim=DIMENSIONS,
+        hybrid_search=True,
+        text_search_config=config,
+        use_halfvec=True,
+        hnsw_kwargs={
+            "hnsw_m": 16,
+            "hnsw_ef_construction": ef_construction,
+            "hnsw_ef_search": 40,
+            "hnsw_dist_method": "halfvec_cosine_ops",
+        },
+    )
+    nodes = [
+        TextNode(id_=chunk.id, text=chunk.text, metadata=chunk.metadata, embedding=chunk.vector.tolist())
+        for chunk in chunks
+    ]
+    started = perf_counter()
+    await IngestionPipeline(transformations=[], vector_store=store, disable_cache=True).arun(nodes=nodes)
+    seconds = perf_counter() - started
+    await store.close()
+    return seconds
 
 
 def _options(name: str, *, tuned: bool) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from psycopg import sql
 from app.domain.document import Chunk, ParsedDocument
 from app.domain.index import IndexGeneration
 from app.domain.principal import DEFAULT_WORKSPACE_ID
-from app.storage.documents import DocumentStore, NewVersion
+from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.generations import ensure_generation
 from app.storage.indexes import build_indexes
 from app.storage.maintenance import analyze, maintenance
+from app.storage.versions import NewVersion
 from evals.bench.synthetic import DIMENSIONS, SyntheticCorpus, SyntheticDocument
 from evals.progress import Progress
 
@@ -74,14 +75,15 @@ async def _write(
     async def write_one(number: int) -> None:
         async with slots:
             collection = ids[collection_of(number)]
-            await store.write(DEFAULT_WORKSPACE_ID, collection, generation, _version(corpus.document(number)))
+            await store.write(DEFAULT_WORKSPACE_ID, collection, generation, version(corpus.document(number)))
         progress.advance(task)
 
     for start in range(0, len(missing), _BLOCK):
         await asyncio.gather(*map(write_one, missing[start : start + _BLOCK]))
 
 
-def _version(document: SyntheticDocument) -> NewVersion:
+def version(document: SyntheticDocument) -> NewVersion:
+    """A document as the writer takes it."""
     chunks, start = [], 0
     for ordinal, text in enumerate(document.texts):
         chunks.append(Chunk(ordinal, (), start, start + len(text), None, len(text.split()), text, "\n\n"))
