@@ -1,6 +1,5 @@
 """Corpus: a data set's documents in a collection, written as ingestion writes documents."""
 
-import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,10 +12,11 @@ from app.domain.ports import Embedder
 from app.domain.principal import Principal
 from app.providers.tokenizer import count_tokens
 from app.settings import Settings
-from app.storage.documents import DocumentStore, NewVersion
+from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.exact import count_chunks
 from app.storage.generations import ensure_generation
+from app.storage.versions import NewVersion
 from evals.datasets.beir import BeirDataset, Row
 from evals.progress import Progress
 from evals.vectors import VectorCache
@@ -25,7 +25,6 @@ from ingestion.language import config_of
 
 SCHEME = "beir:"
 _BLOCK = 256  # documents embedded and written together; what is written stays when the rest is interrupted
-_WRITERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +97,9 @@ class _Writer:
         self._generation = generation
         self._collection_id = collection_id
         self._config = settings.text_search_config
-        self._slots = asyncio.Semaphore(_WRITERS)
 
     async def write(self, rows: Sequence[Row], chunks: Sequence[Sequence[Chunk]], cache: VectorCache) -> None:
-        """One transaction a document."""
+        """In one transaction."""
         vectors = await cache.embed([piece.embedding_text for pieces in chunks for piece in pieces])
         versions, at = [], 0
         for row, pieces in zip(rows, chunks, strict=True):
@@ -109,11 +107,7 @@ class _Writer:
             document = _document(row)
             config = config_of(document, self._config)
             versions.append(NewVersion(SCHEME + row.id, _content_hash(row), document, pieces, own, config))
-        await asyncio.gather(*map(self._store_one, versions))
-
-    async def _store_one(self, version: NewVersion) -> None:
-        async with self._slots:
-            await self._store.write(Principal().workspace_id, self._collection_id, self._generation, version)
+        await self._store.write_all(Principal().workspace_id, self._collection_id, self._generation, versions)
 
 
 def _chunks(rows: Sequence[Row], settings: Settings, *, rechunk: bool) -> list[list[Chunk]]:

@@ -3,13 +3,15 @@
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from time import monotonic
 from typing import Annotated
 
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from app.embedded.connect import connected
 from app.settings import Settings, load_settings
@@ -19,6 +21,7 @@ from ingestion.pipeline import Report
 from ingestion.pipeline import ingest as run_pipeline
 from ingestion.sources.files import SourceFile, find_files
 
+EVENT_S = 1.0  # between two events
 console = Console(stderr=True)
 
 
@@ -26,7 +29,7 @@ def ingest(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders.", show_default=False)],
     collection: Annotated[str, typer.Option(help="Collection that the documents go to.")] = "default",
     data_dir: Annotated[Path | None, typer.Option(help="Where the embedded services keep their data.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON, without a progress bar.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print progress and report as lines of JSON.")] = False,
 ) -> None:
     """Bring documents into a collection: Markdown, reStructuredText, text, HTML, PDF, DOCX.
 
@@ -34,10 +37,10 @@ def ingest(
     read, each is named with its reason; 2: nothing could be done.
     """
     sources = find_files(paths)
-    with connected(load_settings(data_dir=data_dir)) as settings, Bar(len(sources), visible=not json) as progress:
-        report = asyncio.run(ingest_files(settings, sources, collection, progress))
+    with connected(load_settings(data_dir=data_dir)) as settings, Bar(visible=not json) as bar:
+        report = asyncio.run(ingest_files(settings, sources, collection, Events() if json else bar))
     if json:
-        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+        print_event("done", asdict(report))
     else:
         for failure in report.failures:
             console.print(f"[red]not ingested[/] {failure.uri}: {failure.reason}", highlight=False, soft_wrap=True)
@@ -57,26 +60,26 @@ async def ingest_files(
     """Ingest files into a collection of DATABASE_URL, both made when missing; see `ingestion.pipeline.ingest`."""
     async with opened_database(settings) as database, opened(database, settings, collection) as run:
         changes = Changes(await run.inventory.documents())
-        report = await run_pipeline(sources, changes, run.store, run.embed, run.destination, progress)
+        report = await run_pipeline(sources, changes, run, progress)
         await run.inventory.claim(None, changes.unchanged)
     return report
 
 
 class Bar:
-    """A progress bar over documents; a context manager, called with the report as it stands."""
+    """A bar for each stage of an ingestion; a context manager, called with the report as it stands."""
 
-    def __init__(self, files: int | None, *, visible: bool, what: str = "ingesting") -> None:
-        """`files` None: the report tells how many there are."""
+    def __init__(self, *, visible: bool, what: str = "ingesting") -> None:
+        self._what = what
         self._progress = Progress(
-            TextColumn(what),
+            TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[chunks]} chunks"),
+            TextColumn("{task.fields[unit]}"),
             TimeElapsedColumn(),
             console=console,
             disable=not visible,
         )
-        self._task = self._progress.add_task("files", total=files, chunks=0)
+        self._tasks: list[TaskID] = []
 
     def __enter__(self) -> "Bar":
         self._progress.start()
@@ -84,8 +87,37 @@ class Bar:
 
     def __call__(self, report: Report) -> None:
         """Show how far it is."""
-        done = report.ingested + report.unchanged + len(report.failures)
-        self._progress.update(self._task, total=report.files, completed=done, chunks=report.chunks)
+        if not self._tasks:
+            stages = ((f"{self._what}: reading", "files"), ("embedding", "chunks"), ("writing", "chunks"))
+            self._tasks = [self._progress.add_task(name, unit=unit, total=None) for name, unit in stages]
+        # how many chunks there are is known when the last file is read
+        chunks = report.cut if report.read == report.files else None
+        counts = ((report.read, report.files), (report.ready, chunks), (report.chunks, chunks))
+        for task, (done, total) in zip(self._tasks, counts, strict=True):
+            self._progress.update(task, total=total, completed=done)
+        if report.indexing:
+            self._progress.add_task("building the search indexes", unit="", total=None)
 
     def __exit__(self, *_error: object) -> None:
         self._progress.stop()
+
+
+class Events:
+    """A line of JSON a second while an ingestion runs: its report as it stands, without the failures."""
+
+    def __init__(self, **about: str) -> None:
+        self._about = about
+        self._next = 0.0
+
+    def __call__(self, report: Report) -> None:
+        """Print one, when it is time."""
+        if monotonic() < self._next:
+            return
+        self._next = monotonic() + EVENT_S
+        print_event("progress", {**self._about, **{key: value for key, value in asdict(report).items() if value != []}})
+
+
+def print_event(event: str, about: dict[str, object]) -> None:
+    """One line of JSON on standard output, at once."""
+    sys.stdout.write(msgspec.json.encode({"event": event, **about}).decode() + "\n")
+    sys.stdout.flush()

@@ -20,6 +20,7 @@ class Embedding:
         self._workspace_id = workspace_id
         self._generation = generation
         self._embedder = embedder
+        self._last: dict[UUID, Vectors] = {}  # what was made before, which may not be stored yet
         self.embedded = 0
 
     async def __call__(self, chunks: Sequence[Chunk]) -> Vectors:
@@ -31,10 +32,12 @@ class Embedding:
         texts = {chunk.text_hash: chunk.embedding_text for chunk in chunks}
         async with self._database.connection(self._workspace_id) as connection:
             vectors = await stored_vectors(connection, self._generation.id, list(texts))
+        vectors |= {text_hash: vector for text_hash, vector in self._last.items() if text_hash in texts}
         missing = [text_hash for text_hash in texts if text_hash not in vectors]
         if missing:
             made = await self._embedder.embed_passages([texts[text_hash] for text_hash in missing])
-            vectors |= dict(zip(missing, made, strict=True))
+            self._last = dict(zip(missing, made, strict=True))
+            vectors |= self._last
             self.embedded += len(missing)
         if not chunks:
             return np.zeros((0, self._embedder.dimensions), np.float32)

@@ -3,19 +3,34 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
+from app.domain.index import IndexGeneration
 from app.domain.ports import Embedder
 from app.domain.principal import Principal
 from app.providers.embedder import make_embedder
 from app.settings import Settings
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
+from app.storage.first_load import FirstLoad
 from app.storage.generations import ensure_generation
 from app.storage.inventory import Inventory
 from app.storage.schema import require_current
 from ingestion.chunking.structure import chunker_id
 from ingestion.embed import Embedding
-from ingestion.pipeline import Destination
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where documents go and how they are cut."""
+
+    principal: Principal
+    collection_id: UUID
+    generation: IndexGeneration
+    text_search_config: str
+    chunk_tokens: int
+    max_file_bytes: int
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +41,7 @@ class Opened:
     inventory: Inventory
     embed: Embedding
     destination: Destination
+    load: FirstLoad
 
 
 @asynccontextmanager
@@ -81,4 +97,4 @@ async def open_with(
     )
     embed = Embedding(database, principal.workspace_id, generation, embedder)
     inventory = Inventory(database, principal.workspace_id, destination.collection_id)
-    return Opened(store, inventory, embed, destination)
+    return Opened(store, inventory, embed, destination, FirstLoad(database, generation))

@@ -114,7 +114,7 @@ async def _apply(
     run: Opened, changes: Changes, items: Sequence[Item], report: SyncReport, progress: Callable[[Report], None]
 ) -> None:
     """Bring in what changed, and note of the rest that it was seen."""
-    done = await ingest(items, changes, run.store, run.embed, run.destination, progress)
+    done = await ingest(items, changes, run, progress)
     await run.inventory.claim(report.source, changes.unchanged)
     report.added, report.changed, report.moved, report.unchanged = done.added, done.changed, done.moved, done.unchanged
     report.chunks, report.embedded, report.failures = done.chunks, done.embedded, done.failures

@@ -2,17 +2,17 @@
 
 import asyncio
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 
 from app.domain.errors import FootnoteError, InvalidInput
 from app.embedded.connect import connected
 from app.settings import Settings, load_settings
-from ingestion.cli import Bar
+from ingestion.cli import Bar, Events, print_event
 from ingestion.sources.declared import Declared, named_sources
 from ingestion.sync import SyncOptions, SyncReport
 from ingestion.sync import sync as run_sync
@@ -33,7 +33,7 @@ def sync(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another sync of the source to end.")] = False,
     data_dir: Annotated[Path | None, typer.Option(help="Where the embedded services keep their data.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print each report as a line of JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print progress and reports as lines of JSON.")] = False,
 ) -> None:
     """Bring collections up to date with the sources declared in footnote.toml.
 
@@ -54,15 +54,16 @@ def sync(
 def _sync_one(settings: Settings, declared: Declared, options: SyncOptions, *, json: bool) -> bool:
     """Sync one source and print what was done; False when not all of it could be."""
     try:
-        with Bar(None, visible=not json, what=declared.name) as progress:
+        with Bar(visible=not json, what=declared.name) as bar:
+            progress = Events(source=declared.name) if json else bar
             report = asyncio.run(run_sync(settings, declared, options, progress))
     except FootnoteError as error:
         console.print(f"{declared.name}: {error.message}")
         if json:
-            sys.stdout.write(msgspec.json.encode({"source": declared.name, "error": error.message}).decode() + "\n")
+            print_event("failed", {"source": declared.name, "error": error.message})
         return False
     if json:
-        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+        print_event("done", asdict(report))
     else:
         _print(report)
     return not report.failures and report.refused is None

@@ -106,7 +106,7 @@ class Worker:
         path = self._settings.uploads_dir / str(job.id)
         changes = Changes(await run.inventory.documents(upload.uri))
         file = UploadedFile(upload, path)
-        report = await ingest([file], changes, run.store, run.embed, run.destination, lambda _report: None)
+        report = await ingest([file], changes, run)
         if report.failures:
             return report.failures[0].reason
         await self._jobs.done(workspace, job.id, upload.uri, report.chunks)

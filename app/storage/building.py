@@ -169,10 +169,14 @@ class Building:
         )
         ids, there = filled.ids, set[UUID]()
         if ids is None:
-            ids = await copy_chunks(connection, owner, generation.chunker, filled.chunks)
+            ids = await copy_chunks(connection, generation.chunker, [(owner, chunk) for chunk in filled.chunks])
         else:
             cursor = await connection.execute(_EMBEDDED, (generation.id, list(ids)))
             there = {row[0] for row in await cursor.fetchall()}
-        rows = [row for row in zip(ids, filled.chunks, filled.vectors, strict=True) if row[0] not in there]
-        await copy_vectors(connection, owner, generation.id, rows)
-        await index_words(connection, generation.id, [chunk_id for chunk_id, _, _ in rows])
+        rows = [
+            (chunk_id, owner, chunk, vector)
+            for chunk_id, chunk, vector in zip(ids, filled.chunks, filled.vectors, strict=True)
+            if chunk_id not in there
+        ]
+        await copy_vectors(connection, generation.id, rows)
+        await index_words(connection, generation.id, [row[0] for row in rows])

@@ -59,15 +59,15 @@ WHERE c.text_hash = ANY(%s) ORDER BY c.text_hash
 
 
 async def copy_chunks(
-    connection: WorkspaceConnection, owner: ChunkOwner, chunker: str, chunks: Sequence[Chunk]
+    connection: WorkspaceConnection, chunker: str, chunks: Sequence[tuple[ChunkOwner, Chunk]]
 ) -> list[UUID]:
-    """Write the chunks of a version; returns their ids in order. Several calls may share a transaction."""
+    """Write chunks of one or more versions; returns their ids in order. Several calls may share a transaction."""
     ids = [m.new_id() for _ in chunks]
     await connection.execute(_STAGING)
     await connection.execute("DELETE FROM chunk_staging")
     async with connection.cursor().copy(f"COPY chunk_staging ({_COLUMNS}) FROM STDIN (FORMAT binary)") as copy:
         copy.set_types(_TYPES)
-        for chunk_id, c in zip(ids, chunks, strict=True):
+        for chunk_id, (owner, c) in zip(ids, chunks, strict=True):
             row: tuple[Any, ...] = (chunk_id, owner.workspace_id, owner.collection_id, owner.document_id)
             row = (*row, owner.version_id, chunker, c.ordinal, list(c.heading_path))
             row = (*row, c.char_start, c.char_end, c.page, c.token_count, c.text, c.space_after)
@@ -86,15 +86,14 @@ async def stored_vectors(
 
 async def copy_vectors(
     connection: WorkspaceConnection,
-    owner: ChunkOwner,
     generation_id: int,
-    rows: Iterable[tuple[UUID, Chunk, Vectors]],
+    rows: Iterable[tuple[UUID, ChunkOwner, Chunk, Vectors]],
 ) -> None:
-    """Write vectors of one generation, each (id of the chunk, chunk, vector) with what filters see of the chunk."""
+    """Write vectors of one generation, each with its chunk's id, version and text, and what filters see of it."""
     async with connection.cursor().copy(
         "COPY chunk_embedding (chunk_id, generation_id, collection_id, embedding, metadata) FROM STDIN (FORMAT binary)"
     ) as copy:
         copy.set_types(["uuid", "int4", "uuid", "halfvec", "jsonb"])
-        for chunk_id, chunk, vector in rows:
+        for chunk_id, owner, chunk, vector in rows:
             metadata = Jsonb(filter_form(owner.filterable(chunk)), dumps=msgspec.json.encode)
             await copy.write_row((chunk_id, generation_id, owner.collection_id, HalfVector(vector), metadata))

@@ -1,23 +1,21 @@
 """Documents: collections, documents, their versions and chunks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from uuid import UUID
 
-import msgspec
+from psycopg.errors import UniqueViolation
 from sqlalchemy import func, or_, select
 
-from app.domain.document import Chunk, CollectionSummary, DocumentSummary, DocumentText, ParsedDocument
+from app.domain.document import CollectionSummary, DocumentSummary, DocumentText
 from app.domain.errors import CollectionNotFound, DocumentNotFound
 from app.domain.index import IndexGeneration
-from app.domain.ports import Vectors
 from app.storage import models as m
-from app.storage.chunks import ChunkOwner, copy_chunks, copy_vectors
+from app.storage.additions import add_documents
 from app.storage.duplicates import original_of
 from app.storage.engine import Database, WorkspaceConnection
 from app.storage.inventory import Inventory
-from app.storage.lexemes import index_words
-from app.storage.metadata_fields import remember_fields
+from app.storage.versions import NewVersion, write_versions
 from app.storage.writers import write_into
 
 
@@ -136,7 +134,7 @@ class DocumentStore:
             return {row.source_uri: row.content_hash for row in await session.execute(query)}
 
     async def write(
-        self, workspace_id: UUID, collection_id: UUID, generation: IndexGeneration, new: "NewVersion"
+        self, workspace_id: UUID, collection_id: UUID, generation: IndexGeneration, new: NewVersion
     ) -> UUID:
         """Store a document's new version with its chunks, vectors and words, and retire the old one; one transaction.
 
@@ -156,28 +154,35 @@ class DocumentStore:
                 (document_id,),
             )
             if original is None:
-                await _write_version(connection, generation, workspace_id, collection_id, document_id, new)
+                await write_versions(connection, generation, workspace_id, collection_id, [(document_id, new)])
         return document_id
 
+    async def write_all(
+        self, workspace_id: UUID, collection_id: UUID, generation: IndexGeneration, versions: Sequence[NewVersion]
+    ) -> None:
+        """Store versions of different documents of one collection, as `write` does.
 
-@dataclass(frozen=True, slots=True)
-class NewVersion:
-    """A parsed, chunked, embedded document to be stored; `vectors[i]` belongs to `chunks[i]`.
+        Those of documents that are new to the collection are written together, in one transaction and with few
+        statements; the others follow one by one. Raises GenerationRetired.
+        """
+        written = set[str]()
+        if len(versions) > 1:
+            with suppress(UniqueViolation):  # another writer adds one of them at this moment
+                written = await self._add(workspace_id, collection_id, generation, versions)
+        for new in versions:
+            if new.uri not in written:
+                await self.write(workspace_id, collection_id, generation, new)
 
-    `source` and `stamp` tell where it comes from (see `app.storage.inventory`), `moved_from` the URI it had before.
-    Documents of a collection with one `text_key` are duplicates of each other.
-    """
-
-    uri: str
-    content_hash: bytes
-    document: ParsedDocument
-    chunks: Sequence[Chunk]
-    vectors: Vectors
-    text_search_config: str
-    source: str | None = None
-    stamp: str | None = None
-    moved_from: str | None = None
-    text_key: UUID | None = None
+    async def _add(
+        self, workspace_id: UUID, collection_id: UUID, generation: IndexGeneration, versions: Sequence[NewVersion]
+    ) -> set[str]:
+        """Store those that are new to the collection in one transaction; returns their URIs."""
+        fresh = [new for new in versions if new.moved_from is None]
+        async with self._database.connection(workspace_id) as connection:
+            await write_into(connection, generation)
+            added = await add_documents(connection, workspace_id, collection_id, fresh)
+            await write_versions(connection, generation, workspace_id, collection_id, added.stored)
+        return added.uris
 
 
 # The document keeps its id, so that citations in old conversations open where it is now.
@@ -211,57 +216,3 @@ async def _upsert_document(
     row = await cursor.fetchone()
     assert row is not None  # noqa: S101 - the statement returns a row in either case
     return row[0]  # type: ignore[no-any-return]
-
-
-async def _write_version(
-    connection: WorkspaceConnection,
-    generation: IndexGeneration,
-    workspace_id: UUID,
-    collection_id: UUID,
-    document_id: UUID,
-    new: NewVersion,
-) -> None:
-    """The text of a new version with its chunks, vectors and words."""
-    version_id = await _insert_version(connection, workspace_id, document_id, new)
-    owner = ChunkOwner(
-        workspace_id,
-        collection_id,
-        document_id,
-        version_id,
-        uri=new.uri,
-        title=new.document.title,
-        media_type=new.document.media_type,
-        metadata=new.document.metadata,
-    )
-    ids = await copy_chunks(connection, owner, generation.chunker, new.chunks)
-    await copy_vectors(connection, owner, generation.id, zip(ids, new.chunks, new.vectors, strict=True))
-    await index_words(connection, generation.id, ids)
-    await remember_fields(connection, workspace_id, new.document.metadata)
-
-
-async def _insert_version(
-    connection: WorkspaceConnection, workspace_id: UUID, document_id: UUID, new: NewVersion
-) -> UUID:
-    version_id = m.new_id()
-    document = new.document
-    await connection.execute(
-        """
-        INSERT INTO document_version (id, workspace_id, document_id, content_hash, title, media_type, text, metadata,
-            text_search_config, headings, page_starts)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s::regconfig, %s, %s)
-        """,
-        (
-            version_id,
-            workspace_id,
-            document_id,
-            new.content_hash,
-            document.title,
-            document.media_type,
-            document.text,
-            msgspec.json.encode(document.metadata).decode(),
-            new.text_search_config,
-            msgspec.json.encode(document.headings).decode(),
-            list(document.page_starts),
-        ),
-    )
-    return version_id

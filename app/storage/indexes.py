@@ -1,6 +1,6 @@
 """Indexes: the two partial indexes of each generation, HNSW over its vectors and GIN over its words."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from psycopg import AsyncConnection, sql
@@ -19,7 +19,9 @@ _LEXICAL = """
 CREATE INDEX {concurrently} {name} ON chunk_lexeme
 USING gin (terms) WITH (fastupdate = off) WHERE generation_id = {id}
 """
-_KINDS = (("hnsw", _HNSW), ("lexical", _LEXICAL))
+_STATEMENTS = {"hnsw": _HNSW, "lexical": _LEXICAL}
+KINDS = tuple(_STATEMENTS)
+"""Of the indexes that each generation has."""
 _VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
 _ORPHANS = """
 SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
@@ -27,6 +29,7 @@ WHERE i.indrelid IN ('chunk_embedding'::regclass, 'chunk_lexeme'::regclass) AND 
     AND split_part(c.relname, '_', 2)::int NOT IN (SELECT id FROM index_generation)
 """
 _ROWS = "SELECT count(*) FROM chunk_embedding WHERE generation_id = %s"
+_UP_TO = "SELECT count(*) FROM (SELECT FROM chunk_embedding WHERE generation_id = %s LIMIT %s) counted"
 _LINKS_BYTES = 512  # of one element in the HNSW graph beside its vector (m = 16), roughly
 _MEMORY_MB = (64, 2048)
 _WORKERS = 2
@@ -40,16 +43,15 @@ async def create_indexes(connection: Connection, generation: IndexGeneration) ->
         await connection.execute(statement)
 
 
-async def build_indexes(connection: Connection, generation: IndexGeneration) -> None:
+async def build_indexes(connection: Connection, generation: IndexGeneration, kinds: Collection[str] = KINDS) -> None:
     """Build the indexes of a filled generation without holding up readers or writers; those that are there stay.
 
     `connection` is in autocommit mode. What a build that was cut off left behind goes first.
     """
     row = await (await connection.execute(_ROWS, (generation.id,))).fetchone()
-    needed_mb = (row[0] if row else 0) * (2 * generation.dimensions + _LINKS_BYTES) * 5 // 4 // 2**20
-    memory_mb = min(max(needed_mb, _MEMORY_MB[0]), _MEMORY_MB[1])
+    memory_mb = build_memory_mb(row[0] if row else 0, generation.dimensions)
     await _set(connection, "maintenance_work_mem", f"{memory_mb}MB")
-    for name, statement in _creations(generation, concurrently=True):
+    for name, statement in _creations(generation, concurrently=True, kinds=kinds):
         valid = await (await connection.execute(_VALID, (name,))).fetchone()
         if valid == (True,):
             continue
@@ -63,6 +65,32 @@ async def build_indexes(connection: Connection, generation: IndexGeneration) -> 
             await connection.execute(statement)
 
 
+def build_memory_mb(rows: int, dimensions: int) -> int:
+    """Memory in which so many vectors' HNSW graph is built, within limits."""
+    needed_mb = rows * (2 * dimensions + _LINKS_BYTES) * 5 // 4 // 2**20
+    return min(max(needed_mb, _MEMORY_MB[0]), _MEMORY_MB[1])
+
+
+async def vectors_up_to(connection: Connection, generation: IndexGeneration, limit: int) -> int:
+    """How many vectors a generation has, counted up to `limit`."""
+    row = await (await connection.execute(_UP_TO, (generation.id, limit))).fetchone()
+    return int(row[0]) if row else 0
+
+
+async def lacks_indexes(connection: Connection, generation: IndexGeneration) -> bool:
+    """Whether an index of a generation is not there, or was not built to its end."""
+    for name, _statement in _creations(generation, concurrently=True):
+        if await (await connection.execute(_VALID, (name,))).fetchone() != (True,):
+            return True
+    return False
+
+
+async def drop_indexes(connection: Connection, generation: IndexGeneration) -> None:
+    """Drop the indexes of a generation, without holding up readers; `connection` is in autocommit mode."""
+    for name, _statement in _creations(generation, concurrently=True):
+        await _drop(connection, name)
+
+
 async def drop_orphans(connection: Connection) -> None:
     """Drop the indexes whose generation is gone, without holding up readers; `connection` is in autocommit mode."""
     for (name,) in await (await connection.execute(_ORPHANS)).fetchall():
@@ -73,13 +101,15 @@ async def _drop(connection: Connection, name: str) -> None:
     await connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(name)))
 
 
-def _creations(generation: IndexGeneration, *, concurrently: bool) -> Iterator[tuple[str, sql.Composed]]:
+def _creations(
+    generation: IndexGeneration, *, concurrently: bool, kinds: Collection[str] = KINDS
+) -> Iterator[tuple[str, sql.Composed]]:
     """Each index's name and the statement that creates it."""
-    for kind, statement in _KINDS:
+    for kind in kinds:
         name = f"{kind}_{generation.id}"
         yield (
             name,
-            sql.SQL(statement).format(
+            sql.SQL(_STATEMENTS[kind]).format(
                 concurrently=sql.SQL("CONCURRENTLY" if concurrently else ""),
                 name=sql.Identifier(name),
                 dimensions=sql.Literal(generation.dimensions),

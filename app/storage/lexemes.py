@@ -13,13 +13,16 @@ WORD_TABLES = ("chunk_lexeme", "lexical_term", "lexical_total")
 
 # The heading path counts as words of the chunk, as it does for its embedding. A chunk without words has its row too, of
 # length 0: it counts in the statistics.
+# OFFSET 0: row by row through the primary keys. PostgreSQL takes row-level security for more selective than it is, and
+# may start from every document there is.
 _INSERT = """
 INSERT INTO chunk_lexeme (chunk_id, generation_id, collection_id, config, length, terms, impacts, metadata)
 SELECT c.id, %(generation)s, c.collection_id, v.text_search_config, r.length, r.terms, r.impacts, {filterable}
-FROM chunk c JOIN document_version v ON v.id = c.document_version_id
-JOIN document o ON o.id = c.document_id,
+FROM unnest(%(chunks)s::uuid[]) i(id)
+CROSS JOIN LATERAL (SELECT * FROM chunk WHERE id = i.id OFFSET 0) c
+CROSS JOIN LATERAL (SELECT * FROM document_version WHERE id = c.document_version_id OFFSET 0) v
+CROSS JOIN LATERAL (SELECT * FROM document WHERE id = c.document_id OFFSET 0) o,
     lexical_row(c.collection_id, v.text_search_config, array_to_string(c.heading_path, ' ') || ' ' || c.text) r
-WHERE c.id = ANY(%(chunks)s)
 """
 _STATEMENT = sql.SQL(_INSERT).format(filterable=FILTERABLE)
 _WITHOUT = """

@@ -1,4 +1,4 @@
-"""Maintenance: the one process that may build or drop index generations, and the workspaces it goes through."""
+"""Maintenance: the one process that may build or drop generations and indexes, and the workspaces it goes through."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,30 +29,31 @@ SELECT EXISTS (
 
 
 @asynccontextmanager
-async def maintenance(database: Database) -> AsyncIterator[AsyncConnection[Any]]:
+async def maintenance(database: Database, *, wait: bool = True) -> AsyncIterator[AsyncConnection[Any]]:
     """A connection in autocommit mode that alone may build or drop generations, until the block ends.
 
     The lock goes with the connection, so nothing is left behind by a process that is killed. Raises ReindexRefused
-    when another process holds it.
+    when another process holds it; with `wait` only when it does not end within seconds.
     """
     with unavailable():
         connection = await AsyncConnection.connect(database.url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S)
     async with connection:
         with unavailable():
             await connection.execute(_CLIENT_CHECK)
-            await _lock(connection)
+            await _lock(connection, wait=wait)
             yield connection
 
 
-async def _lock(connection: AsyncConnection[Any]) -> None:
-    deadline = monotonic() + _LOCK_WAIT_S
+async def _lock(connection: AsyncConnection[Any], *, wait: bool) -> None:
+    deadline = monotonic() + _LOCK_WAIT_S * wait
     while True:
         row = await (await connection.execute(_LOCK)).fetchone()
         if row and row[0]:
             return
         if monotonic() > deadline:
             raise ReindexRefused(
-                "Another `footnote reindex` is at work on this database; `footnote reindex --status` shows how far."
+                "Another `footnote reindex`, or the first load of an ingestion, is at work on this database; "
+                "`footnote reindex --status` shows how far."
             )
         await asyncio.sleep(0.1)
 

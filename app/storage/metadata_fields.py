@@ -1,6 +1,6 @@
 """Metadata fields: which fields the documents of a workspace have, and the types that these have held."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 import msgspec
@@ -9,7 +9,7 @@ from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 
 from app.domain.errors import InvalidFilter
-from app.domain.filter import Filter
+from app.domain.filter import Filter, Kind
 from app.domain.filter_fields import check_filter, kinds_of
 from app.storage.engine import Database
 
@@ -30,17 +30,20 @@ ON CONFLICT (workspace_id, name) DO UPDATE
 
 
 async def remember_fields(
-    connection: AsyncConnection[object], workspace_id: UUID, metadata: Mapping[str, object]
+    connection: AsyncConnection[object], workspace_id: UUID, metadata: Iterable[Mapping[str, object]]
 ) -> None:
-    """Add a document's metadata to the fields that a filter can name; writes nothing when nothing is new.
+    """Add documents' metadata to the fields that a filter can name; writes nothing when nothing is new.
 
     Call it at the end of a transaction: others that bring the same new fields wait for it. A field stays known after
     its last document is gone.
     """
-    stored = msgspec.json.decode(msgspec.json.encode(metadata))
-    fields = {name: sorted(kinds) for name, kinds in kinds_of(stored).items()}
-    if fields:
-        await connection.execute(_REMEMBER, {"workspace_id": workspace_id, "fields": Jsonb(fields)})
+    found: dict[str, frozenset[Kind]] = {}
+    for one in metadata:
+        stored = msgspec.json.decode(msgspec.json.encode(one))
+        found |= {name: found.get(name, frozenset()) | kinds for name, kinds in kinds_of(stored).items()}
+    if found:
+        fields = Jsonb({name: sorted(kinds) for name, kinds in found.items()})
+        await connection.execute(_REMEMBER, {"workspace_id": workspace_id, "fields": fields})
 
 
 class MetadataFields:

@@ -34,7 +34,7 @@ from app.settings import Settings, load_settings
 from app.telemetry import configure_logging
 from evals.drills.edits import Tree
 from evals.drills.embedding_server import EmbeddingServer, embedding_server
-from ingestion.pipeline import EMBED_CHUNKS
+from ingestion.pipeline import BATCH_CHUNKS
 
 EVERYTHING = 1_000_000
 ALIKE = 0.99  # cosine of one text's vectors; those of the packaged embedder depend a little on their batch
@@ -124,7 +124,7 @@ class Drill:
             console.print(out)
             raise typer.Exit(1)
         self._account(before)
-        return json.loads(out)
+        return json.loads(out.splitlines()[-1])
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What a query finds."""
@@ -147,7 +147,7 @@ class Drill:
         self.outcome.again += sum(n - 1 for text, n in embedded.items() if text not in before)
         self.outcome.lost.append(sum(text not in after for text in embedded))
         self.outcome.half += self.rows(_HALF)[0][0]
-        self.outcome.batch = max(self.outcome.batch, EMBED_CHUNKS + self.rows(_LARGEST)[0][0])
+        self.outcome.batch = max(self.outcome.batch, 2 * max(BATCH_CHUNKS, self.rows(_LARGEST)[0][0]))
 
     def _start(self) -> subprocess.Popen[str]:
         assert self._settings.database_url is not None  # noqa: S101 - `connected` sets both

@@ -34,11 +34,12 @@ from app.providers.fakes import HashEmbedder
 from app.providers.tokenizer import count_tokens
 from app.services.retrieval import SearchRequest
 from app.settings import Settings, load_settings
-from app.storage.documents import DocumentStore, NewVersion
+from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.exchange import overview
 from app.storage.generations import ensure_generation
 from app.storage.maintenance import analyze, maintenance
+from app.storage.versions import NewVersion
 from app.telemetry import configure_logging
 from ingestion.chunking.structure import chunk, chunker_id
 

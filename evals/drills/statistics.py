@@ -23,11 +23,12 @@ from app.domain.index import IndexGeneration
 from app.domain.principal import DEFAULT_WORKSPACE_ID as WORKSPACE
 from app.embedded.connect import connected
 from app.settings import load_settings
-from app.storage.documents import DocumentStore, NewVersion
+from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.generations import ensure_generation
 from app.storage.lexemes import wrong_statistics
 from app.storage.passages import PassageIndex, PassageQuery, SearchOptions
+from app.storage.versions import NewVersion
 from app.telemetry import configure_logging
 
 ALLOWED = 1e-5

@@ -79,7 +79,7 @@ def test_a_second_instance_is_refused_and_says_who_owns_the_folder(folder: Path)
 
 def test_commands_share_the_running_services(folder: Path) -> None:
     with Installation.start(folder) as running:
-        report = json.loads(running.run("ingest", CORPUS, "--json").stdout)
+        report = json.loads(running.run("ingest", CORPUS, "--json").stdout.splitlines()[-1])
         assert report["ingested"] == 3
         found = json.loads(running.run("search", "rye loaf", "--k", "1", "--json").stdout)["passages"]
         assert found[0]["title"] == "The bakery on Anker Street"

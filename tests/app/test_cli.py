@@ -55,11 +55,11 @@ def test_version_and_help(footnote: Footnote) -> None:
 
 def test_ingest_reports_and_skips_what_is_unchanged(footnote: Footnote) -> None:
     code, out, _ = footnote("ingest", CORPUS, "--json")
-    first = json.loads(out)
+    first = json.loads(out.splitlines()[-1])
     assert (code, first["ingested"], first["unchanged"], first["failures"]) == (0, 3, 0, [])
     assert first["chunks"] >= 3
     code, out, _ = footnote("ingest", CORPUS, "--json")
-    second = json.loads(out)
+    second = json.loads(out.splitlines()[-1])
     assert (code, second["ingested"], second["unchanged"], second["chunks"]) == (0, 0, 3, 0)
 
 

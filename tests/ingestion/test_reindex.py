@@ -13,12 +13,13 @@ from app.domain.principal import DEFAULT_WORKSPACE_ID
 from app.providers.fakes import HashEmbedder
 from app.providers.tokenizer import count_tokens
 from app.settings import Settings
-from app.storage.documents import DocumentStore, NewVersion
+from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.exchange import begin_building
 from app.storage.generations import active_generation
 from app.storage.maintenance import maintenance
 from app.storage.models import new_id
+from app.storage.versions import NewVersion
 from app.storage.writers import write_into
 from ingestion import verify
 from ingestion.chunking.structure import chunk

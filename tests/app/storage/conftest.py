@@ -12,11 +12,12 @@ from app.domain.index import IndexGeneration
 from app.domain.passage import Leg, Passage
 from app.domain.principal import DEFAULT_WORKSPACE_ID as WORKSPACE
 from app.providers.fakes import HashEmbedder
-from app.storage.documents import DocumentStore, NewVersion
+from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.generations import ensure_generation
 from app.storage.passages import PassageIndex, PassageQuery, SearchOptions
 from app.storage.search_sql import Fusion, Route
+from app.storage.versions import NewVersion
 
 WORDS = "river bridge stone ferry lamp harbour winter bread oven wheel tide north signal keeper rope".split()  # noqa: SIM905
 EMBEDDER = HashEmbedder(16)

@@ -36,7 +36,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 async def remember(database: Database, *documents: dict[str, object], workspace: UUID = DEFAULT_WORKSPACE_ID) -> None:
     async with database.connection(workspace) as connection:
         for metadata in documents:
-            await remember_fields(connection, workspace, metadata)
+            await remember_fields(connection, workspace, [metadata])
 
 
 async def known(database: Database, workspace: UUID = DEFAULT_WORKSPACE_ID) -> dict[str, set[str]]:
@@ -62,7 +62,7 @@ async def test_nothing_is_written_when_nothing_is_new(database: Database) -> Non
     await remember(database, FIRST)
     async with database.connection(DEFAULT_WORKSPACE_ID) as connection:
         for metadata in (FIRST, {"tag": "b"}, {"lang": "fr", "tag": 3.5}):
-            await remember_fields(connection, DEFAULT_WORKSPACE_ID, metadata)
+            await remember_fields(connection, DEFAULT_WORKSPACE_ID, [metadata])
         cursor = await connection.execute("SELECT pg_current_xact_id_if_assigned()")
         assert await cursor.fetchone() == (None,), "a transaction that wrote would have an id"
 
