@@ -1,6 +1,6 @@
 # `make` lists the commands; `make check` is exactly what CI runs.
 .DEFAULT_GOAL := help
-.PHONY: help up check lint types contracts clients test lock bench-citations bench-beir bench-retrieval bench-streams bench-first-token bench-gate bench-attribution bench-refusal bench-ingest drill-chats drill-statistics drill-streams drill-outages drill-stop drill-formats drill-regressions drill-injections drill-uploads drill-reindex drill-ingest
+.PHONY: help up check lint types contracts clients test lock bench-citations bench-beir bench-retrieval bench-streams bench-first-token bench-gate bench-attribution bench-refusal bench-ingest bench-change drill-chats drill-statistics drill-streams drill-outages drill-stop drill-formats drill-regressions drill-injections drill-uploads drill-reindex drill-ingest
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench-refusal: ## does the gate before the model know questions without an answe
 
 bench-ingest: ## ingestion beside its embedder, bare COPY and other stores: make bench-ingest DATA=FOLDER|ARCHIVE
 	uv run --group bench python -m evals.bench.ingest --docs $(DATA)
+
+bench-change: ## a sync after one paragraph of one file has changed: make bench-change DATA=FOLDER|ARCHIVE
+	uv run python -m evals.bench.change --docs $(DATA)
 
 drill-statistics: ## BM25 after 10,000 random writes by 4 writers, beside a fresh index
 	uv run python -m evals.drills.statistics

@@ -33,9 +33,9 @@ from app.storage.jobs import JobStore
 from app.storage.passages import SearchOptions
 from app.storage.queue import open_queue
 from app.storage.rate_limit import RateLimit
+from app.storage.revision import require_current
 from app.storage.run_log import RunLog
 from app.storage.runs import RunStore
-from app.storage.schema import require_current
 
 log = structlog.get_logger()
 

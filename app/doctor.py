@@ -20,8 +20,8 @@ from app.settings import Settings
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.generations import readable_generation
+from app.storage.revision import require_current
 from app.storage.run_log import RunLog
-from app.storage.schema import require_current
 
 State = Literal["ok", "warning", "error"]
 

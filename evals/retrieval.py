@@ -13,7 +13,7 @@ from app.providers.embedder import make_embedder
 from app.settings import Settings
 from app.storage.engine import Database
 from app.storage.exact import exact_vectors
-from app.storage.schema import require_current
+from app.storage.revision import require_current
 from evals.corpus import IndexedCorpus, chunking_name, collection_name, index_corpus
 from evals.datasets.beir import BeirDataset, load_beir
 from evals.exact import search_exactly

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.domain.index import IndexGeneration
-from app.domain.ports import Embedder
 from app.domain.principal import Principal
 from app.providers.embedder import make_embedder
 from app.settings import Settings
@@ -15,9 +14,10 @@ from app.storage.engine import Database
 from app.storage.first_load import FirstLoad
 from app.storage.generations import ensure_generation
 from app.storage.inventory import Inventory
-from app.storage.schema import require_current
+from app.storage.revision import require_current
 from ingestion.chunking.structure import chunker_id
 from ingestion.embed import Embedding
+from ingestion.place import Here, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class Opened:
     embed: Embedding
     destination: Destination
     load: FirstLoad
+    place: Place
 
 
 @asynccontextmanager
@@ -59,21 +60,35 @@ async def opened_database(settings: Settings) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def opened(
-    database: Database, settings: Settings, collection: str, *, source: str | None = None
+    database: Database, settings: Settings, collection: str, *, source: str | None = None, on: str | None = None
 ) -> AsyncIterator[Opened]:
-    """A collection to write to, and the active generation's embedder, all made when missing.
+    """A collection to write to, and the active generation's embedder `on` this or other machines, made when missing.
 
     Raises EmbedderMismatch, ProviderError.
     """
+    async with opened_place(settings, on) as place:
+        yield await open_with(place, database, settings, collection, principal=Principal(), source=source)
+
+
+@asynccontextmanager
+async def opened_place(settings: Settings, on: str | None) -> AsyncIterator[Place]:
+    """This process, or the Ray cluster at the address `on`. Raises ConfigurationError, ProviderError."""
+    if on is not None:
+        from ingestion.on_ray import on_ray  # noqa: PLC0415 - of the extra `ray`
+
+        async with on_ray(on, settings) as place:
+            yield place
+        return
     embedder = make_embedder(settings)
     try:
-        yield await open_with(embedder, database, settings, collection, principal=Principal(), source=source)
+        with Here(embedder) as place:
+            yield place
     finally:
         await embedder.close()
 
 
 async def open_with(
-    embedder: Embedder,
+    place: Place,
     database: Database,
     settings: Settings,
     collection: str,
@@ -81,8 +96,8 @@ async def open_with(
     principal: Principal,
     source: str | None = None,
 ) -> Opened:
-    """As `opened`, with an embedder that stays the caller's."""
-    store = DocumentStore(database)
+    """As `opened`, with a place that stays the caller's."""
+    store, embedder = DocumentStore(database), place.embedder
     generation = await ensure_generation(
         database, embedder=embedder.name, dimensions=embedder.dimensions, chunker=chunker_id(settings.chunk_tokens)
     )
@@ -97,4 +112,4 @@ async def open_with(
     )
     embed = Embedding(database, principal.workspace_id, generation, embedder)
     inventory = Inventory(database, principal.workspace_id, destination.collection_id)
-    return Opened(store, inventory, embed, destination, FirstLoad(database, generation))
+    return Opened(store, inventory, embed, destination, FirstLoad(database, generation), place)

@@ -4,20 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 
-from app.domain.document import Chunk, ParsedDocument
+from app.domain.document import Chunk
 from app.domain.errors import UnreadableFile
 from app.domain.ports import Vectors
-from app.providers.tokenizer import count_tokens
 from app.storage.versions import NewVersion
 from ingestion.changes import Change, Changes
-from ingestion.chunking.structure import chunk
-from ingestion.duplicates import text_key
-from ingestion.language import config_of
-from ingestion.opening import Destination, Opened
-from ingestion.sandbox import Sandbox
+from ingestion.opening import Opened
+from ingestion.parsing import Cutting, Parsed
 from ingestion.sources.source import Item, Vanished
 
 QUEUE = 16  # documents parsed ahead of the embedder
@@ -61,10 +56,14 @@ Progress = Callable[[Report], None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Parsed:
+class _Read:
+    """A document on its way."""
+
     change: Change
-    document: ParsedDocument
-    chunks: Sequence[Chunk]
+    parsed: Parsed
+
+
+_Batch = Sequence[_Read]
 
 
 async def ingest(
@@ -74,15 +73,15 @@ async def ingest(
 
     One that cannot be read is noted in the report and stops nothing. Documents are parsed, embedded and written at the
     same time, a batch in one transaction, so what was written stays when DatabaseUnavailable or ProviderError (of the
-    embedder) ends the rest, and a second run goes on; of what was embedded at most two batches are lost.
+    embedder) ends the rest, and a second run goes on; of what was embedded at most two batches for each embedder are
+    lost.
     `progress` is called with the report as it stands, whenever a stage has got on.
     """
     report, started = Report(files=len(items)), perf_counter()
     async with run.load as load:
         await load.begin(len(items))
         try:
-            with Sandbox() as sandbox:
-                await _Pipeline(changes, run, sandbox, report, progress).run(items)
+            await _Pipeline(changes, run, report, progress).run(items)
         except ExceptionGroup as group:  # the first fault ended the other tasks; it is the one to tell
             raise group.exceptions[0] from group
         report.indexing = True
@@ -95,54 +94,117 @@ async def ingest(
 
 
 class _Pipeline:
-    """Three stages side by side: one batch is written while the next is embedded and further files are parsed."""
+    """Three stages side by side: one batch is written while others are embedded and further files are parsed.
 
-    def __init__(self, changes: Changes, run: Opened, sandbox: Sandbox, report: Report, progress: Progress) -> None:
+    Documents keep their order, so that the same files give the same store wherever they are parsed and embedded.
+    """
+
+    def __init__(self, changes: Changes, run: Opened, report: Report, progress: Progress) -> None:
         self._changes = changes
         self._opened = run
         self._to = run.destination
-        self._sandbox = sandbox
+        self._cutting = Cutting(self._to.chunk_tokens, self._to.text_search_config)
         self._report = report
         self._progress = progress
-        self._parsed = asyncio.Queue[_Parsed | None](QUEUE)
+        self._parsers = asyncio.Semaphore(run.place.parsers)
+        self._embedders = asyncio.Semaphore(run.place.embedders)
+        self._unwritten = asyncio.Semaphore(2 * run.place.embedders)  # batches
+        self._parsed = asyncio.Queue[asyncio.Task[_Read | None] | None](QUEUE + run.place.parsers)
+        self._embedded = asyncio.Queue[tuple[_Batch, asyncio.Task[Vectors]] | None]()
 
     async def run(self, items: Sequence[Item]) -> None:
         """Bring all of them in."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._parse_all(items))
-            writing: asyncio.Task[None] | None = None
-            async for batch in _gathered(self._parsed):
-                vectors = await self._opened.embed([one for parsed in batch for one in parsed.chunks])
-                self._report.ready += len(vectors)
-                self._report.embedded = self._opened.embed.embedded
-                self._progress(self._report)
-                if writing is not None:
-                    await writing
-                writing = tasks.create_task(self._write(batch, vectors))
+            tasks.create_task(self._parse_all(items, tasks))
+            tasks.create_task(self._embed_all(tasks))
+            tasks.create_task(self._write_all())
 
-    async def _parse_all(self, items: Sequence[Item]) -> None:
+    async def _parse_all(self, items: Sequence[Item], tasks: asyncio.TaskGroup) -> None:
         report = self._report
         for item in items:
+            await self._parsers.acquire()
             try:
-                parsed = await asyncio.to_thread(partial(_parse, item, self._changes, self._to, self._sandbox))
+                change = await asyncio.to_thread(partial(self._changes.look, item, max_bytes=self._to.max_file_bytes))
             except UnreadableFile as error:
                 if not (isinstance(error, Vanished) and self._changes.lost(item.uri)):
                     report.failures.append(Failure(item.uri, error.message))
+                change = None
             else:
-                if parsed is None:
-                    report.unchanged += 1
-                else:
-                    report.cut += len(parsed.chunks)
-                    await self._parsed.put(parsed)
-            report.read += 1
-            self._progress(report)
+                report.unchanged += change is None
+            if change is None:
+                self._read_one()
+            else:
+                await self._parsed.put(tasks.create_task(self._parse(change)))
         await self._parsed.put(None)
 
-    async def _write(self, batch: Sequence[_Parsed], vectors: Vectors) -> None:
+    async def _parse(self, change: Change) -> _Read | None:
+        """None when it cannot be read, which is noted."""
+        try:
+            parsed = await self._opened.place.parse(change.content, self._cutting)
+        except UnreadableFile as error:
+            self._report.failures.append(Failure(change.uri, error.message))
+            return None
+        else:
+            self._report.cut += len(parsed.chunks)
+            return _Read(replace(change, content=replace(change.content, data=b"")), parsed)
+        finally:
+            self._read_one()
+
+    def _read_one(self) -> None:
+        self._parsers.release()
+        self._report.read += 1
+        self._progress(self._report)
+
+    async def _embed_all(self, tasks: asyncio.TaskGroup) -> None:
+        async for batch in self._gathered():
+            await self._unwritten.acquire()
+            self._embedded.put_nowait((batch, tasks.create_task(self._embed(batch))))
+        self._embedded.put_nowait(None)
+
+    async def _gathered(self) -> AsyncIterator[list[_Read]]:
+        """Documents in batches of BATCH_CHUNKS chunks at most, or of one document that has more.
+
+        What is there goes out when there is room for a batch and the next document is not parsed yet.
+        """
+        batch, size = list[_Read](), 0
+        while (parsed := await self._parsed.get()) is not None:
+            if batch and not parsed.done() and not self._unwritten.locked():
+                yield batch
+                batch, size = [], 0
+            read = await parsed
+            if read is None:
+                continue
+            if batch and size + len(read.parsed.chunks) > BATCH_CHUNKS:
+                yield batch
+                batch, size = [], 0
+            batch.append(read)
+            size += len(read.parsed.chunks)
+            if self._parsed.empty() and not self._unwritten.locked():
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+
+    async def _embed(self, batch: _Batch) -> Vectors:
+        async with self._embedders:
+            vectors = await self._opened.embed(_chunks(batch))
+        self._report.ready += len(vectors)
+        self._report.embedded = self._opened.embed.embedded
+        self._progress(self._report)
+        return vectors
+
+    async def _write_all(self) -> None:
+        while (embedded := await self._embedded.get()) is not None:
+            batch, vectors = embedded
+            await self._write(batch, await vectors)
+            self._opened.embed.stored(_chunks(batch))
+            self._unwritten.release()
+
+    async def _write(self, batch: _Batch, vectors: Vectors) -> None:
         to, versions, at = self._to, list[NewVersion](), 0
-        for parsed in batch:
+        for read in batch:
+            change, parsed = read.change, read.parsed
             own, at = vectors[at : at + len(parsed.chunks)], at + len(parsed.chunks)
-            change = parsed.change
             versions.append(
                 NewVersion(
                     uri=change.uri,
@@ -150,11 +212,11 @@ class _Pipeline:
                     document=parsed.document,
                     chunks=parsed.chunks,
                     vectors=own,
-                    text_search_config=config_of(parsed.document, to.text_search_config),
+                    text_search_config=parsed.text_search_config,
                     source=to.source,
                     stamp=change.stamp,
                     moved_from=change.moved_from,
-                    text_key=text_key(parsed.document),
+                    text_key=parsed.text_key,
                 )
             )
         await self._opened.store.write_all(to.principal.workspace_id, to.collection_id, to.generation, versions)
@@ -162,42 +224,14 @@ class _Pipeline:
         self._count(batch)
         self._progress(self._report)
 
-    def _count(self, batch: Sequence[_Parsed]) -> None:
-        report, kinds = self._report, [parsed.change.kind for parsed in batch]
+    def _count(self, batch: _Batch) -> None:
+        report, kinds = self._report, [read.change.kind for read in batch]
         report.added += kinds.count("added")
         report.changed += kinds.count("changed")
         report.moved += kinds.count("moved")
         report.ingested += len(batch)
-        report.chunks += sum(len(parsed.chunks) for parsed in batch)
+        report.chunks += len(_chunks(batch))
 
 
-def _parse(item: Item, changes: Changes, to: Destination, sandbox: Sandbox) -> _Parsed | None:
-    """The parsed document, None when it is unchanged. Raises UnreadableFile."""
-    change = changes.look(item, max_bytes=to.max_file_bytes)
-    if change is None:
-        return None
-    content = change.content
-    document = sandbox.load(Path(content.name), content.data)
-    document = replace(
-        document, title=content.title or document.title, metadata={**document.metadata, **content.metadata}
-    )
-    return _Parsed(change, document, chunk(document, max_tokens=to.chunk_tokens, count_tokens=count_tokens))
-
-
-async def _gathered(queue: asyncio.Queue[_Parsed | None]) -> AsyncIterator[list[_Parsed]]:
-    """Documents in batches of BATCH_CHUNKS chunks at most, or of one document that has more.
-
-    What is there goes out when nothing more waits.
-    """
-    batch, size = list[_Parsed](), 0
-    while (parsed := await queue.get()) is not None:
-        if batch and size + len(parsed.chunks) > BATCH_CHUNKS:
-            yield batch
-            batch, size = [], 0
-        batch.append(parsed)
-        size += len(parsed.chunks)
-        if queue.empty():
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+def _chunks(batch: _Batch) -> list[Chunk]:
+    return [chunk for read in batch for chunk in read.parsed.chunks]

@@ -17,7 +17,7 @@ from app.embedded.connect import connected
 from app.providers.embedder import make_embedder
 from app.settings import Settings, load_settings
 from app.storage.engine import Database
-from app.storage.schema import require_current
+from app.storage.revision import require_current
 from ingestion.chunking.structure import chunker_id
 from ingestion.generations import PURGE_AFTER_S, Status, abandon, purge, rollback, status
 from ingestion.rechunking import tokens_of

@@ -19,10 +19,11 @@ from app.settings import Settings
 from app.storage.engine import Database, unavailable
 from app.storage.jobs import JobStore
 from app.storage.queue import QUEUE, UPLOAD, open_queue
-from app.storage.schema import require_current
+from app.storage.revision import require_current
 from ingestion.changes import Changes
 from ingestion.opening import open_with
 from ingestion.pipeline import ingest
+from ingestion.place import Here
 from ingestion.sources.declared import Declared
 from ingestion.sources.uploaded import UploadedFile
 from ingestion.sync import SyncOptions, sync
@@ -100,13 +101,13 @@ class Worker:
 
     async def _ingest(self, workspace: UUID, job: Job, upload: Upload) -> str | None:
         """Why the file cannot be read; None when its document is there."""
-        run = await open_with(
-            self._embedder, self._database, self._settings, upload.collection, principal=Principal(workspace)
-        )
         path = self._settings.uploads_dir / str(job.id)
-        changes = Changes(await run.inventory.documents(upload.uri))
-        file = UploadedFile(upload, path)
-        report = await ingest([file], changes, run)
+        with Here(self._embedder) as place:
+            run = await open_with(
+                place, self._database, self._settings, upload.collection, principal=Principal(workspace)
+            )
+            changes = Changes(await run.inventory.documents(upload.uri))
+            report = await ingest([UploadedFile(upload, path)], changes, run)
         if report.failures:
             return report.failures[0].reason
         await self._jobs.done(workspace, job.id, upload.uri, report.chunks)

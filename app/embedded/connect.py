@@ -8,7 +8,6 @@ from pydantic import SecretStr
 from app.domain.errors import ConfigurationError
 from app.embedded.services import Endpoints, embedded_services, running_endpoints
 from app.settings import Settings
-from app.storage.schema import migrate
 
 
 @contextmanager
@@ -35,6 +34,8 @@ def connected(
         yield _with(settings, running)
         return
     with embedded_services(settings.data_dir, on_progress=on_progress) as endpoints:
+        from app.storage.schema import migrate  # noqa: PLC0415 - half a second, for embedded services alone
+
         migrate(endpoints.database_url)
         yield _with(settings, endpoints)
 

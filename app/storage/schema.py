@@ -1,4 +1,4 @@
-"""Schema: brings a database to this version's revision and tells where it stands."""
+"""Schema: brings a database to this version's revision."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from app.domain.errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
-from app.storage.engine import CONNECT_TIMEOUT_S, Database, libpq_url, unavailable
+from app.domain.errors import ConfigurationError, DatabaseUnavailable
+from app.storage.engine import CONNECT_TIMEOUT_S, libpq_url
 
 _LOCK = 0x666F6F746E6F7465  # "footnote": one migration at a time, whoever starts it
 
@@ -27,13 +27,6 @@ def _engine(url: str) -> Engine:
         make_url(libpq_url(url)).set(drivername="postgresql+psycopg"),
         connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
     )
-
-
-def head() -> str:
-    """The revision that this version of the code needs."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    assert revision is not None  # noqa: S101 - there is at least the first migration
-    return revision
 
 
 def migrate(url: str, revision: str = "head") -> tuple[str | None, str | None]:
@@ -70,15 +63,3 @@ def migrate(url: str, revision: str = "head") -> tuple[str | None, str | None]:
 def _ancestors(script: ScriptDirectory, revision: str) -> set[str]:
     """The revisions below one."""
     return {found.revision for found in script.iterate_revisions(revision, "base")} - {revision}
-
-
-async def require_current(database: Database) -> None:
-    """Raise SchemaOutdated when the database is not at this version's revision."""
-    with unavailable():
-        async with database.engine.connect() as connection:
-            current = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
-    if current != head():
-        raise SchemaOutdated(
-            f"The database schema is at revision {current or 'none'}, this version needs {head()}: "
-            "run `footnote migrate`."
-        )

@@ -9,6 +9,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -34,6 +35,7 @@ from evals.drills.edits import Tree
 from ingestion.changes import Changes
 from ingestion.opening import open_with
 from ingestion.pipeline import ingest
+from ingestion.place import Here
 from ingestion.sources.files import find_files
 
 console = Console(soft_wrap=True, highlight=False)
@@ -71,9 +73,10 @@ async def _pipeline(settings: Settings, files: Sequence[Path], rounds: int) -> N
     items, texts, shares = find_files([*files]), list[str](), list[tuple[float, float]]()
 
     async def whole() -> float:
-        run = await open_with(embedder, database, settings, "bench", principal=Principal())
-        await _clear(database)
-        report = await ingest(items, Changes({}), run)
+        with Here(embedder) as place:
+            run = await open_with(place, database, settings, "bench", principal=Principal())
+            await _clear(database)
+            report = await ingest(items, Changes({}), run)
         if report.failures or report.embedded < len(texts):
             raise RuntimeError(f"not all was ingested anew: {report}")
         return report.embedded / report.seconds
@@ -187,13 +190,21 @@ def _memory(folder: Path) -> None:
             }
             command = [sys.executable, "-m", "app.cli", "ingest", str(tree.folder), "--json"]
             with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
-                _, status, usage = os.wait4(process.pid, 0)
-                process.returncode = os.waitstatus_to_exitcode(status)
+                peaks.append(_peak_mb(process))
             if process.returncode:
                 raise RuntimeError(f"ingesting {files} files ended with {process.returncode}")
-            peaks.append(usage.ru_maxrss / 1024)
     rows = [(f"{files} files", number(peak, 0)) for files, peak in zip(_MEMORY_FILES, peaks, strict=True)]
     print_rows(f"Largest memory of one process: {peaks[1] / peaks[0]:.2f} times as much", ("", "MB"), rows)
+
+
+def _peak_mb(process: subprocess.Popen[bytes]) -> float:
+    """The largest resident memory of a process, asked until it ends; getrusage would count that of its starter."""
+    peak, status = 0, Path(f"/proc/{process.pid}/status")
+    while process.poll() is None:
+        found = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+        peak = int(found[0].split()[1]) if found else peak  # a process that has just ended has no memory
+        time.sleep(0.05)
+    return peak / 1024
 
 
 async def _open(settings: Settings) -> Database:

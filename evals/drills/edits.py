@@ -1,10 +1,13 @@
 """Edits: a documentation tree that changes at random, as people would change it."""
 
 import random
+import re
 import shutil
 import tarfile
 from pathlib import Path
 
+EVERYTHING = 1_000_000  # as a number of files
+_RUNNING = re.compile(r"[A-Z][^\n]+\n(?![-=~^'\"`#*]{3})")  # no heading, list, directive or code
 _TEXTS = {".md", ".rst", ".txt"}
 _WORDS = [
     first + second for first in ("bal", "cor", "den", "fir", "gan", "hol", "jin") for second in ("a", "en", "ist")
@@ -45,8 +48,7 @@ class Tree:
         """Change a paragraph of some files, add, copy, move and delete others."""
         for path in self._some(6):
             paragraphs = path.read_text(encoding="utf-8").split("\n\n")
-            paragraphs[self._chance.randrange(len(paragraphs))] = self._paragraph()
-            path.write_text("\n\n".join(paragraphs), encoding="utf-8")
+            self._replace(path, paragraphs, self._chance.randrange(len(paragraphs)))
         for path in self._some(2):
             path.rename(path.with_name(f"moved-{self._number()}{path.suffix}"))
         for path in self._some(1):
@@ -56,6 +58,16 @@ class Tree:
         for _ in range(self._chance.randrange(3)):
             self.add()
 
+    def reword(self) -> None:
+        """Change one paragraph of running text in one file."""
+        while True:
+            path = self._chance.choice(self.files())
+            paragraphs = path.read_text(encoding="utf-8").split("\n\n")
+            running = [at for at, text in enumerate(paragraphs) if _RUNNING.match(text) and len(text.split()) > 20]
+            if running:
+                self._replace(path, paragraphs, self._chance.choice(running))
+                return
+
     def add(self) -> None:
         """A new file."""
         sections = [
@@ -63,6 +75,10 @@ class Tree:
         ]
         path = self.folder / f"made-{self._number()}.md"
         path.write_text("\n\n".join(sections), encoding="utf-8")
+
+    def _replace(self, path: Path, paragraphs: list[str], at: int) -> None:
+        paragraphs[at] = self._paragraph()
+        path.write_text("\n\n".join(paragraphs), encoding="utf-8")
 
     def _some(self, most: int) -> list[Path]:
         files = self.files()

@@ -32,11 +32,10 @@ from app.providers.fakes import HashEmbedder
 from app.providers.local_embedder import LocalEmbedder
 from app.settings import Settings, load_settings
 from app.telemetry import configure_logging
-from evals.drills.edits import Tree
+from evals.drills.edits import EVERYTHING, Tree
 from evals.drills.embedding_server import EmbeddingServer, embedding_server
 from ingestion.pipeline import BATCH_CHUNKS
 
-EVERYTHING = 1_000_000
 ALIKE = 0.99  # cosine of one text's vectors; those of the packaged embedder depend a little on their batch
 LATEST_KILL_S = 6.0
 console = Console(soft_wrap=True, highlight=False)

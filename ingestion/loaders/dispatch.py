@@ -2,14 +2,11 @@
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from app.domain.document import ParsedDocument
 from app.domain.errors import DamagedFile, EmptyFile, UnreadableFile
 from ingestion.loaders.formats import SUFFIXES, Format, detect
-
-if TYPE_CHECKING:  # LlamaIndex takes seconds to import: not before there is a file to read
-    from ingestion.loaders.reader import StructureReader
+from ingestion.loaders.reader import StructureReader
 
 
 def supported(path: Path) -> bool:
@@ -17,7 +14,7 @@ def supported(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def load(path: Path, data: bytes, *, reader: "StructureReader | None" = None) -> ParsedDocument:
+def load(path: Path, data: bytes, *, reader: StructureReader | None = None) -> ParsedDocument:
     """The document in `data`, the bytes of `path`; `reader` (see `PluggedReader`) overrides the choice by content.
 
     Raises EmptyFile, EncryptedFile, DamagedFile, FileTooLarge, UnsupportedFormat; nothing else escapes.
@@ -40,7 +37,7 @@ def load(path: Path, data: bytes, *, reader: "StructureReader | None" = None) ->
     return document
 
 
-def _reader(format_: Format) -> "StructureReader":
+def _reader(format_: Format) -> StructureReader:
     module, name = format_.reader.split(":")
     reader: StructureReader = getattr(importlib.import_module(module), name)()
     return reader

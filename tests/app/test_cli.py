@@ -12,7 +12,7 @@ import pytest
 
 from app import __version__
 from app.cli import main
-from app.storage.schema import head
+from app.storage.revision import HEAD
 from tests.fixtures.rerank_server import rerank_server
 
 CORPUS = Path(__file__).resolve().parents[1] / "fixtures" / "corpus"
@@ -213,7 +213,7 @@ def test_migrate_and_doctor(
     footnote: Footnote, new_database: Callable[[str | None], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, _, err = footnote("migrate")
-    assert (code, f"schema at {head()}" in err) == (0, True)
+    assert (code, f"schema at {HEAD}" in err) == (0, True)
     code, out, _ = footnote("doctor", "--json")
     findings = {finding["name"]: finding for finding in json.loads(out)["findings"]}
     assert code == 0

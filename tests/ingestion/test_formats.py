@@ -106,12 +106,13 @@ def test_any_reader_of_llama_index_can_be_plugged_in() -> None:
     assert [heading.char_start for heading in document.headings] == [0]
 
 
-def test_our_readers_are_llama_index_readers(tmp_path: Path) -> None:
+def test_our_readers_can_be_lent_to_llama_index(tmp_path: Path) -> None:
+    from ingestion.loaders.lent import LentReader
     from ingestion.loaders.markdown import MarkdownReader
 
     file = tmp_path / "a.md"
     file.write_text("# Title\n\nText.\n")
-    [document] = MarkdownReader().load_data(file, extra_info={"owner": "me"})
+    [document] = LentReader(MarkdownReader()).load_data(file, extra_info={"owner": "me"})
     assert document.text == "# Title\n\nText.\n"
     assert document.metadata == {"file_name": "a.md", "title": "Title", "media_type": "text/markdown", "owner": "me"}
 

@@ -13,18 +13,19 @@ from app.domain.errors import ConfigurationError, DatabaseUnavailable, SchemaOut
 from app.domain.principal import DEFAULT_WORKSPACE_ID
 from app.storage.engine import Database, libpq_url
 from app.storage.models import Base, new_id
-from app.storage.schema import head, migrate, require_current
+from app.storage.revision import HEAD, require_current
+from app.storage.schema import migrate
 
 
 def test_migrates_up_down_and_up_again(new_database: Callable[[str | None], str]) -> None:
     url = new_database(None)
-    assert migrate(url) == (None, head())
-    assert migrate(url) == (head(), head())
-    assert migrate(url, "base") == (head(), None)
+    assert migrate(url) == (None, HEAD)
+    assert migrate(url) == (HEAD, HEAD)
+    assert migrate(url, "base") == (HEAD, None)
     with psycopg.connect(url) as connection:
         left = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
     assert left == [("alembic_version",)]
-    assert migrate(url) == (None, head())
+    assert migrate(url) == (None, HEAD)
 
 
 def test_models_and_migrations_describe_the_same_tables(database_url: str) -> None:

@@ -1,0 +1,44 @@
+"""Parsing: a file's bytes in, chunks and what the store wants to know of the document out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import UUID
+
+from app.domain.document import Chunk, ParsedDocument
+from app.providers.tokenizer import count_tokens
+from ingestion.chunking.structure import chunk
+from ingestion.duplicates import text_key
+from ingestion.language import config_of
+from ingestion.sandbox import Sandbox
+from ingestion.sources.source import Content
+
+
+@dataclass(frozen=True, slots=True)
+class Cutting:
+    """How documents are made into chunks: tokens of each at most, and the setting of the text search configuration."""
+
+    chunk_tokens: int
+    text_search_config: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A document in chunks, its text search configuration, and the key that its duplicates have too."""
+
+    document: ParsedDocument
+    chunks: Sequence[Chunk]
+    text_search_config: str
+    text_key: UUID
+
+
+def parse(content: Content, cutting: Cutting, sandbox: Sandbox) -> Parsed:
+    """Make a document of a file. Blocks. Raises UnreadableFile."""
+    found = sandbox.load(Path(content.name), content.data)
+    document = replace(found, title=content.title or found.title, metadata={**found.metadata, **content.metadata})
+    return Parsed(
+        document,
+        chunk(document, max_tokens=cutting.chunk_tokens, count_tokens=count_tokens),
+        config_of(document, cutting.text_search_config),
+        text_key(document),
+    )
