@@ -24,11 +24,17 @@ from ingestion.sources.files import SourceFile, find_files
 EVENT_S = 1.0  # between two events
 console = Console(stderr=True)
 
+On = Annotated[
+    str | None,
+    typer.Option(help="Parse and embed on a Ray cluster: `ray` (this machine is part of it) or `ray://HOST:PORT`."),
+]
+
 
 def ingest(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders.", show_default=False)],
     collection: Annotated[str, typer.Option(help="Collection that the documents go to.")] = "default",
     data_dir: Annotated[Path | None, typer.Option(help="Where the embedded services keep their data.")] = None,
+    on: On = None,
     json: Annotated[bool, typer.Option("--json", help="Print progress and report as lines of JSON.")] = False,
 ) -> None:
     """Bring documents into a collection: Markdown, reStructuredText, text, HTML, PDF, DOCX.
@@ -38,7 +44,7 @@ def ingest(
     """
     sources = find_files(paths)
     with connected(load_settings(data_dir=data_dir)) as settings, Bar(visible=not json) as bar:
-        report = asyncio.run(ingest_files(settings, sources, collection, Events() if json else bar))
+        report = asyncio.run(ingest_files(settings, sources, collection, Events() if json else bar, on=on))
     if json:
         print_event("done", asdict(report))
     else:
@@ -55,10 +61,18 @@ def ingest(
 
 
 async def ingest_files(
-    settings: Settings, sources: Sequence[SourceFile], collection: str, progress: Callable[[Report], None]
+    settings: Settings,
+    sources: Sequence[SourceFile],
+    collection: str,
+    progress: Callable[[Report], None],
+    *,
+    on: str | None = None,
 ) -> Report:
-    """Ingest files into a collection of DATABASE_URL, both made when missing; see `ingestion.pipeline.ingest`."""
-    async with opened_database(settings) as database, opened(database, settings, collection) as run:
+    """Ingest files into a collection of DATABASE_URL, made when missing; see `ingestion.pipeline.ingest`.
+
+    `on` is where they are parsed and embedded, see `ingestion.opening.opened`.
+    """
+    async with opened_database(settings) as database, opened(database, settings, collection, on=on) as run:
         changes = Changes(await run.inventory.documents())
         report = await run_pipeline(sources, changes, run, progress)
         await run.inventory.claim(None, changes.unchanged)

@@ -1,10 +1,12 @@
 """Opening: the database, the embedder and the collection that a run of ingestion works with."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
+from app.domain.errors import ConfigurationError, InvalidInput
 from app.domain.index import IndexGeneration
 from app.domain.principal import Principal
 from app.providers.embedder import make_embedder
@@ -18,6 +20,8 @@ from app.storage.revision import require_current
 from ingestion.chunking.structure import chunker_id
 from ingestion.embed import Embedding
 from ingestion.place import Here, Place
+
+_ADDRESS = re.compile(r"ray(://[^/\s]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +78,12 @@ async def opened(
 async def opened_place(settings: Settings, on: str | None) -> AsyncIterator[Place]:
     """This process, or the Ray cluster at the address `on`. Raises ConfigurationError, ProviderError."""
     if on is not None:
-        from ingestion.on_ray import on_ray  # noqa: PLC0415 - of the extra `ray`
-
+        if not _ADDRESS.fullmatch(on):
+            raise InvalidInput(f"--on is `{on}`; it takes `ray`, or the address of a cluster, `ray://HOST:10001`.")
+        try:
+            from ingestion.on_ray import on_ray  # noqa: PLC0415 - of the extra `ray`, and seconds to import
+        except ImportError as error:
+            raise ConfigurationError("Ray is not installed: `uv sync --extra ray` installs it.") from error
         async with on_ray(on, settings) as place:
             yield place
         return

