@@ -1,6 +1,6 @@
 # `make` lists the commands; `make check` is exactly what CI runs.
 .DEFAULT_GOAL := help
-.PHONY: help up check lint types contracts clients test lock bench-citations bench-beir bench-retrieval bench-streams bench-first-token bench-gate bench-attribution bench-refusal bench-ingest bench-change drill-chats drill-statistics drill-streams drill-outages drill-stop drill-formats drill-regressions drill-injections drill-uploads drill-reindex drill-ingest
+.PHONY: help up check lint types contracts clients test lock bench-citations bench-beir bench-retrieval bench-streams bench-first-token bench-gate bench-attribution bench-refusal bench-ingest bench-change drill-chats drill-statistics drill-streams drill-outages drill-stop drill-formats drill-regressions drill-injections drill-uploads drill-reindex drill-ingest drill-ray
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ drill-reindex: ## reindex under fire: questions all the while, three kill -9: ma
 
 drill-ingest: ## 50 syncs killed, with random edits between, beside a fresh one: make drill-ingest [DOCS=FOLDER|ARCHIVE] [KILLS=50]
 	uv run python -m evals.drills.ingest $(if $(DOCS),--docs $(DOCS)) --kills $(or $(KILLS),50)
+
+drill-ray: ## ingestion on two Ray nodes, one of them killed: make drill-ray [DOCS=FOLDER|ARCHIVE]
+	uv run python -m evals.drills.spread $(if $(DOCS),--docs $(DOCS))
 
 lock: ## write requirements.lock anew from uv.lock
 	uv lock --upgrade

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import msgspec
 import typer
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from app.embedded.connect import connected
 from app.settings import Settings, load_settings
+from app.telemetry import configure_logging
 from ingestion.changes import Changes
 from ingestion.opening import opened, opened_database
 from ingestion.pipeline import Report
@@ -42,6 +43,7 @@ def ingest(
     Unchanged files are skipped; one bad file never stops the rest. Exit code 0: all files are in; 1: some could not be
     read, each is named with its reason; 2: nothing could be done.
     """
+    configure_logging(level="warning", json=False)
     sources = find_files(paths)
     with connected(load_settings(data_dir=data_dir)) as settings, Bar(visible=not json) as bar:
         report = asyncio.run(ingest_files(settings, sources, collection, Events() if json else bar, on=on))
@@ -121,6 +123,7 @@ class Events:
 
     def __init__(self, **about: str) -> None:
         self._about = about
+        self._output = sys.stdout  # as it is now: what may print to it meanwhile is sent elsewhere
         self._next = 0.0
 
     def __call__(self, report: Report) -> None:
@@ -128,10 +131,12 @@ class Events:
         if monotonic() < self._next:
             return
         self._next = monotonic() + EVENT_S
-        print_event("progress", {**self._about, **{key: value for key, value in asdict(report).items() if value != []}})
+        counts = {key: value for key, value in asdict(report).items() if value != []}
+        print_event("progress", {**self._about, **counts}, self._output)
 
 
-def print_event(event: str, about: dict[str, object]) -> None:
+def print_event(event: str, about: dict[str, object], output: TextIO | None = None) -> None:
     """One line of JSON on standard output, at once."""
-    sys.stdout.write(msgspec.json.encode({"event": event, **about}).decode() + "\n")
-    sys.stdout.flush()
+    output = output or sys.stdout
+    output.write(msgspec.json.encode({"event": event, **about}).decode() + "\n")
+    output.flush()

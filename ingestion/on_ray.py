@@ -6,14 +6,15 @@ reach either. Every machine has Footnote installed, in the same version.
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, redirect_stdout
 from functools import cache
 from typing import Any
 
 import ray
 import structlog
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
 
 from app.domain.errors import ConfigurationError, DamagedFile, FootnoteError, ProviderUnavailable
 from app.domain.ports import Embedder, Vectors
@@ -28,6 +29,7 @@ log = structlog.get_logger()
 LOCAL = "ray"  # the address of a cluster that this machine is part of
 PATIENCE_S = 120.0  # without an embedder anywhere, until it is given up
 _LOOK_S = 1.0
+_RETRY_S = 10.0
 _SECRETS = {"database_url": None, "redis_url": None}
 
 
@@ -37,6 +39,21 @@ async def on_ray(address: str, settings: Settings) -> AsyncIterator["RayPlace"]:
 
     Raises ConfigurationError when there is none, ProviderError when the embedder does not start on it.
     """
+    with redirect_stdout(sys.stderr):  # where Ray tells of machines that are lost
+        _connect(address)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                place = RayPlace(settings, tasks)
+                await place.embedder.ready()
+                yield place
+                await place.embedder.close()
+        except ExceptionGroup as group:  # of the tasks or of what was done with the place: the first one is the cause
+            raise group.exceptions[0] from group
+        finally:
+            ray.shutdown()
+
+
+def _connect(address: str) -> None:
     try:
         ray.init(address="auto" if address == LOCAL else address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -44,16 +61,6 @@ async def on_ray(address: str, settings: Settings) -> AsyncIterator["RayPlace"]:
             f"No Ray cluster answers at `{address}` ({' '.join(str(error).split())[:200]}). Start one with `ray start "
             "--head`, or give the address of one: `--on ray://HOST:10001`."
         ) from error
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            place = RayPlace(settings, tasks)
-            await place.embedder.ready()
-            yield place
-            await place.embedder.close()
-    except ExceptionGroup as group:  # of the tasks or of what was done with the place: the first one is the cause
-        raise group.exceptions[0] from group
-    finally:
-        ray.shutdown()
 
 
 class RayPlace:
@@ -180,9 +187,14 @@ class _Embedders:
                 self._about = await model.about.remote()
             except RayTaskError as error:
                 raise _cause(error) from error
+            except RuntimeEnvSetupError as error:
+                raise ConfigurationError(
+                    "Ray's nodes try to install this folder, as they do for a cluster that was started by `uv run`. "
+                    f"Start its nodes with RAY_ENABLE_UV_RUN_RUNTIME_ENV=0. ({' '.join(str(error).split())[:200]})"
+                ) from error
             except RayError as error:
                 log.warning("ray.embedder_not_started", problem=str(error).splitlines()[0])
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(_RETRY_S)
             else:
                 self._alive += 1
                 self._idle.put_nowait(model)

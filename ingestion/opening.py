@@ -1,5 +1,6 @@
 """Opening: the database, the embedder and the collection that a run of ingestion works with."""
 
+import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -80,6 +81,8 @@ async def opened_place(settings: Settings, on: str | None) -> AsyncIterator[Plac
     if on is not None:
         if not _ADDRESS.fullmatch(on):
             raise InvalidInput(f"--on is `{on}`; it takes `ray`, or the address of a cluster, `ray://HOST:10001`.")
+        # Ray's nodes have Footnote; left alone, a command started by `uv run` would send them its folder to install
+        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
         try:
             from ingestion.on_ray import on_ray  # noqa: PLC0415 - of the extra `ray`, and seconds to import
         except ImportError as error:

@@ -12,6 +12,7 @@ from rich.console import Console
 from app.domain.errors import FootnoteError, InvalidInput
 from app.embedded.connect import connected
 from app.settings import Settings, load_settings
+from app.telemetry import configure_logging
 from ingestion.cli import Bar, Events, On, print_event
 from ingestion.sources.declared import Declared, named_sources
 from ingestion.sync import SyncOptions, SyncReport
@@ -43,6 +44,7 @@ def sync(
     """
     if bool(names) == every:
         raise InvalidInput("Name the sources to sync, or all of them with --all.")
+    configure_logging(level="warning", json=False)
     loaded = load_settings(data_dir=data_dir)
     sources = named_sources(loaded.sources_file, names or [], every=every)
     options = SyncOptions(prune, max_prune_share, dry_run, wait, on)

@@ -20,13 +20,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
-import numpy as np
-import psycopg
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.domain.principal import DEFAULT_WORKSPACE_ID
 from app.embedded.connect import connected
 from app.providers.fakes import HashEmbedder
 from app.providers.local_embedder import LocalEmbedder
@@ -34,34 +31,11 @@ from app.settings import Settings, load_settings
 from app.telemetry import configure_logging
 from evals.drills.edits import EVERYTHING, Tree
 from evals.drills.embedding_server import EmbeddingServer, embedding_server
+from evals.drills.stored import HALF, LARGEST, STORE, TEXTS, different, rows
 from ingestion.pipeline import BATCH_CHUNKS
 
-ALIKE = 0.99  # cosine of one text's vectors; those of the packaged embedder depend a little on their batch
 LATEST_KILL_S = 6.0
 console = Console(soft_wrap=True, highlight=False)
-
-# Of current versions without a chunk, vector or row of words that they should have, and of chunks of old versions.
-_HALF = """
-SELECT count(*) FROM document_version v LEFT JOIN chunk c ON c.document_version_id = v.id
-WHERE (v.valid_to IS NULL) <> (c.id IS NOT NULL AND EXISTS (SELECT FROM chunk_embedding e WHERE e.chunk_id = c.id)
-    AND EXISTS (SELECT FROM chunk_lexeme l WHERE l.chunk_id = c.id))
-"""
-_TEXTS = """
-SELECT DISTINCT CASE WHEN cardinality(heading_path) > 0 THEN array_to_string(heading_path, ' › ') || chr(10) ELSE '' END
-    || text FROM chunk
-"""
-_LARGEST = "SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM chunk GROUP BY document_version_id) counted"
-# A duplicate shows what stands for it; which of them that is depends on what came first.
-_STORE = """
-SELECT o.source_uri, o.content_hash, v.text, c.ordinal, c.heading_path, c.char_start, c.char_end, c.page,
-    c.token_count, c.text, c.space_after, l.config::text, l.length,
-    e.metadata - 'collection_id' - 'document_id' - 'source_uri' - 'title', e.embedding::text
-FROM document o
-JOIN document_version v ON v.document_id = coalesce(o.duplicate_of, o.id) AND v.valid_to IS NULL
-JOIN chunk c ON c.document_version_id = v.id
-JOIN chunk_embedding e ON e.chunk_id = c.id JOIN chunk_lexeme l ON l.chunk_id = c.id
-ORDER BY o.source_uri, c.ordinal
-"""
 
 
 @dataclass(slots=True)
@@ -127,26 +101,23 @@ class Drill:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What a query finds."""
-        assert self._settings.database_url is not None  # noqa: S101 - `connected` sets it
-        with psycopg.connect(self._settings.database_url.get_secret_value(), autocommit=True) as connection:
-            connection.execute("SELECT set_config('footnote.workspace_id', %s, false)", (str(DEFAULT_WORKSPACE_ID),))
-            return connection.execute(query).fetchall()
+        return rows(self._settings, query)
 
     def _begin(self) -> set[str]:
         """What is stored before a sync."""
         self._server.take()
-        return {row[0] for row in self.rows(_TEXTS)}
+        return {row[0] for row in self.rows(TEXTS)}
 
     def _account(self, before: set[str]) -> None:
         """Count what a sync embedded for nothing: again, or without storing it."""
         time.sleep(0.05)  # a killed client's last transaction ends
-        embedded, after = Counter(self._server.take()), {row[0] for row in self.rows(_TEXTS)}
+        embedded, after = Counter(self._server.take()), {row[0] for row in self.rows(TEXTS)}
         self.outcome.embedded += embedded.total()
         self.outcome.again += sum(n for text, n in embedded.items() if text in before)
         self.outcome.again += sum(n - 1 for text, n in embedded.items() if text not in before)
         self.outcome.lost.append(sum(text not in after for text in embedded))
-        self.outcome.half += self.rows(_HALF)[0][0]
-        self.outcome.batch = max(self.outcome.batch, 2 * max(BATCH_CHUNKS, self.rows(_LARGEST)[0][0]))
+        self.outcome.half += self.rows(HALF)[0][0]
+        self.outcome.batch = max(self.outcome.batch, 2 * max(BATCH_CHUNKS, self.rows(LARGEST)[0][0]))
 
     def _start(self) -> subprocess.Popen[str]:
         assert self._settings.database_url is not None  # noqa: S101 - `connected` sets both
@@ -183,25 +154,11 @@ def drill(
         outcome = killed.outcome
         outcome.idle = killed.finish()
         fresh.finish()
-        ended, wanted = killed.rows(_STORE), fresh.rows(_STORE)
+        ended, wanted = killed.rows(STORE), fresh.rows(STORE)
         outcome.documents, outcome.chunks = len({row[0] for row in wanted}), len(wanted)
-        outcome.different = _different(ended, wanted)
+        outcome.different = different(ended, wanted)
     outcome.seconds = time.monotonic() - started
     return outcome
-
-
-def _different(ended: list[tuple[Any, ...]], wanted: list[tuple[Any, ...]]) -> int:
-    """How many rows are not the same in both."""
-    pairs = zip(ended, wanted, strict=False)
-    unequal = sum(one[:-1] != other[:-1] or not _alike(one[-1], other[-1]) for one, other in pairs)
-    return unequal + abs(len(ended) - len(wanted))
-
-
-def _alike(one: str, other: str) -> bool:
-    if one == other:
-        return True
-    first, second = (np.array(json.loads(vector)) for vector in (one, other))
-    return bool(first @ second > ALIKE * np.linalg.norm(first) * np.linalg.norm(second))
 
 
 def main(
