@@ -28,9 +28,8 @@ def command_line(name: str | None = None) -> typer.Typer:
 
     With the `name` of one of the latter, that one alone.
     """
-    cli = typer.Typer(
-        name="footnote", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, callback=root
-    )
+    cli = typer.Typer(name="footnote", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+    cli.callback(invoke_without_command=True)(root)
     others = {command.name: command for command in entry_points(group="footnote.commands")}
     if name in others:
         others = {name: others[name]}

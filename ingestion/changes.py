@@ -1,6 +1,6 @@
 """Changes: what is new in a source, compared with what its collection holds."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
@@ -8,10 +8,10 @@ from typing import Literal
 import msgspec
 
 from app.storage.inventory import StoredDocument
+from ingestion.sources.inner import MEMBER
 from ingestion.sources.source import Content, Item
 
-PARSER = "4"  # part of hashes and stamps: raised when loaders or chunks change, so that documents are taken anew
-MEMBER = "!/"  # between the URI of a file and the name of what is in it
+PARSER = "5"  # part of hashes and stamps: raised when loaders or chunks change, so that documents are taken anew
 
 Kind = Literal["added", "changed", "moved"]
 
@@ -44,7 +44,7 @@ class Changes:
         self._vanished = [
             document
             for uri, document in known.items()
-            if source is not None and document.source == source and uri.partition(MEMBER)[0] not in there
+            if self._owns(document) and uri.partition(MEMBER)[0] not in there
         ]
         self._movable = {document.content_hash: document.uri for document in self._vanished}
         self._gone = dict.fromkeys(document.uri for document in self._vanished)
@@ -68,10 +68,18 @@ class Changes:
         self._note(before, stamp)
         return None
 
+    def keep_members(self, uri: str, present: Collection[str]) -> None:
+        """Count documents of what is no longer in the file at `uri` among the vanished; `present` are still there."""
+        within = uri + MEMBER
+        for known in self._known.values():
+            name = known.uri.removeprefix(within).partition(MEMBER)[0]
+            if known.uri.startswith(within) and within + name not in present and self._owns(known):
+                self._gone[known.uri] = None
+
     def lost(self, uri: str) -> bool:
         """Count a document that turned out to be gone when it was read among the vanished; False: it was not stored."""
         before = self._known.get(uri)
-        if before is None or self._source is None or before.source != self._source:
+        if before is None or not self._owns(before):
             return False
         self._gone[uri] = None
         return True
@@ -85,6 +93,9 @@ class Changes:
     def stored(self) -> int:
         """How many documents of the source the collection holds."""
         return sum(document.source == self._source for document in self._known.values())
+
+    def _owns(self, document: StoredDocument) -> bool:
+        return self._source is not None and document.source == self._source
 
     def _note(self, before: StoredDocument, stamp: str | None) -> None:
         if (before.stamp, before.source) != (stamp, self._source or before.source):

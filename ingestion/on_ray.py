@@ -20,7 +20,7 @@ from app.domain.errors import ConfigurationError, DamagedFile, FootnoteError, Pr
 from app.domain.ports import Embedder, Vectors
 from app.providers.embedder import make_embedder
 from app.settings import Settings
-from ingestion.parsing import Cutting, Parsed, parse
+from ingestion.parsing import Contents, Cutting, parse
 from ingestion.sandbox import Sandbox
 from ingestion.sources.source import Content
 
@@ -76,16 +76,16 @@ class RayPlace:
         self.embedders = sum(cpus // processors for cpus in nodes)
         self.embedder = _Embedders(remote, processors, self.embedders, tasks)
 
-    async def parse(self, content: Content, cutting: Cutting) -> Parsed:
-        """Make a document of a file. Raises UnreadableFile."""
+    async def parse(self, content: Content, cutting: Cutting) -> Contents:
+        """Read a file. Raises UnreadableFile."""
         try:
-            parsed: Parsed = await _parse.remote(content, cutting)
+            contents: Contents = await _parse.remote(content, cutting)
         except RayTaskError as error:
             raise _cause(error) from error
         except RayError as error:  # Ray has tried three machines
             log.warning("ray.parser_died", name=content.name, problem=str(error))
             raise DamagedFile("The file ended each process that was to parse it, so it was left out.") from error
-        return parsed
+        return contents
 
 
 def _nodes() -> list[dict[str, Any]]:
@@ -100,7 +100,7 @@ def _sandbox() -> Sandbox:
 
 
 @ray.remote(num_cpus=0, scheduling_strategy="SPREAD")
-def _parse(content: Content, cutting: Cutting) -> Parsed:
+def _parse(content: Content, cutting: Cutting) -> Contents:
     return parse(content, cutting, _sandbox())
 
 

@@ -10,6 +10,8 @@ from app.providers.tokenizer import count_tokens
 from ingestion.chunking.structure import chunk
 from ingestion.duplicates import text_key
 from ingestion.language import config_of
+from ingestion.loaders.dispatch import is_archive
+from ingestion.loaders.member import Member
 from ingestion.sandbox import Sandbox
 from ingestion.sources.source import Content
 
@@ -32,8 +34,24 @@ class Parsed:
     text_key: UUID
 
 
-def parse(content: Content, cutting: Cutting, sandbox: Sandbox) -> Parsed:
-    """Make a document of a file. Blocks. Raises UnreadableFile."""
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What is in a file: its document, which an archive has not, and the files in it."""
+
+    parsed: Parsed | None
+    members: Sequence[Member] = ()
+
+
+def parse(content: Content, cutting: Cutting, sandbox: Sandbox) -> Contents:
+    """Read a file. Blocks. Raises UnreadableFile."""
+    path = Path(content.name)
+    members = sandbox.members(path, content.data) if content.data.strip() else ()
+    if is_archive(path, content.data):
+        return Contents(None, members)
+    return Contents(_document(content, cutting, sandbox), members)
+
+
+def _document(content: Content, cutting: Cutting, sandbox: Sandbox) -> Parsed:
     found = sandbox.load(Path(content.name), content.data)
     document = replace(found, title=content.title or found.title, metadata={**found.metadata, **content.metadata})
     return Parsed(

@@ -7,15 +7,17 @@ from functools import partial
 from time import perf_counter
 
 from app.domain.document import Chunk
-from app.domain.errors import UnreadableFile
+from app.domain.errors import FileTooLarge, UnreadableFile
 from app.domain.ports import Vectors
 from app.storage.versions import NewVersion
 from ingestion.changes import Change, Changes
 from ingestion.opening import Opened
 from ingestion.parsing import Cutting, Parsed
+from ingestion.sources.inner import InnerFile
 from ingestion.sources.source import Item, Vanished
 
 QUEUE = 16  # documents parsed ahead of the embedder
+DEEPEST = 3  # files within files
 BATCH_CHUNKS = 64  # documents are gathered until they have this many chunks, then embedded and written together
 
 
@@ -106,10 +108,11 @@ class _Pipeline:
         self._cutting = Cutting(self._to.chunk_tokens, self._to.text_search_config)
         self._report = report
         self._progress = progress
+        self._looking = asyncio.Lock()
         self._parsers = asyncio.Semaphore(run.place.parsers)
         self._embedders = asyncio.Semaphore(run.place.embedders)
         self._unwritten = asyncio.Semaphore(2 * run.place.embedders)  # batches
-        self._parsed = asyncio.Queue[asyncio.Task[_Read | None] | None](QUEUE + run.place.parsers)
+        self._parsed = asyncio.Queue[asyncio.Task[list[_Read]] | None](QUEUE + run.place.parsers)
         self._embedded = asyncio.Queue[tuple[_Batch, asyncio.Task[Vectors]] | None]()
 
     async def run(self, items: Sequence[Item]) -> None:
@@ -120,37 +123,55 @@ class _Pipeline:
             tasks.create_task(self._write_all())
 
     async def _parse_all(self, items: Sequence[Item], tasks: asyncio.TaskGroup) -> None:
-        report = self._report
         for item in items:
             await self._parsers.acquire()
-            try:
-                change = await asyncio.to_thread(partial(self._changes.look, item, max_bytes=self._to.max_file_bytes))
-            except UnreadableFile as error:
-                if not (isinstance(error, Vanished) and self._changes.lost(item.uri)):
-                    report.failures.append(Failure(item.uri, error.message))
-                change = None
-            else:
-                report.unchanged += change is None
+            change = await self._look(item)
             if change is None:
-                self._read_one()
+                self._done_reading()
             else:
                 await self._parsed.put(tasks.create_task(self._parse(change)))
         await self._parsed.put(None)
 
-    async def _parse(self, change: Change) -> _Read | None:
-        """None when it cannot be read, which is noted."""
+    async def _look(self, item: Item) -> Change | None:
+        """None when it has not changed or cannot be read, which is noted."""
         try:
-            parsed = await self._opened.place.parse(change.content, self._cutting)
+            async with self._looking:
+                look = partial(self._changes.look, item, max_bytes=self._to.max_file_bytes)
+                change = await asyncio.to_thread(look)
+        except UnreadableFile as error:
+            if not (isinstance(error, Vanished) and self._changes.lost(item.uri)):
+                self._report.failures.append(Failure(item.uri, error.message))
+            return None
+        self._report.unchanged += change is None
+        return change
+
+    async def _parse(self, change: Change) -> list[_Read]:
+        try:
+            return await self._read(change)
+        finally:
+            self._done_reading()
+
+    async def _read(self, change: Change) -> list[_Read]:
+        """The document of a file, and those of the files in it; what cannot be read is noted."""
+        try:
+            contents = await self._opened.place.parse(change.content, self._cutting)
+            inner = [InnerFile(change.uri, member) for member in contents.members]
+            if inner and inner[0].depth > DEEPEST:
+                raise FileTooLarge(f"Files within files are taken {DEEPEST} deep; unpack the outer ones.")
         except UnreadableFile as error:
             self._report.failures.append(Failure(change.uri, error.message))
-            return None
-        else:
-            self._report.cut += len(parsed.chunks)
-            return _Read(replace(change, content=replace(change.content, data=b"")), parsed)
-        finally:
-            self._read_one()
+            return []
+        found = []
+        if contents.parsed is not None:
+            self._report.cut += len(contents.parsed.chunks)
+            found.append(_Read(replace(change, content=replace(change.content, data=b"")), contents.parsed))
+        self._changes.keep_members(change.uri, {item.uri for item in inner})
+        for item in inner:
+            if (changed := await self._look(item)) is not None:
+                found += await self._read(changed)
+        return found
 
-    def _read_one(self) -> None:
+    def _done_reading(self) -> None:
         self._parsers.release()
         self._report.read += 1
         self._progress(self._report)
@@ -171,14 +192,12 @@ class _Pipeline:
             if batch and not parsed.done() and not self._unwritten.locked():
                 yield batch
                 batch, size = [], 0
-            read = await parsed
-            if read is None:
-                continue
-            if batch and size + len(read.parsed.chunks) > BATCH_CHUNKS:
-                yield batch
-                batch, size = [], 0
-            batch.append(read)
-            size += len(read.parsed.chunks)
+            for read in await parsed:
+                if batch and size + len(read.parsed.chunks) > BATCH_CHUNKS:
+                    yield batch
+                    batch, size = [], 0
+                batch.append(read)
+                size += len(read.parsed.chunks)
             if self._parsed.empty() and not self._unwritten.locked():
                 yield batch
                 batch, size = [], 0

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Protocol
 
 from app.domain.ports import Embedder
-from ingestion.parsing import Cutting, Parsed, parse
+from ingestion.parsing import Contents, Cutting, parse
 from ingestion.sandbox import Sandbox
 from ingestion.sources.source import Content
 
@@ -28,8 +28,8 @@ class Place(Protocol):
         """Embeds batches there."""
         ...
 
-    async def parse(self, content: Content, cutting: Cutting) -> Parsed:
-        """Make a document of a file. Raises UnreadableFile, Unavailable."""
+    async def parse(self, content: Content, cutting: Cutting) -> Contents:
+        """Read a file. Raises UnreadableFile, Unavailable."""
         ...
 
 
@@ -52,6 +52,6 @@ class Here:
     ) -> None:
         self._sandbox.__exit__(kind, error, trace)
 
-    async def parse(self, content: Content, cutting: Cutting) -> Parsed:
-        """Make a document of a file. Raises UnreadableFile."""
+    async def parse(self, content: Content, cutting: Cutting) -> Contents:
+        """Read a file. Raises UnreadableFile."""
         return await asyncio.to_thread(parse, content, cutting, self._sandbox)

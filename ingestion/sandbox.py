@@ -7,6 +7,7 @@ cannot crash it, and the other process takes seconds to start. What comes back i
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -16,10 +17,11 @@ from app.domain import errors
 from app.domain.document import ParsedDocument
 from app.domain.errors import DamagedFile, FileTooLarge, UnreadableFile
 from ingestion.loaders.dispatch import load
-from ingestion.loaders.formats import CODE, CSV, JSON, MARKDOWN, NOTEBOOK, PLAIN, RST, detect
-from ingestion.sandbox_worker import Answer, Limits, receive, send
+from ingestion.loaders.formats import ASCIIDOC, CODE, CSV, JSON, MARKDOWN, NOTEBOOK, ORG, PLAIN, RST, detect
+from ingestion.loaders.member import Member
+from ingestion.sandbox_worker import Answer, Limits, Wanted, receive, send
 
-OWN = {MARKDOWN, RST, PLAIN, CODE, CSV, JSON, NOTEBOOK}
+OWN = {MARKDOWN, RST, ASCIIDOC, ORG, PLAIN, CODE, CSV, JSON, NOTEBOOK}
 TIMEOUT_S = 120.0
 MEMORY_BYTES = 2 * 1024**3
 MOST_CHARS = 50_000_000
@@ -52,14 +54,25 @@ class Sandbox:
         """
         if data.strip() and detect(path, data) in OWN:
             return load(path, data)
+        answer = self._answer("load", path, data)
+        assert answer.document is not None  # noqa: S101 - no error
+        return answer.document
+
+    def members(self, path: Path, data: bytes) -> Sequence[Member]:
+        """As `ingestion.loaders.dispatch.members`, with the errors of `load`."""
+        if detect(path, data).members is None:
+            return []
+        return self._answer("members", path, data).members
+
+    def _answer(self, what: Wanted, path: Path, data: bytes) -> Answer:
         with self._lock:
-            answer = self._ask(path.name, data)
-        if answer.document is not None:
-            return answer.document
+            answer = self._ask(what, path.name, data)
+        if not answer.error:
+            return answer
         kind = getattr(errors, answer.error, DamagedFile)
         raise kind(answer.message) if issubclass(kind, UnreadableFile) else DamagedFile(answer.message)
 
-    def _ask(self, name: str, data: bytes) -> Answer:
+    def _ask(self, what: Wanted, name: str, data: bytes) -> Answer:
         process = self._started()
         assert process.stdin is not None  # noqa: S101 - pipes
         assert process.stdout is not None  # noqa: S101
@@ -72,7 +85,7 @@ class Sandbox:
         timer = threading.Timer(self._timeout_s, expire)
         timer.start()
         try:
-            send(process.stdin, msgspec.msgpack.encode((name, data)))
+            send(process.stdin, msgspec.msgpack.encode((what, name, data)))
             return msgspec.msgpack.decode(receive(process.stdout), type=Answer)
         except (EOFError, OSError, msgspec.MsgspecError) as error:
             self._end()

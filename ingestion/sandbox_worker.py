@@ -8,13 +8,15 @@ import resource
 import signal
 import struct
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 import msgspec
 
 from app.domain.document import ParsedDocument
 from app.domain.errors import FileTooLarge, UnreadableFile
+from ingestion.loaders.member import Member
 
 PARSERS_BYTES = 512 * 1024**2  # what the parsers take before they see a file
 _LENGTH = struct.Struct(">Q")
@@ -27,10 +29,14 @@ class Limits(NamedTuple):
     most_chars: int
 
 
+Wanted = Literal["load", "members"]
+
+
 class Answer(msgspec.Struct):
-    """The document, or which error of `app.domain.errors` it is, and why."""
+    """The document or the files in it, or which error of `app.domain.errors` it is, and why."""
 
     document: ParsedDocument | None = None
+    members: Sequence[Member] = ()
     error: str = ""
     message: str = ""
 
@@ -55,11 +61,13 @@ def _exactly(stream: IO[bytes], size: int) -> bytes:
     return data
 
 
-def parse(name: str, data: bytes, most_chars: int) -> Answer:
+def parse(what: Wanted, name: str, data: bytes, most_chars: int) -> Answer:
     """The answer to one file."""
-    from ingestion.loaders.dispatch import load  # noqa: PLC0415 - the parent needs only the messages
+    from ingestion.loaders.dispatch import load, members  # noqa: PLC0415 - the parent needs only the messages
 
     try:
+        if what == "members":
+            return Answer(members=members(Path(name), data))
         document = load(Path(name), data)
         if len(document.text) > most_chars:
             raise FileTooLarge(
@@ -82,10 +90,11 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     while True:
         try:
-            name, data = msgspec.msgpack.decode(receive(sys.stdin.buffer), type=tuple[str, bytes])
+            message = receive(sys.stdin.buffer)
+            what, name, data = msgspec.msgpack.decode(message, type=tuple[Wanted, str, bytes])
         except EOFError:
             return
-        send(answers, msgspec.msgpack.encode(parse(name, data, limits.most_chars)))
+        send(answers, msgspec.msgpack.encode(parse(what, name, data, limits.most_chars)))
 
 
 if __name__ == "__main__":

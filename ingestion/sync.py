@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from time import perf_counter
 from typing import Literal
 
@@ -15,18 +16,22 @@ from app.storage.engine import Database
 from app.storage.inventory import Inventory, StoredDocument
 from app.storage.sync_lock import sync_lock
 from ingestion.changes import Changes
+from ingestion.loaders.dispatch import is_archive
 from ingestion.opening import Opened, opened, opened_database
 from ingestion.pipeline import Failure, Report, ingest
 from ingestion.sources.declared import Declared
 from ingestion.sources.source import Item, Vanished
 
-Action = Literal["add", "change", "move", "delete", "keep"]
+Action = Literal["add", "change", "move", "delete", "keep", "read"]
 _ACTIONS: dict[str, Action] = {"added": "add", "changed": "change", "moved": "move"}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What would be done with a document; `moved_from` is the URI that it had."""
+    """What would be done with a document; `moved_from` is the URI that it had.
+
+    An archive would be read, to see which of the files in it have changed.
+    """
 
     action: Action
     uri: str
@@ -132,6 +137,8 @@ async def _plan(changes: Changes, items: Sequence[Item], report: SyncReport, *, 
             continue
         if change is None:
             report.unchanged += 1
+        elif is_archive(Path(change.content.name), change.content.data):
+            report.plan.append(Step("read", change.uri))
         else:
             report.plan.append(Step(_ACTIONS[change.kind], change.uri, change.moved_from))
     actions = [step.action for step in report.plan]

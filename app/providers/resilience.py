@@ -9,11 +9,13 @@ from app.domain.errors import ProviderError, ProviderRejected, ProviderTimedOut,
 _DETAIL_CHARS = 300
 _TIMEOUTS = (
     ("httpx", "TimeoutException"),
+    ("httpx2", "TimeoutException"),  # anthropic's
     ("openai", "APITimeoutError"),
     ("langchain_core.exceptions", "ModelTimeoutError"),
 )
 _CONNECTIONS = (
     ("httpx", "TransportError"),
+    ("httpx2", "TransportError"),
     ("openai", "APIConnectionError"),
     ("langchain_core.exceptions", "ModelConnectionError"),
 )

@@ -14,7 +14,8 @@ DELETED_TOGETHER = 200  # documents in one transaction
 
 _ALL = """
 SELECT source_uri AS uri, content_hash, source, source_stamp AS stamp FROM document
-WHERE collection_id = %(collection)s AND (%(uri)s::text IS NULL OR source_uri = %(uri)s)
+WHERE collection_id = %(collection)s AND (%(uri)s::text IS NULL OR source_uri = %(uri)s
+    OR starts_with(source_uri, %(uri)s || '!/'))
 """
 _CLAIM = """
 UPDATE document SET source = coalesce(%(source)s, source), source_stamp = seen.stamp
@@ -47,7 +48,7 @@ class Inventory:
         self._collection_id = collection_id
 
     async def documents(self, uri: str | None = None) -> dict[str, StoredDocument]:
-        """Every document by its URI, or the one of this URI."""
+        """Every document by its URI, or the one of this URI and those of the files in it."""
         async with self._database.connection(self._workspace_id) as connection:
             cursor = connection.cursor(row_factory=class_row(StoredDocument))
             await cursor.execute(_ALL, {"collection": self._collection_id, "uri": uri})

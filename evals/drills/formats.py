@@ -22,7 +22,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.domain.errors import UnreadableFile
-from ingestion.loaders.dispatch import load
+from ingestion.loaders.dispatch import is_archive, load, members
 
 LONGEST_S = 60
 MEMORY_BYTES = 4 * 1024**3
@@ -91,14 +91,18 @@ def _limit() -> None:
 def _one(path: Path) -> Outcome:
     began, kind = time.perf_counter(), _kind(path)
     try:
-        document = load(path, path.read_bytes())
+        data = path.read_bytes()
+        inner = members(path, data) if data.strip() else ()
+        documents = [] if is_archive(path, data) else [load(path, data)]
+        documents += [load(Path(member.name), member.data) for member in inner]
     except UnreadableFile as error:
         return Outcome(path, kind, "refused", error.message, seconds=time.perf_counter() - began)
     except Exception as error:  # noqa: BLE001 - what escapes is what this looks for
         return Outcome(path, kind, "wrong", repr(error), seconds=time.perf_counter() - began)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     seconds = time.perf_counter() - began
-    return Outcome(path, kind, "read", "", len(document.text), len(document.headings), seconds, peak)
+    chars, headings = sum(len(one.text) for one in documents), sum(len(one.headings) for one in documents)
+    return Outcome(path, kind, "read", "", chars, headings, seconds, peak)
 
 
 def _kind(path: Path) -> str:

@@ -1,11 +1,14 @@
 """Dispatch: a file's bytes to the loader that reads them."""
 
 import importlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from app.domain.document import ParsedDocument
-from app.domain.errors import DamagedFile, EmptyFile, UnreadableFile
+from app.domain.errors import DamagedFile, EmptyFile, UnreadableFile, UnsupportedFormat
 from ingestion.loaders.formats import SUFFIXES, Format, detect
+from ingestion.loaders.member import Member
 from ingestion.loaders.reader import StructureReader
 
 
@@ -37,7 +40,48 @@ def load(path: Path, data: bytes, *, reader: StructureReader | None = None) -> P
     return document
 
 
+def is_archive(path: Path, data: bytes) -> bool:
+    """Whether a file has nothing but other files in it."""
+    try:
+        return bool(data.strip()) and detect(path, data).reader is None
+    except UnreadableFile:
+        return False
+
+
+def members(path: Path, data: bytes) -> Sequence[Member]:
+    """The files in `data` that are worth a document of their own: those in an archive, the attachments of a mail.
+
+    Left out are hidden ones and those of no supported kind. Raises DamagedFile, EncryptedFile, FileTooLarge.
+    """
+    format_ = detect(path, data)
+    if format_.members is None:
+        return []
+    try:
+        found: Sequence[Member] = _named(format_.members)(data)
+    except UnreadableFile:
+        raise
+    except Exception as error:
+        raise DamagedFile(f"The files in the {format_.name} cannot be read ({error}); get a whole copy.") from error
+    return [
+        Member(name, data) for name, data in ((_safe(one.name), one.data) for one in found) if name and data.strip()
+    ]
+
+
+def _safe(name: str) -> str:
+    """A name without ways up; empty for what is not wanted."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part.strip(". ")]
+    wanted = parts and supported(Path(parts[-1])) and not any(part.startswith((".", "__MACOSX")) for part in parts)
+    return "/".join(parts) if wanted else ""
+
+
 def _reader(format_: Format) -> StructureReader:
-    module, name = format_.reader.split(":")
-    reader: StructureReader = getattr(importlib.import_module(module), name)()
+    if format_.reader is None:
+        raise UnsupportedFormat(f"A {format_.name} file has no text of its own; see `members`.")
+    reader: StructureReader = _named(format_.reader)()
     return reader
+
+
+def _named(where: str) -> Callable[..., Any]:
+    module, _, name = where.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return found

@@ -11,11 +11,16 @@ from app.domain.errors import DamagedFile, EncryptedFile, UnsupportedFormat
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A kind of file: what people call it, its suffixes, and `module:class` of its reader, imported when needed."""
+    """A kind of file: what people call it, its suffixes, and `module:class` of its reader, imported when needed.
+
+    `members` is `module:function` of what finds the files in it, where it can have any; `reader` None when it has
+    nothing else.
+    """
 
     name: str
     suffixes: tuple[str, ...]
-    reader: str
+    reader: str | None
+    members: str | None = None
 
 
 MARKDOWN = Format("Markdown", (".md", ".markdown", ".mkd"), "ingestion.loaders.markdown:MarkdownReader")
@@ -32,13 +37,23 @@ RTF = Format("RTF", (".rtf",), "ingestion.loaders.rtf:RtfReader")
 CSV = Format("CSV", (".csv", ".tsv", ".tab"), "ingestion.loaders.delimited:DelimitedReader")
 JSON = Format("JSON", (".json", ".jsonl", ".ndjson"), "ingestion.loaders.json_records:JsonReader")
 NOTEBOOK = Format("Jupyter", (".ipynb",), "ingestion.loaders.notebook:NotebookReader")
-MAIL = Format("mail", (".eml",), "ingestion.loaders.mail:MailReader")
+MAIL = Format("mail", (".eml",), "ingestion.loaders.mail:MailReader", "ingestion.loaders.mail:members")
+OUTLOOK = Format(
+    "Outlook mail", (".msg",), "ingestion.loaders.outlook:OutlookReader", "ingestion.loaders.outlook:members"
+)
+ARCHIVE = Format("ZIP", (".zip",), None, "ingestion.loaders.archive:members")
+XLS = Format("XLS", (".xls",), "ingestion.loaders.xls:XlsReader")
+ASCIIDOC = Format("AsciiDoc", (".adoc", ".asciidoc"), "ingestion.loaders.outline:AsciiDocReader")
+ORG = Format("Org", (".org",), "ingestion.loaders.outline:OrgReader")
 _CODE_SUFFIXES = (
     *(".py", ".js", ".ts", ".tsx", ".jsx", ".java", ".go", ".rs", ".rb", ".php", ".cs", ".c", ".h", ".cpp", ".hpp"),
     *(".kt", ".swift", ".scala", ".sh", ".sql", ".css"),
 )
 CODE = Format("source code", _CODE_SUFFIXES, "ingestion.loaders.code:CodeReader")
-FORMATS = (MARKDOWN, RST, PLAIN, HTML, PDF, DOCX, PPTX, XLSX, ODT, EPUB, RTF, CSV, JSON, NOTEBOOK, MAIL, CODE)
+FORMATS = (
+    *(MARKDOWN, RST, ASCIIDOC, ORG, PLAIN, HTML, PDF, DOCX, PPTX, XLSX, XLS, ODT, EPUB, RTF, CSV, JSON, NOTEBOOK),
+    *(MAIL, OUTLOOK, ARCHIVE, CODE),
+)
 SUFFIXES = {suffix: format_ for format_ in FORMATS for suffix in format_.suffixes}
 
 _SUPPORTED = "Supported are " + ", ".join(f"{format_.name} ({format_.suffixes[0]})" for format_ in FORMATS) + "."
@@ -63,7 +78,8 @@ _MAIL = re.compile(
 )
 _OPEN_DOCUMENT = b"application/vnd.oasis.opendocument.text"
 _IN_PACKAGE = {"word/document.xml": DOCX, "ppt/presentation.xml": PPTX, "xl/workbook.xml": XLSX}
-_BY_SUFFIX = {MARKDOWN, RST, HTML, CSV, JSON, NOTEBOOK, CODE}  # texts whose content does not tell
+_IN_COMPOUND = {("__substg1.0_", "__properties_version1.0"): OUTLOOK, ("Workbook\0", "Book\0"): XLS}
+_BY_SUFFIX = {MARKDOWN, RST, ASCIIDOC, ORG, HTML, CSV, JSON, NOTEBOOK, CODE}  # texts whose content does not tell
 _MARKDOWN = re.compile(rb"\A\s*# \S[^\n]*\n(?:.*\n)??## \S", re.DOTALL)
 
 
@@ -79,10 +95,10 @@ def detect(path: Path, data: bytes) -> Format:
     if head.startswith(_ZIP):
         return _inside_zip(data, named)
     if head.startswith(_OLE):
-        _refuse_ole(data)
+        return _compound(data)
     if head.startswith(b"{\\rtf"):
         return RTF
-    if named in {PDF, DOCX, PPTX, XLSX, ODT, EPUB, RTF}:
+    if named in {PDF, DOCX, PPTX, XLSX, XLS, ODT, EPUB, RTF, OUTLOOK, ARCHIVE}:
         raise DamagedFile(f"The file is named {path.suffix} but is not {named.name} inside; get a whole copy.")
     if head.startswith(b"%!PS"):
         raise UnsupportedFormat(f"PostScript cannot be read. {_SUPPORTED}")
@@ -124,14 +140,18 @@ def _inside_zip(data: bytes, named: Format | None) -> Format:
         return ODT
     if mimetype.startswith(b"application/epub+zip"):
         return EPUB
-    raise UnsupportedFormat(f"The file is an archive, or an office file of another kind. Unpack archives. {_SUPPORTED}")
+    if "mimetype" in names or "[Content_Types].xml" in names:
+        raise UnsupportedFormat(f"The file is an office file of another kind. {_SUPPORTED}")
+    return ARCHIVE
 
 
-def _refuse_ole(data: bytes) -> None:
-    """Compound files hold encrypted documents and those of Office before 2007."""
+def _compound(data: bytes) -> Format:
+    """Compound files hold encrypted documents, those of Office before 2007 and mails of Outlook."""
     if _ENCRYPTED_PACKAGE in data:
         raise EncryptedFile("The document is encrypted; save it without a password and ingest it again.")
+    for streams, format_ in _IN_COMPOUND.items():
+        if any(stream.encode("utf-16-le") in data for stream in streams):
+            return format_
     raise UnsupportedFormat(
-        "The file is of an Office version before 2007, or a mail of Outlook; save it as DOCX, XLSX, PPTX or EML. "
-        + _SUPPORTED
+        "The file is of an Office version before 2007; save it as DOCX or PPTX and ingest it again. " + _SUPPORTED
     )

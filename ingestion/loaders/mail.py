@@ -1,5 +1,6 @@
 """Mail: a message as it would be read, and which files came with it."""
 
+from collections.abc import Sequence
 from email import message_from_bytes, policy
 from email.errors import MessageError
 from email.message import EmailMessage
@@ -9,6 +10,7 @@ from app.domain.document import ParsedDocument
 from app.domain.errors import UnreadableFile
 from ingestion.loaders.characters import clean
 from ingestion.loaders.html import HtmlReader
+from ingestion.loaders.member import Member
 from ingestion.loaders.pieces import Pieces
 from ingestion.loaders.reader import StructureReader
 
@@ -16,7 +18,7 @@ MEDIA_TYPE = "message/rfc822"
 
 
 class MailReader(StructureReader):
-    """Reads messages in the form of RFC 5322; attachments are named, not read."""
+    """Reads messages in the form of RFC 5322; attachments are named, and documents of their own by `members`."""
 
     def parse(self, name: str, data: bytes) -> ParsedDocument:
         """From, to and date, the text (of HTML when there is no other), the attachments' names."""
@@ -33,6 +35,22 @@ class MailReader(StructureReader):
         return pieces.document(
             name, MEDIA_TYPE, subject, author=headers["from"], recipients=headers["to"], date=_day(headers["date"])
         )
+
+
+def members(data: bytes) -> Sequence[Member]:
+    """The attached files; attached messages are named by their subjects."""
+    message = message_from_bytes(data, policy=policy.default)
+    assert isinstance(message, EmailMessage)  # noqa: S101 - the policy's kind
+    found = []
+    for part in message.iter_attachments():
+        payload = part.get_payload(decode=True)
+        if isinstance(payload, bytes):
+            found.append(Member(part.get_filename() or "", payload))
+        elif part.get_content_type() == MEDIA_TYPE:
+            inner = part.get_payload(0)
+            assert isinstance(inner, EmailMessage)  # noqa: S101 - what a message part holds
+            found.append(Member(f"{_header(inner, 'subject').replace('/', ' ') or 'message'}.eml", inner.as_bytes()))
+    return found
 
 
 def _write_body(message: EmailMessage, pieces: Pieces) -> None:

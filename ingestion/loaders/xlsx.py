@@ -25,23 +25,24 @@ class XlsxReader(StructureReader):
         pieces, properties = Pieces(), book.properties
         for sheet in book.worksheets:
             sheet.reset_dimensions()  # what a sheet says of its size is often wrong
-            rows = [[_text(value) for value in row] for row in sheet.iter_rows(values_only=True)]
+            rows = [[cell_text(value) for value in row] for row in sheet.iter_rows(values_only=True)]
             if any(any(row) for row in rows):
                 pieces.heading(2, sheet.title)
-                pieces.table(_trimmed(rows))
+                pieces.table(trimmed(rows))
         return pieces.document(
             name, MEDIA_TYPE, properties.title or "", author=properties.creator, date=_day(properties.modified)
         )
 
 
-def _trimmed(rows: list[list[str]]) -> list[list[str]]:
+def trimmed(rows: list[list[str]]) -> list[list[str]]:
     """Without the columns that are empty everywhere."""
     width = max(len(row) for row in rows)
     kept = [at for at in range(width) if any(at < len(row) and row[at] for row in rows)]
     return [[row[at] if at < len(row) else "" for at in kept] for row in rows]
 
 
-def _text(value: object) -> str:
+def cell_text(value: object) -> str:
+    """A cell as people see it: no time for whole days, no point for whole numbers."""
     match value:
         case None:
             return ""

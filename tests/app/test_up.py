@@ -14,7 +14,7 @@ import httpx
 import pytest
 from sse_starlette.sse import AppStatus
 
-from app import cli
+from app import cli, commands
 from app.embedded.services import owner_of
 from tests.fixtures.installation import free_port
 
@@ -83,7 +83,7 @@ def test_up_serves_the_page_and_the_handbook_and_ends_with_a_signal(
         assert owner is not None
         assert (owner.pid, owner.address) == (os.getpid(), url)
         collections = httpx.get(f"{url}/v1/collections").json()["collections"]
-        assert [c["name"] for c in collections] == [cli.HANDBOOK]
+        assert [c["name"] for c in collections] == [commands.HANDBOOK]
         assert collections[0]["documents"] == len(list((Path(cli.__file__).parents[1] / "docs").glob("*.md")))
 
     with meanwhile(look):
@@ -94,7 +94,7 @@ def test_up_serves_the_page_and_the_handbook_and_ends_with_a_signal(
     assert owner_of(folder) is None
 
     # the second time, the handbook is brought up to date while the server runs
-    monkeypatch.setattr(cli, "_HANDBOOK_AFTER_S", 0)
+    monkeypatch.setattr(commands, "_HANDBOOK_AFTER_S", 0)
     with meanwhile(lambda: None if answers(url).json()["status"] == "ready" else pytest.fail("not ready")):
         assert run(monkeypatch, "up", "--port", port) == 0
     assert "ingesting the handbook" not in capsys.readouterr().err

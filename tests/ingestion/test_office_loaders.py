@@ -3,16 +3,18 @@
 import io
 import json
 import zipfile
+from datetime import date
 from email.message import EmailMessage
 from pathlib import Path
 
 import openpyxl
 import pytest
+import xlwt
 from pptx import Presentation
 from pptx.util import Inches
 
 from app.domain.document import ParsedDocument
-from app.domain.errors import DamagedFile, FileTooLarge
+from app.domain.errors import DamagedFile, FileTooLarge, UnreadableFile
 from ingestion.loaders.dispatch import load
 
 NAMESPACES = (
@@ -222,3 +224,28 @@ def test_what_unpacks_to_too_much_is_refused_unread(mimetype: str, part: str) ->
     assert len(buffer.getvalue()) < 200_000
     with pytest.raises(FileTooLarge, match="64 MB"):
         read("a", buffer.getvalue())
+
+
+def old_workbook() -> bytes:
+    """A workbook of Excel 97 with what cells can be."""
+    book, out = xlwt.Workbook(), io.BytesIO()
+    sheet = book.add_sheet("Bees")
+    rows = [["day", "honey", "open"], [date(2026, 11, 2), 3.0, True], [date(2026, 11, 3), 2.5, False]]
+    for at, row in enumerate(rows):
+        for column, value in enumerate(row):
+            style = xlwt.easyxf(num_format_str="yyyy-mm-dd") if isinstance(value, date) else xlwt.Style.default_style
+            sheet.write(at, column, value, style)
+    book.add_sheet("Empty")
+    book.save(out)
+    return out.getvalue()
+
+
+def test_old_workbooks_are_tables_too() -> None:
+    document = load(Path("old"), old_workbook())
+    assert document.media_type == "application/vnd.ms-excel"
+    assert "## Bees\n\n| day | honey | open |" in document.text
+    assert "| 2026-11-02 | 3 | True |" in document.text
+    assert "| 2026-11-03 | 2.5 | False |" in document.text
+    assert "Empty" not in document.text
+    with pytest.raises(UnreadableFile):
+        load(Path("old.xls"), old_workbook()[:3000])

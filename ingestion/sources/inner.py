@@ -1,0 +1,37 @@
+"""Inner: a file that is in another one: in an archive, or attached to a mail."""
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from app.domain.errors import FileTooLarge
+from ingestion.loaders.member import Member
+from ingestion.sources.source import Content
+
+MEMBER = "!/"  # between the URI of a file and the name of what is in it
+
+
+@dataclass(frozen=True, slots=True)
+class InnerFile:
+    """A file in the one at the URI `within`."""
+
+    within: str
+    member: Member
+
+    @property
+    def uri(self) -> str:
+        """The document's identity within its collection."""
+        return f"{self.within}{MEMBER}{self.member.name}"
+
+    @property
+    def depth(self) -> int:
+        """In how many files it is."""
+        return self.uri.count(MEMBER)
+
+    def read(self, *, max_bytes: int, known: str | None = None) -> Content | None:
+        """The bytes. Raises FileTooLarge."""
+        if len(self.member.data) > max_bytes:
+            raise FileTooLarge(
+                f"{len(self.member.data):,} bytes are more than the limit of {max_bytes:,}; raise "
+                "FOOTNOTE_MAX_FILE_BYTES to take it"
+            )
+        return Content(PurePosixPath(self.member.name).name, self.member.data)

@@ -1,0 +1,145 @@
+"""Files in other files: archives and attachments become documents, each with its own fate."""
+
+import io
+import zipfile
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+
+from app.domain.errors import DamagedFile, EncryptedFile, FileTooLarge, UnreadableFile
+from ingestion.loaders import archive
+from ingestion.loaders.dispatch import is_archive, load, members
+from tests.fixtures.compound import outlook_message
+from tests.fixtures.syncing import Syncing
+
+
+def zip_of(**files: str | bytes) -> bytes:
+    """An archive; in names `__` stands for a slash and `_` for a dot."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, data in files.items():
+            made.writestr(name.replace("__", "/").replace("_", "."), data)
+    return out.getvalue()
+
+
+def mail_of(subject: str, text: str, *attached: tuple[str, bytes]) -> EmailMessage:
+    message = EmailMessage()
+    message["Subject"], message["From"], message["To"] = subject, "ann@example.org", "bob@example.org"
+    message["Date"] = "Mon, 02 Nov 2026 10:00:00 +0000"
+    message.set_content(text)
+    for name, data in attached:
+        message.add_attachment(data, maintype="application", subtype="octet-stream", filename=name)
+    return message
+
+
+def test_an_archive_is_synced_file_by_file(syncing: Syncing) -> None:
+    inner = zip_of(deep_md="Deep water is cold.")
+    path = syncing.folder / "all.zip"
+    path.write_bytes(
+        zip_of(
+            bees_md="Bees make honey.",
+            sub__cats_txt="Cats sleep.",
+            more_zip=inner,
+            icon_png=b"\x89PNG",
+            _hidden_md="No.",
+        )
+    )
+    report = syncing()
+    assert (report.failures, report.added) == ([], 3)
+    assert syncing.texts() == ["bees.md: Bees make honey.", "deep.md: Deep water is cold.", "cats.txt: Cats sleep."]
+    assert [uri.partition("all.zip")[2] for (uri,) in syncing.rows("SELECT source_uri FROM document ORDER BY 1")] == [
+        "!/bees.md",
+        "!/more.zip!/deep.md",
+        "!/sub/cats.txt",
+    ]
+    again = syncing()
+    assert (again.added, again.unchanged, again.embedded, again.vanished) == (0, 3, 0, 0)
+    assert [(step.action, step.uri.endswith("all.zip")) for step in syncing(dry_run=True).plan] == [("read", True)]
+
+    path.write_bytes(zip_of(bees_md="Bees make wax.", more_zip=inner))
+    report = syncing(prune=True, max_prune_share=1.0)
+    assert (report.changed, report.unchanged, report.deleted) == (1, 1, 1)
+    path.rename(path.with_name("renamed.zip"))
+    assert syncing(prune=True, max_prune_share=1.0).moved == 2
+    path.with_name("renamed.zip").unlink()
+    assert (syncing(prune=True, max_prune_share=1.0).deleted, syncing.texts()) == (2, [])
+
+
+def test_attachments_are_documents_of_their_own(syncing: Syncing) -> None:
+    forwarded = mail_of("About bees", "They make honey.", ("wax.md", b"# Wax\n\nBees make wax."))
+    message = mail_of("Notes", "See below.", ("cats.txt", b"Cats sleep."), ("broken.pdf", b"%PDF-1.7\nno page"))
+    message.add_attachment(forwarded)
+    (syncing.folder / "notes.eml").write_bytes(message.as_bytes())
+    report = syncing()
+    assert report.added == 4
+    assert [failure.uri.partition("notes.eml")[2] for failure in report.failures] == ["!/broken.pdf"]
+    uris = [uri.partition("notes.eml")[2] for (uri,) in syncing.rows("SELECT source_uri FROM document ORDER BY 1")]
+    assert uris == ["", "!/About bees.eml", "!/About bees.eml!/wax.md", "!/cats.txt"]
+
+
+def test_files_are_taken_three_deep(syncing: Syncing) -> None:
+    data = zip_of(deepest_md="Too deep.")
+    for _ in range(3):
+        data = zip_of(inner_zip=data, beside_md="There.")
+    (syncing.folder / "deep.zip").write_bytes(data)
+    report = syncing()
+    assert (report.added, len(report.failures)) == (3, 1)
+    assert "3 deep" in report.failures[0].reason
+
+
+def test_names_cannot_lead_out_of_the_archive() -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as made:
+        for name in ("../../up.md", "/abs.md", "a\\b.md", "__MACOSX/x.md", "x/.git/y.md", "z.exe"):
+            made.writestr(name, "text")
+    assert [member.name for member in members(Path("a.zip"), data.getvalue())] == ["up.md", "abs.md", "a/b.md"]
+
+
+def encrypted() -> bytes:
+    """Says that its file is encrypted, in both places."""
+    data = bytearray(zip_of(a_md="text"))
+    data[6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (zip_of(bomb_md=b"\0" * 20_000_000), FileTooLarge),
+        (encrypted(), EncryptedFile),
+        (zip_of(a_md=b"text" * 1000)[:-30], UnreadableFile),
+        (zip_of(a_md="text").replace(b"a.md+I", b"a.md+J", 1), DamagedFile),
+    ],
+    ids=["bomb", "encrypted", "truncated", "damaged"],
+)
+def test_bad_archives_are_refused(data: bytes, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        members(Path("a.zip"), data)
+
+
+def test_too_many_files_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "MOST_FILES", 2)
+    with pytest.raises(FileTooLarge, match="more than 2 files"):
+        members(Path("a.zip"), zip_of(a_md="1", b_md="2", c_md="3"))
+
+
+def test_an_archive_has_no_text_of_its_own() -> None:
+    assert is_archive(Path("a.zip"), zip_of(a_md="1"))
+    assert not is_archive(Path("a.zip"), b"no archive")
+    assert not is_archive(Path("a.md"), b"")
+    with pytest.raises(UnreadableFile, match="no text of its own"):
+        load(Path("a.zip"), zip_of(a_md="1"))
+
+
+def test_a_message_of_outlook_is_read_with_its_attachments() -> None:
+    data = outlook_message(
+        "Bees", "They make honey.\r\n\r\nAnd wax.", "ann@example.org", {"wax.md": b"# Wax\n", "bee.png": b"\x89PNG"}
+    )
+    document = load(Path("message"), data)
+    assert (document.title, document.media_type) == ("Bees", "application/vnd.ms-outlook")
+    assert "They make honey.\n\nAnd wax.\n\nAttachments: wax.md, bee.png" in document.text
+    assert "ann@example.org" in str(document.metadata["author"])
+    assert document.metadata["date"] == "2025-08-18"
+    assert members(Path("message"), data) == [("wax.md", b"# Wax\n")]

@@ -1,0 +1,50 @@
+"""AsciiDoc and Org: the text as it is, its headings, and what only looks like one."""
+
+from pathlib import Path
+
+from ingestion.loaders.dispatch import load
+
+ASCIIDOC = b"""= The lamp
+:author: Ann
+
+== Light
+
+It is seen for twenty miles.
+
+----
+== not a heading, but code
+----
+
+=== The lens
+|===
+|a |b
+|===
+==not one either
+"""
+ORG = b"""#+TITLE: The island
+* TODO [#A] Keeper :people:
+Lives there.
+#+begin_src python
+* no heading
+#+end_src
+** House
+** Garden
+*bold* is no heading
+"""
+
+
+def titles(name: str, data: bytes) -> list[tuple[int, str]]:
+    document = load(Path(name), data)
+    assert document.text == data.decode()
+    assert all(document.text.startswith(("=", "*"), heading.char_start) for heading in document.headings)
+    return [(heading.level, heading.title) for heading in document.headings]
+
+
+def test_sections_of_asciidoc() -> None:
+    assert titles("lamp.adoc", ASCIIDOC) == [(1, "The lamp"), (2, "Light"), (3, "The lens")]
+    assert load(Path("lamp.adoc"), ASCIIDOC).title == "The lamp"
+
+
+def test_headlines_of_org() -> None:
+    assert titles("island.org", ORG) == [(1, "Keeper"), (2, "House"), (2, "Garden")]
+    assert load(Path("island.org"), ORG).title == "The island"
