@@ -20,6 +20,7 @@ from app.services.outcome import AnswerSoFar
 from app.settings import Settings
 from evals.datasets.jsonl import fingerprint_of
 from evals.datasets.questions import AskedQuestion, load_questions
+from evals.judge import Case, Judge, Judgement
 from evals.metrics.exact_match import exact_match
 from evals.metrics.places import Place, place_precision, place_recall
 from evals.metrics.refusal import answer_rate, refusal_precision, refusal_recall
@@ -43,6 +44,27 @@ class AnswerSuite:
     concurrency: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """A judge, and its calibration (`footnote eval calibrate --json`) when there is one."""
+
+    judge: Judge
+    calibration: Report | None = None
+
+    @property
+    def about(self) -> dict[str, object]:
+        """Which judge it is, and how far it agreed with people. Raises InvalidInput when that was another judge."""
+        kappa, labels = None, 0
+        if self.calibration is not None:
+            if self.calibration.get("judge") != self.judge.about:
+                raise InvalidInput(
+                    f"The calibration is of another judge ({self.calibration.get('judge')}) than the one that judges "
+                    f"({self.judge.about}); calibrate this one."
+                )
+            kappa, labels = self.calibration["metrics"]["kappa"], self.calibration["queries"]
+        return self.judge.about | {"kappa": kappa, "labels": labels}
+
+
 @dataclass(slots=True)
 class Answered:
     """What came of a question: the answer, when its first text was shown (ms), all of it, or why it failed."""
@@ -58,8 +80,10 @@ class Answered:
         return isinstance(self.answer.end, RunCompleted) and self.answer.end.finish_reason == "refused"
 
 
-async def run_answers(settings: Settings, suite: AnswerSuite, progress: Progress) -> Report:
-    """Ask, and score what can be scored of each answer.
+async def run_answers(
+    settings: Settings, suite: AnswerSuite, progress: Progress, judging: Judging | None = None
+) -> Report:
+    """Ask, and score what can be scored of each answer; with a judge those too that no measure of words can.
 
     Raises InvalidInput (a malformed file, a gold document or span that is not in the collection), CollectionNotFound,
     what `open_services` raises, and a question's error when all failed.
@@ -72,9 +96,12 @@ async def run_answers(settings: Settings, suite: AnswerSuite, progress: Progress
         gold = await _gold_places(services, suite.collection, questions)
         answered = await _ask_all(services, suite, questions, progress)
         model = services.model.profile.name
+    scores = [_scores(q, gold[q.id], each) for q, each in zip(questions, answered, strict=True)]
+    judged = await _judge_all(judging.judge, questions, answered, progress) if judging else [None] * len(questions)
+    scores = [one | _verdict(each) if judging else one for one, each in zip(scores, judged, strict=True)]
     per_query = {
-        question.id: _scores(question, gold[question.id], each) | _shown(question, each)
-        for question, each in zip(questions, answered, strict=True)
+        question.id: one | _shown(question, each) | ({"judge_quote": verdict.quote} if verdict else {})
+        for question, one, each, verdict in zip(questions, scores, answered, judged, strict=True)
     }
     return {
         "suite": f"qa:{loaded.name}",
@@ -84,7 +111,8 @@ async def run_answers(settings: Settings, suite: AnswerSuite, progress: Progress
         "queries": len(questions),
         "failed": sum(each.failure is not None for each in answered),
         "unreviewed": loaded.unreviewed,
-        "metrics": _means([_scores(q, gold[q.id], each) for q, each in zip(questions, answered, strict=True)]),
+        "metrics": _means(scores),
+        **({"judge": judging.about} if judging else {}),
         "settings": noted.so_far() | {"collection": suite.collection, "limit": suite.limit},
         "per_query": per_query,
     }
@@ -146,6 +174,25 @@ def _scores(question: AskedQuestion, gold: Sequence[Place], answered: Answered) 
         "prompt_tokens": answer.usage.prompt_tokens if answer.usage else None,
         "completion_tokens": answer.usage.completion_tokens if answer.usage else None,
     }
+
+
+async def _judge_all(
+    judge: Judge, questions: Sequence[AskedQuestion], answered: Sequence[Answered], progress: Progress
+) -> list[Judgement | None]:
+    """A judgement of each answer that was given to a question with a known one."""
+    task, judged = progress.start("judging", len(questions)), list[Judgement | None]()
+    for question, each in zip(questions, answered, strict=True):
+        wanted = question.answers and each.answer.text and not each.refused and each.failure is None
+        case = Case(question.question, "\n".join(question.answers), each.answer.text)
+        judged.append(await judge.judge(case) if wanted else None)
+        progress.advance(task)
+    return judged
+
+
+def _verdict(judged: Judgement | None) -> dict[str, float | None]:
+    if judged is None or judged.verdict is None:
+        return {"judged_correct": None, "judge_agreement": judged.agreement if judged else None}
+    return {"judged_correct": float(judged.verdict == "correct"), "judge_agreement": judged.agreement}
 
 
 def _shown(question: AskedQuestion, answered: Answered) -> dict[str, Any]:

@@ -15,11 +15,13 @@ from app.settings import Settings, load_settings
 from app.storage.feedback import FeedbackStore
 from app.telemetry import configure_logging
 from evals import gate_report
-from evals.answers import AnswerSuite, run_answers
+from evals.answers import AnswerSuite, Judging, run_answers
+from evals.calibrate import print_calibration, run_calibration
 from evals.chunking import run_chunking
 from evals.gate import decide, load_report
 from evals.gate_report import print_decision
 from evals.harvest import question_of
+from evals.judge import MOST_REPEATS, open_judge
 from evals.page.page import render_page
 from evals.policy import DEFAULT, load_policy
 from evals.progress import Progress
@@ -29,6 +31,9 @@ from ingestion.opening import opened_database
 
 commands = typer.Typer(no_args_is_help=True)
 
+_JUDGE = "Chat model that judges: openai:NAME, gguf:PATH and so on, with the other settings of the chat model."
+Judge = Annotated[str | None, typer.Option(help=_JUDGE)]
+Repeats = Annotated[int, typer.Option(min=1, max=MOST_REPEATS, help="How often each answer is judged.")]
 EvaluatedLeg = Literal["lexical", "dense", "hybrid", "hybrid+rerank"]
 
 
@@ -50,6 +55,11 @@ def run(
     chunk_tokens: Annotated[int | None, typer.Option(help="Largest chunk; see FOOTNOTE_CHUNK_TOKENS.")] = None,
     collection: Annotated[
         str | None, typer.Option(help="Collection that the documents go to; of qa: the one that is asked.")
+    ] = None,
+    judge: Judge = None,
+    repeats: Repeats = 3,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Of the judge, by `footnote eval calibrate --json`; without, it cannot gate.")
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where vectors and the embedded services' data are.")] = None,
 ) -> None:
@@ -78,7 +88,9 @@ def run(
     elif kind == "qa" and folder:
         if leg is not None or collection is None:
             raise InvalidInput("The suite qa: takes --collection NAME, whose documents are asked, and no --leg.")
-        report = _run_answers(settings, AnswerSuite(Path(folder), collection, limit, concurrency))
+        calibrated = load_report(calibration) if calibration is not None else None
+        answers = AnswerSuite(Path(folder), collection, limit, concurrency)
+        report = _run_answers(settings, answers, judge, repeats, calibrated)
     else:
         raise InvalidInput(f"--suite is {suite}; it takes beir:FOLDER, chunking:FOLDER or qa:FILE.")
     print_report(report)
@@ -106,6 +118,30 @@ def gate(
         gate_report.write(junit, gate_report.junit(decision))
     if not decision.passed:
         raise typer.Exit(1)
+
+
+@commands.command()
+def calibrate(
+    labels: Annotated[Path, typer.Option(help="Lines of _id, question, reference, answer and label.")],
+    judge: Annotated[str, typer.Option(help=_JUDGE)],
+    repeats: Repeats = 3,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many labels.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the calibration to this file.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the judge's replies are kept.")] = None,
+) -> None:
+    """Say how far a judge agrees with people's labels, and where it leans."""
+    configure_logging(level="warning", json=False)
+    settings = load_settings(data_dir=data_dir)
+
+    async def run(progress: Progress) -> Report:
+        async with open_judge(settings, judge, repeats=repeats) as opened:
+            return await run_calibration(opened, labels, progress, limit=limit)
+
+    with Progress() as progress:
+        found = asyncio.run(run(progress))
+    print_calibration(found)
+    if json is not None:
+        write_report(found, json)
 
 
 @commands.command()
@@ -146,9 +182,17 @@ async def _harvest(settings: Settings) -> list[dict[str, object]]:
     return [question_of(each) for each in rated]
 
 
-def _run_answers(settings: Settings, suite: AnswerSuite) -> Report:
+def _run_answers(
+    settings: Settings, suite: AnswerSuite, judge: str | None, repeats: int, calibration: Report | None
+) -> Report:
+    async def run(ready: Settings, progress: Progress) -> Report:
+        if judge is None:
+            return await run_answers(ready, suite, progress)
+        async with open_judge(ready, judge, repeats=repeats) as opened:
+            return await run_answers(ready, suite, progress, Judging(opened, calibration))
+
     with connected(settings) as ready, Progress() as progress:
-        return asyncio.run(run_answers(ready, suite, progress))
+        return asyncio.run(run(ready, progress))
 
 
 def _run_retrieval(settings: Settings, suite: RetrievalSuite) -> Report:

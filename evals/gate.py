@@ -8,7 +8,7 @@ Two reports of one suite are compared question by question. Each measure gets a 
     underpowered    it is not, but it might not have been found: so many questions would be needed
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from evals.report import Report
 
 Verdict = Literal["better", "same", "worse", "underpowered"]
 MOVERS = 5
+JUDGED = "judged_correct"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +50,18 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the gate says of two reports; `changed` are settings that differ, with their values before and after."""
+    """What the gate says of two reports; `changed` are settings that differ, with their values before and after.
+
+    `left_out` are measures that do not count, and why; `flaky` are questions on whose answers the judge did not agree
+    with itself.
+    """
 
     suite: str
     questions: int
     comparisons: tuple[Comparison, ...]
     changed: dict[str, tuple[Any, Any]]
+    left_out: dict[str, str] = field(default_factory=dict)
+    flaky: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -84,6 +91,10 @@ def decide(base: Report, head: Report, policy: Policy) -> Decision:
         for name in policy.measures
         if any(all(_has(report, question, name) for report in (base, head)) for question in questions)
     }
+    left_out = {}
+    if JUDGED in measured and (unfit := _unfit_judge(base, head, policy)) is not None:
+        left_out[JUDGED] = unfit
+        del measured[JUDGED]
     if not measured:
         raise InvalidInput(
             f"The reports have none of the policy's measures ({', '.join(policy.measures)}); they have "
@@ -98,7 +109,8 @@ def decide(base: Report, head: Report, policy: Policy) -> Decision:
     if base.get("leg") != head.get("leg"):
         changed["leg"] = (base.get("leg"), head.get("leg"))
     comparisons = compare(questions, measured, policy)
-    return Decision(base["suite"], len(questions), comparisons, changed)
+    flaky = tuple(question for question in questions if (_agreement(base, head, question) or 1.0) < 1.0)
+    return Decision(base["suite"], len(questions), comparisons, changed, left_out, flaky)
 
 
 def compare(
@@ -176,6 +188,26 @@ def _require_comparable(base: Report, head: Report) -> None:
             f"The reports are of different questions: {len(asked[0] - asked[1])} are only in the baseline, "
             f"{len(asked[1] - asked[0])} only in the head. Run both with the same --limit."
         )
+
+
+def _unfit_judge(base: Report, head: Report, policy: Policy) -> str | None:
+    """Why the judge's verdicts do not count."""
+    judges = [report.get("judge") or {} for report in (base, head)]
+    names = [(judge.get("model"), judge.get("prompt"), judge.get("repeats")) for judge in judges]
+    if names[0] != names[1]:
+        return f"the judges differ: {names[0]} and {names[1]}"
+    kappas = [float(judge["kappa"]) for judge in judges if judge.get("kappa") is not None]
+    if len(kappas) < len(judges):
+        return "the judge was not compared with people: `footnote eval calibrate`, then --calibration"
+    if min(kappas) < policy.judge_kappa:
+        return f"the judge's agreement with people is a kappa of {min(kappas):.2f}, below {policy.judge_kappa:g}"
+    return None
+
+
+def _agreement(base: Report, head: Report, question: str) -> float | None:
+    """The smaller of the two shares in which the judge agreed with itself."""
+    found = [report["per_query"][question].get("judge_agreement") for report in (base, head)]
+    return min((share for share in found if share is not None), default=None)
 
 
 def _scores(report: Report, questions: list[str], name: str) -> Differences:

@@ -23,6 +23,8 @@ def print_decision(decision: Decision) -> None:
     console.print(table)
     for name, (before, after) in decision.changed.items():
         console.print(f"  {name}: {before} → {after}", highlight=False, markup=False)
+    for line in _judging(decision):
+        console.print(f"  {line}", highlight=False, markup=False)
     console.print(outcome(decision), highlight=False)
 
 
@@ -40,6 +42,7 @@ def markdown(decision: Decision) -> str:
     if decision.changed:
         lines += ["", "Settings that differ: "]
         lines += [f"- `{name}`: `{before}` → `{after}`" for name, (before, after) in decision.changed.items()]
+    lines += ["", *(f"- {line}" for line in _judging(decision))]
     moved = [comparison for comparison in decision.comparisons if comparison.movers]
     if moved:
         lines += ["", "<details><summary>Questions that moved most</summary>", ""]
@@ -50,6 +53,14 @@ def markdown(decision: Decision) -> str:
         ]
         lines += ["", "</details>"]
     return "\n".join(lines) + "\n"
+
+
+def _judging(decision: Decision) -> list[str]:
+    """What does not count and why, and where the judge was of two minds."""
+    lines = [f"{measure} does not count: {why}" for measure, why in decision.left_out.items()]
+    if decision.flaky:
+        lines.append(f"the judge did not agree with itself on {len(decision.flaky)}: {', '.join(decision.flaky)}")
+    return lines
 
 
 def junit(decision: Decision) -> bytes:

@@ -23,11 +23,13 @@ class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`alpha` is the chance of a false alarm that is accepted for all gating measures together, `power` the chance of
-    finding a difference that matters below which the gate says that it cannot tell."""
+    finding a difference that matters below which the gate says that it cannot tell. A judge's verdicts count from a
+    `judge_kappa` on."""
 
     measures: dict[str, Measure]
     alpha: float = 0.05
     power: float = 0.8
+    judge_kappa: float = 0.6
 
 
 def load_policy(path: Path = DEFAULT) -> Policy:

@@ -19,6 +19,7 @@ _SUPPLIED = {
     "answer-small": frozenset({"passages", "question", "history"}),
     "condense": frozenset({"question", "history"}),
     "rerank": frozenset({"question", "passage"}),
+    "judge": frozenset({"question", "reference", "answer", "verdicts"}),
 }
 _REQUIRED_FIELDS = ("purpose", "model", "variables")
 _FILE = re.compile(r"---\n(?P<front>.*?)\n---\n\s*## system\n(?P<system>.*?)\n## user\n(?P<user>.*)", re.DOTALL)

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+import evals.judge
 from tests.evals.conftest import CORPUS, Footnote
+from tests.evals.test_judge import FakeModel
 
 QUESTIONS: list[dict[str, Any]] = [
     {
@@ -53,6 +55,28 @@ def ask(footnote: Footnote, folder: Path, questions: list[dict[str, Any]], *opti
     assert code == 0, err
     assert "answer_rate" in out
     return json.loads(report.read_text())  # type: ignore[no-any-return]
+
+
+def test_a_judge_reads_the_answers(footnote: Footnote, island: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "VERDICT: correct\nQUOTE: seen for twenty miles"
+    model = FakeModel(lambda prompt: said if "How far is the lamp" in prompt else "VERDICT: irrelevant")
+    monkeypatch.setattr(evals.judge, "make_chat_model", lambda _settings: model)
+    report = ask(footnote, island, QUESTIONS, "--judge", "openai:x", "--repeats", 2)
+    verdicts = {name: each["judged_correct"] for name, each in report["per_query"].items()}
+    assert verdicts == {"lamp": 1.0, "tide": None, "no": None, "then": 0.0, "fails": None}
+    assert report["metrics"]["judged_correct"] == 0.5
+    assert report["per_query"]["lamp"]["judge_quote"] == "seen for twenty miles"
+    assert (report["judge"]["model"], report["judge"]["kappa"]) == ("fake", None)
+
+    calibration = island.parent / "calibration.json"
+    about = {name: report["judge"][name] for name in ("model", "prompt", "repeats")}
+    found = {"judge": about, "metrics": {"kappa": 0.8}, "queries": 300, "per_query": {"1": {}}}
+    calibration.write_text(json.dumps(found))
+    options = ("--judge", "openai:x", "--repeats", 2, "--calibration", calibration)
+    assert ask(footnote, island, QUESTIONS, *options)["judge"] == about | {"kappa": 0.8, "labels": 300}
+    calibration.write_text(json.dumps(found | {"judge": about | {"model": "other"}}))
+    code, _, err = footnote("eval", "run", "--suite", suite(island, QUESTIONS), "--collection", "island", *options)
+    assert (code, "is of another judge" in err) == (2, True)
 
 
 def test_answers_are_measured(footnote: Footnote, island: Path) -> None:
