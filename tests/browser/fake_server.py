@@ -99,6 +99,8 @@ class FakeServer:
     """Whether ratings are answered 503."""
     ratings: list[tuple[str, str | None]] = field(default_factory=list)
     """Message ids and what they were rated, None for a rating taken back."""
+    comments: list[str] = field(default_factory=list)
+    """What was said beside ratings."""
     url: str = ""
     runs: dict[str, FakeRun] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
@@ -249,7 +251,9 @@ class FakeServer:
         if self.refuse_rating:
             problem = {"code": "database_unavailable", "title": "Away", "detail": "PostgreSQL is not reachable."}
             return JSONResponse(problem, 503)
-        rating = (await request.json())["rating"] if request.method == "PUT" else None
+        body = await request.json() if request.method == "PUT" else {}
+        rating = body.get("rating")
+        self.comments += [body["comment"]] if "comment" in body else []
         self.ratings.append((request.path_params["id"], rating))
         return JSONResponse({"rating": rating}) if rating else Response(status_code=204)
 

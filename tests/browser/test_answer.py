@@ -212,6 +212,26 @@ async def test_an_answer_can_be_rated_and_the_rating_taken_back(reader: Reader, 
     assert len({message_id for message_id, _ in fake.ratings}) == 1
 
 
+async def test_a_bad_answer_can_be_commented_on(reader: Reader, fake: FakeServer) -> None:
+    await reader.ask("How do I install Footnote?")
+    field = reader.page.get_by_role("textbox", name="What is wrong with this answer")
+    await expect(field).to_have_count(0)
+    await reader.button("Bad answer").click()
+    await reader.button("Send").click()
+    await expect(field).to_be_focused()
+    await field.fill("It is about Windows.")
+    fake.refuse_rating = True
+    await reader.button("Send").click()
+    await expect(reader.page.get_by_text("The rating was not kept")).to_have_count(1)
+    await expect(field).to_have_value("It is about Windows.")
+    fake.refuse_rating = False
+    await reader.button("Send").click()
+    await expect(reader.page.get_by_text("your comment was kept")).to_be_visible()
+    assert (fake.comments, fake.ratings[-1][1]) == (["It is about Windows."], "down")
+    await reader.button("Good answer").click()
+    await expect(reader.page.get_by_text("your comment was kept")).to_have_count(0)
+
+
 async def test_a_rating_that_is_not_kept_is_not_shown(reader: Reader, fake: FakeServer) -> None:
     fake.refuse_rating = True
     await reader.ask("How do I install Footnote?")

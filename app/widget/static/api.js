@@ -79,10 +79,10 @@ export class Api {
     return this.open("GET", `/v1/runs/${encodeURIComponent(runId)}/events`, { headers, signal });
   }
 
-  /** Rate an answer `up` or `down`, or with null take the rating back. */
-  rate(messageId, rating) {
+  /** Rate an answer `up` or `down`, where wanted with a comment, or with null take the rating back. */
+  rate(messageId, rating, comment) {
     const path = `/v1/messages/${encodeURIComponent(messageId)}/feedback`;
-    return rating ? this.json("PUT", path, { body: { rating } }) : this.json("DELETE", path);
+    return rating ? this.json("PUT", path, { body: { rating, ...(comment && { comment }) } }) : this.json("DELETE", path);
   }
 
   cancel(runId) {

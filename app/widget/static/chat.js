@@ -93,16 +93,28 @@ export class Chat extends EventTarget {
 
   /** Say whether an answer is good, `up` or `down`; saying the same again takes it back. Throws Problem. */
   async rate(turn, rating) {
-    const before = turn.rating;
-    turn.rating = before === rating ? null : rating;
+    await this.#keepRating(turn, turn.rating === rating ? null : rating, null);
+  }
+
+  /** Say what is wrong with an answer that was rated bad. Throws Problem. */
+  async comment(turn, comment) {
+    await this.#keepRating(turn, turn.rating, comment);
+  }
+
+  async #keepRating(turn, rating, comment) {
+    const before = { rating: turn.rating, comment: turn.comment };
+    // what was written stays in its field until it is kept
+    Object.assign(turn, { rating, comment: comment === null ? null : turn.comment });
     this.#changed();
     try {
-      await this.#api.rate(turn.answer.messageId, turn.rating);
+      await this.#api.rate(turn.answer.messageId, rating, comment);
     } catch (error) {
-      turn.rating = before;
+      Object.assign(turn, before);
       this.#changed();
       throw Problem.of(error);
     }
+    turn.comment = comment;
+    this.#changed();
   }
 
   /** Stop the running answer; what was written stays. */
@@ -278,7 +290,7 @@ export class Chat extends EventTarget {
 
 function newTurn(question, answer) {
   turnCount += 1;
-  const nothing = { pause: null, problem: null, stopping: false, notStopped: null, rating: null };
+  const nothing = { pause: null, problem: null, stopping: false, notStopped: null, rating: null, comment: null };
   return { id: turnCount, question, answer, ...nothing };
 }
 

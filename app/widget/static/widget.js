@@ -102,14 +102,16 @@ export class Widget {
       },
       enterKey: () => this.#askKey(),
       copied: () => this.frame.announce("Copied"),
-      rate: (turn, rating) => this.#rate(turn, rating),
+      rate: (turn, rating) => this.#rate(turn, () => this.#chat.rate(turn, rating)),
+      comment: (turn, text) => this.#rate(turn, () => this.#chat.comment(turn, text)),
     };
   }
 
-  async #rate(turn, rating) {
+  async #rate(turn, keep) {
     try {
-      await this.#chat.rate(turn, rating);
-      this.frame.announce(turn.rating ? "Thank you for the rating" : "Rating taken back");
+      await keep();
+      const thanks = turn.comment ? "Thank you for the comment" : "Thank you for the rating";
+      this.frame.announce(turn.rating ? thanks : "Rating taken back");
     } catch (problem) {
       this.frame.announce(`The rating was not kept: ${problem.detail}`);
     }

@@ -3,6 +3,7 @@
 import { h, morph } from "../dom.js";
 import { NOT_FOUND, renderProse } from "../prose.js";
 import { answerAsText, footnotes, isFinal, noteSource, sentenceMarks } from "../transcript.js";
+import { commentForm } from "./comment.js";
 import { noteList, passageList } from "./footnotes.js";
 import { icon } from "./icon.js";
 import { notice } from "./notice.js";
@@ -18,7 +19,8 @@ export class TurnView {
 
   /**
    * `actions` are the callbacks `openNote(turn, index)`, `openPassage(turn, id)`, `openAddress(url)`,
-   * `retry(turn)`, `edit(turn)`, `resume(turn)`, `rate(turn, rating)`, `enterKey()` and `copied()`.
+   * `retry(turn)`, `edit(turn)`, `resume(turn)`, `rate(turn, rating)`, `comment(turn, text)`, `enterKey()` and
+   * `copied()`.
    */
   constructor(actions) {
     this.#actions = actions;
@@ -30,10 +32,11 @@ export class TurnView {
     this.trouble = h("div", { class: "trouble" });
     this.notes = h("div", { class: "notes", click: (event) => this.#clicked(event) });
     this.buttons = h("div", { class: "actions" });
+    this.comment = h("div");
     this.answer = h(
       "div",
       { class: "answer" },
-      ...[this.progress, this.prose, this.remark, this.pause, this.trouble, this.notes, this.buttons],
+      ...[this.progress, this.prose, this.remark, this.pause, this.trouble, this.notes, this.buttons, this.comment],
     );
     this.element = h("article", { class: "turn" }, this.question, this.answer);
   }
@@ -54,6 +57,7 @@ export class TurnView {
     this.#once("notes", [answer.citations, answer.passages, writing], () => this.#drawNotes(answer, writing));
     const told = [writing, answer.text, answer.citations, turn.problem, turn.rating];
     this.#once("buttons", told, () => this.#drawButtons(turn, writing));
+    this.#once("comment", [turn.rating, turn.comment], () => this.#drawComment(turn));
   }
 
   /** Stop the clock of a turn that is no longer shown. */
@@ -137,6 +141,14 @@ export class TurnView {
     this.buttons.replaceChildren(...buttons);
     this.buttons.hidden = buttons.length === 0;
     if (focused >= 0) buttons[focused]?.focus({ preventScroll: true });
+  }
+
+  #drawComment(turn) {
+    this.comment.replaceChildren();
+    this.comment.hidden = turn.rating !== "down";
+    if (turn.rating !== "down") return;
+    const said = () => h("p", { class: "remark" }, "Thank you, your comment was kept.");
+    this.comment.append(turn.comment ? said() : commentForm((text) => this.#actions.comment(turn, text)));
   }
 
   #ratingButton(turn, rating, name) {
