@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, redirect_stdout
 from functools import cache
 from typing import Any
 
+import numpy as np
 import ray
 import structlog
 from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
@@ -27,6 +28,7 @@ from ingestion.sources.source import Content
 log = structlog.get_logger()
 
 LOCAL = "ray"  # the address of a cluster that this machine is part of
+PIECE = 32  # texts that an embedder is given at a time
 PATIENCE_S = 120.0  # without an embedder anywhere, until it is given up
 _LOOK_S = 1.0
 _RETRY_S = 10.0
@@ -123,9 +125,9 @@ class _Model:
 
 
 class _Embedders:
-    """Embedders on the cluster, one batch at a time each.
+    """Embedders on the cluster, one piece of a batch at a time each.
 
-    When one dies with its machine, another does its batch; in its place a new one is asked for, which starts as soon as
+    When one dies with its machine, another does its piece; in its place a new one is asked for, which starts as soon as
     the cluster has room for it.
     """
 
@@ -159,7 +161,14 @@ class _Embedders:
         return await self.embed_passages([text])
 
     async def embed_passages(self, texts: Sequence[str]) -> Vectors:
-        """Passages in their order, shape (len(texts), dimensions). Raises ProviderError."""
+        """Passages in their order, shape (len(texts), dimensions). Raises ProviderError.
+
+        In pieces, so that a document of many chunks keeps all embedders busy, not one.
+        """
+        pieces = [texts[at : at + PIECE] for at in range(0, len(texts), PIECE)]
+        return np.concatenate(await asyncio.gather(*map(self._embed, pieces)))
+
+    async def _embed(self, texts: Sequence[str]) -> Vectors:
         while True:
             model = await self._take()
             try:

@@ -28,6 +28,7 @@ SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE i.indrelid IN ('chunk_embedding'::regclass, 'chunk_lexeme'::regclass) AND c.relname ~ '^(hnsw|lexical)_[0-9]+$'
     AND split_part(c.relname, '_', 2)::int NOT IN (SELECT id FROM index_generation)
 """
+_RESET = "SELECT reset_val FROM pg_settings WHERE name = %s"
 _ROWS = "SELECT count(*) FROM chunk_embedding WHERE generation_id = %s"
 _UP_TO = "SELECT count(*) FROM (SELECT FROM chunk_embedding WHERE generation_id = %s LIMIT %s) counted"
 _LINKS_BYTES = 512  # of one element in the HNSW graph beside its vector (m = 16), roughly
@@ -49,14 +50,16 @@ async def build_indexes(connection: Connection, generation: IndexGeneration, kin
     `connection` is in autocommit mode. What a build that was cut off left behind goes first.
     """
     row = await (await connection.execute(_ROWS, (generation.id,))).fetchone()
-    memory_mb = build_memory_mb(row[0] if row else 0, generation.dimensions)
+    servers_mb = await _servers_own(connection, "maintenance_work_mem") // 1024
+    memory_mb = build_memory_mb(row[0] if row else 0, generation.dimensions, most_mb=servers_mb)
+    workers = max(_WORKERS, await _servers_own(connection, "max_parallel_maintenance_workers"))
     await _set(connection, "maintenance_work_mem", f"{memory_mb}MB")
     for name, statement in _creations(generation, concurrently=True, kinds=kinds):
         valid = await (await connection.execute(_VALID, (name,))).fetchone()
         if valid == (True,):
             continue
         await _drop(connection, name)
-        await _set(connection, "max_parallel_maintenance_workers", str(_WORKERS))
+        await _set(connection, "max_parallel_maintenance_workers", str(workers))
         try:
             await connection.execute(statement)
         except DiskFull:  # parallel builds share memory through /dev/shm, which containers keep small
@@ -65,10 +68,13 @@ async def build_indexes(connection: Connection, generation: IndexGeneration, kin
             await connection.execute(statement)
 
 
-def build_memory_mb(rows: int, dimensions: int) -> int:
-    """Memory in which so many vectors' HNSW graph is built, within limits."""
+def build_memory_mb(rows: int, dimensions: int, *, most_mb: int = 0) -> int:
+    """Memory in which so many vectors' HNSW graph is built, 2 GB or `most_mb` of it if that is more.
+
+    A graph that has not enough of it is built many times slower.
+    """
     needed_mb = rows * (2 * dimensions + _LINKS_BYTES) * 5 // 4 // 2**20
-    return min(max(needed_mb, _MEMORY_MB[0]), _MEMORY_MB[1])
+    return min(max(needed_mb, _MEMORY_MB[0]), max(_MEMORY_MB[1], most_mb))
 
 
 async def vectors_up_to(connection: Connection, generation: IndexGeneration, limit: int) -> int:
@@ -116,6 +122,12 @@ def _creations(
                 id=sql.Literal(generation.id),
             ),
         )
+
+
+async def _servers_own(connection: Connection, name: str) -> int:
+    """What the server or the role sets, in the setting's unit."""
+    row = await (await connection.execute(_RESET, (name,))).fetchone()
+    return int(row[0]) if row else 0
 
 
 async def _set(connection: Connection, name: str, value: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from app.domain.principal import DEFAULT_WORKSPACE_ID as WORKSPACE
 from app.storage import first_load
 from app.storage.first_load import FirstLoad
-from app.storage.indexes import build_indexes, drop_indexes, lacks_indexes
+from app.storage.indexes import build_indexes, build_memory_mb, drop_indexes, lacks_indexes
 from app.storage.maintenance import maintenance
 from tests.app.storage.conftest import Store
 
@@ -93,3 +93,10 @@ async def test_an_index_cut_off_in_its_build_is_built_again(store: Store, databa
         await load.begin(1)
         await load.finish()
     assert await complete(store)
+
+
+def test_a_graph_gets_the_memory_that_it_needs_within_what_the_server_allows() -> None:
+    assert build_memory_mb(1_000, 384) == 64
+    assert build_memory_mb(1_000_000, 384) == 1525
+    assert build_memory_mb(10_000_000, 384) == 2048
+    assert build_memory_mb(10_000_000, 384, most_mb=20_000) == 15258
