@@ -34,7 +34,7 @@ def command_line(name: str | None = None) -> typer.Typer:
     if name in others:
         others = {name: others[name]}
     else:
-        cli.add_typer(import_module("app.commands").cli)
+        cli.registered_commands += import_module("app.commands").cli.registered_commands
     for command in others.values():
         loaded = command.load()
         if isinstance(loaded, typer.Typer):

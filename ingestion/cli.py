@@ -17,7 +17,7 @@ from app.embedded.connect import connected
 from app.settings import Settings, load_settings
 from app.telemetry import configure_logging
 from ingestion.changes import Changes
-from ingestion.opening import opened, opened_database
+from ingestion.opening import check_address, opened, opened_database
 from ingestion.pipeline import Report
 from ingestion.pipeline import ingest as run_pipeline
 from ingestion.sources.files import SourceFile, find_files
@@ -27,7 +27,10 @@ console = Console(stderr=True)
 
 On = Annotated[
     str | None,
-    typer.Option(help="Parse and embed on a Ray cluster: `ray` (this machine is part of it) or `ray://HOST:PORT`."),
+    typer.Option(
+        callback=check_address,
+        help="Parse and embed on a Ray cluster: `ray` (this machine is part of it) or `ray://HOST:PORT`.",
+    ),
 ]
 
 
@@ -38,7 +41,7 @@ def ingest(
     on: On = None,
     json: Annotated[bool, typer.Option("--json", help="Print progress and report as lines of JSON.")] = False,
 ) -> None:
-    """Bring documents into a collection: Markdown, reStructuredText, text, HTML, PDF, DOCX.
+    """Bring documents into a collection: texts, HTML, PDF, Office files, mail, archives and more.
 
     Unchanged files are skipped; one bad file never stops the rest. Exit code 0: all files are in; 1: some could not be
     read, each is named with its reason; 2: nothing could be done.

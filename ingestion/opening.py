@@ -75,12 +75,18 @@ async def opened(
         yield await open_with(place, database, settings, collection, principal=Principal(), source=source)
 
 
+def check_address(on: str | None) -> str | None:
+    """The address of a cluster, None for this process. Raises InvalidInput when it is neither."""
+    if on is not None and not _ADDRESS.fullmatch(on):
+        raise InvalidInput(f"--on is `{on}`; it takes `ray`, or the address of a cluster, `ray://HOST:10001`.")
+    return on
+
+
 @asynccontextmanager
 async def opened_place(settings: Settings, on: str | None) -> AsyncIterator[Place]:
     """This process, or the Ray cluster at the address `on`. Raises ConfigurationError, ProviderError."""
     if on is not None:
-        if not _ADDRESS.fullmatch(on):
-            raise InvalidInput(f"--on is `{on}`; it takes `ray`, or the address of a cluster, `ray://HOST:10001`.")
+        check_address(on)
         # Ray's nodes have Footnote; left alone, a command started by `uv run` would send them its folder to install
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
         try:

@@ -76,8 +76,7 @@ async def ingest(
     One that cannot be read is noted in the report and stops nothing. Documents are parsed, embedded and written at the
     same time, a batch in one transaction, so what was written stays when DatabaseUnavailable or ProviderError (of the
     embedder) ends the rest, and a second run goes on; of what was embedded at most two batches for each embedder are
-    lost.
-    `progress` is called with the report as it stands, whenever a stage has got on.
+    lost. `progress` is called with the report as it stands, whenever a stage has got on.
     """
     report, started = Report(files=len(items)), perf_counter()
     async with run.load as load:
@@ -198,7 +197,7 @@ class _Pipeline:
                     batch, size = [], 0
                 batch.append(read)
                 size += len(read.parsed.chunks)
-            if self._parsed.empty() and not self._unwritten.locked():
+            if batch and self._parsed.empty() and not self._unwritten.locked():
                 yield batch
                 batch, size = [], 0
         if batch:

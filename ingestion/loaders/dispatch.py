@@ -62,9 +62,8 @@ def members(path: Path, data: bytes) -> Sequence[Member]:
         raise
     except Exception as error:
         raise DamagedFile(f"The files in the {format_.name} cannot be read ({error}); get a whole copy.") from error
-    return [
-        Member(name, data) for name, data in ((_safe(one.name), one.data) for one in found) if name and data.strip()
-    ]
+    named = [Member(_safe(one.name), one.data) for one in found]
+    return [one for one in named if one.name and one.data.strip()]
 
 
 def _safe(name: str) -> str:
