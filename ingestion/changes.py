@@ -1,5 +1,6 @@
 """Changes: what is new in a source, compared with what its collection holds."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -48,6 +49,10 @@ class Changes:
         ]
         self._movable = {document.content_hash: document.uri for document in self._vanished}
         self._gone = dict.fromkeys(document.uri for document in self._vanished)
+        self._inside = defaultdict[str, list[StoredDocument]](list)  # by the file that one could open
+        for uri, document in known.items():
+            if MEMBER in uri:
+                self._inside[uri.partition(MEMBER)[0]].append(document)
         self.unchanged: dict[str, str | None] = {}
 
     def look(self, item: Item, *, max_bytes: int) -> Change | None:
@@ -71,7 +76,7 @@ class Changes:
     def keep_members(self, uri: str, present: Collection[str]) -> None:
         """Count documents of what is no longer in the file at `uri` among the vanished; `present` are still there."""
         within = uri + MEMBER
-        for known in self._known.values():
+        for known in self._inside[uri.partition(MEMBER)[0]]:
             name = known.uri.removeprefix(within).partition(MEMBER)[0]
             if known.uri.startswith(within) and within + name not in present and self._owns(known):
                 self._gone[known.uri] = None
@@ -100,6 +105,7 @@ class Changes:
     def _note(self, before: StoredDocument, stamp: str | None) -> None:
         if (before.stamp, before.source) != (stamp, self._source or before.source):
             self.unchanged[before.uri] = stamp
+            self.unchanged |= {inner.uri: None for inner in self._inside.get(before.uri, ())}
 
 
 def content_hash(content: Content) -> bytes:

@@ -120,11 +120,17 @@ class DocumentStore:
         return DocumentText(*row)
 
     async def delete(self, workspace_id: UUID, document_id: UUID) -> None:
-        """Delete a document with all its versions; once this returns, nothing finds it. Raises DocumentNotFound."""
+        """Delete a document with all its versions, and those of files in it; once this returns, nothing finds them.
+
+        Raises DocumentNotFound.
+        """
         query = select(m.Document.collection_id, m.Document.source_uri).where(m.Document.id == document_id)
         async with self._database.transaction(workspace_id) as session:
             row = (await session.execute(query)).one_or_none()
-        if row is None or not await Inventory(self._database, workspace_id, row[0]).delete([row[1]]):
+        if row is None:
+            raise DocumentNotFound
+        inventory = Inventory(self._database, workspace_id, row[0])
+        if not await inventory.delete(list(await inventory.documents(row[1]))):
             raise DocumentNotFound
 
     async def hashes(self, workspace_id: UUID, collection_id: UUID) -> dict[str, bytes]:

@@ -1,5 +1,6 @@
 """Files in other files: archives and attachments become documents, each with its own fate."""
 
+import asyncio
 import io
 import zipfile
 from email.message import EmailMessage
@@ -7,9 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.errors import DamagedFile, EncryptedFile, FileTooLarge, UnreadableFile
+from app.domain.errors import DamagedFile, DocumentNotFound, EncryptedFile, FileTooLarge, UnreadableFile
+from app.domain.principal import DEFAULT_WORKSPACE_ID
+from app.settings import Settings
+from app.storage.documents import DocumentStore
+from ingestion.cli import ingest_files
 from ingestion.loaders import archive
 from ingestion.loaders.dispatch import is_archive, load, members
+from ingestion.opening import opened_database
+from ingestion.sources.files import find_files
 from tests.fixtures.compound import outlook_message
 from tests.fixtures.syncing import Syncing
 
@@ -76,6 +83,33 @@ def test_attachments_are_documents_of_their_own(syncing: Syncing) -> None:
     assert [failure.uri.partition("notes.eml")[2] for failure in report.failures] == ["!/broken.pdf"]
     uris = [uri.partition("notes.eml")[2] for (uri,) in syncing.rows("SELECT source_uri FROM document ORDER BY 1")]
     assert uris == ["", "!/About bees.eml", "!/About bees.eml!/wax.md", "!/cats.txt"]
+
+
+async def test_a_mail_goes_with_its_attachments(settings: Settings, tmp_path: Path) -> None:
+    path = tmp_path / "docs" / "notes.eml"
+    path.parent.mkdir()
+    path.write_bytes(mail_of("Notes", "See below.", ("cats.txt", b"Cats sleep.")).as_bytes())
+    files = find_files([path.parent])
+    assert (await ingest_files(settings, files, "docs", lambda _report: None)).added == 2
+
+    async with opened_database(settings) as database:
+        store = DocumentStore(database)
+        mail, attached = await store.page(DEFAULT_WORKSPACE_ID, "docs", limit=10, offset=0)
+        await store.delete(DEFAULT_WORKSPACE_ID, mail.id)
+        assert await store.page(DEFAULT_WORKSPACE_ID, "docs", limit=10, offset=0) == []
+        with pytest.raises(DocumentNotFound):
+            await store.delete(DEFAULT_WORKSPACE_ID, attached.id)
+
+
+def test_what_was_ingested_before_it_was_declared_belongs_to_its_source(syncing: Syncing) -> None:
+    path = syncing.folder / "notes.eml"
+    path.write_bytes(mail_of("Notes", "See below.", ("cats.txt", b"Cats sleep.")).as_bytes())
+    asyncio.run(ingest_files(syncing.settings, find_files([syncing.folder]), "default", lambda _report: None))
+    assert syncing.rows("SELECT DISTINCT source FROM document") == [(None,)]
+    assert syncing().unchanged == 1
+    assert syncing.rows("SELECT DISTINCT source FROM document") == [("docs",)]
+    path.unlink()
+    assert syncing(prune=True, max_prune_share=1.0).deleted == 2
 
 
 def test_files_are_taken_three_deep(syncing: Syncing) -> None:
