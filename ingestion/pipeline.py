@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
 
+import numpy as np
+
 from app.domain.document import Chunk
 from app.domain.errors import FileTooLarge, UnreadableFile
 from app.domain.ports import Vectors
@@ -18,6 +20,7 @@ from ingestion.sources.source import Item, Vanished
 
 QUEUE = 16  # documents parsed ahead of the embedder
 DEEPEST = 3  # files within files
+WRITTEN_CHUNKS = 512  # batches that have been embedded meanwhile are written together until they have so many chunks
 BATCH_CHUNKS = 64  # documents are gathered until they have this many chunks, then embedded and written together
 
 
@@ -212,11 +215,28 @@ class _Pipeline:
         return vectors
 
     async def _write_all(self) -> None:
-        while (embedded := await self._embedded.get()) is not None:
-            batch, vectors = embedded
-            await self._write(batch, await vectors)
+        async for embedded in self._ready():
+            batch = [read for one, _ in embedded for read in one]
+            await self._write(batch, np.concatenate([vectors for _, vectors in embedded]))
             self._opened.embed.stored(_chunks(batch))
-            self._unwritten.release()
+            for _ in embedded:
+                self._unwritten.release()
+
+    async def _ready(self) -> AsyncIterator[list[tuple[_Batch, Vectors]]]:
+        """Embedded batches in their order; those that came while others were written go together."""
+        together, size = list[tuple[_Batch, Vectors]](), 0
+        while (embedded := await self._embedded.get()) is not None:
+            batch, embedding = embedded
+            if together and (size >= WRITTEN_CHUNKS or not embedding.done()):
+                yield together
+                together, size = [], 0
+            together.append((batch, await embedding))
+            size += len(together[-1][1])
+            if self._embedded.empty():
+                yield together
+                together, size = [], 0
+        if together:
+            yield together
 
     async def _write(self, batch: _Batch, vectors: Vectors) -> None:
         to, versions, at = self._to, list[NewVersion](), 0

@@ -20,7 +20,8 @@ _SETTING = "FOOTNOTE_EMBEDDER"
 _KEY = "OPENAI_API_KEY"
 _NO_KEY = "not-needed"
 _KNOWN_DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
-_BATCH = 96
+_BATCH = 96  # texts of one request at most
+_SMALL = 16  # texts that are not worth another request
 _CONCURRENT_BATCHES = 4
 _MAX_RETRIES = 2
 _MAX_TOKENS = 8191  # OpenAI refuses longer inputs
@@ -59,8 +60,12 @@ class OpenAIEmbedder:
         return await self.embed_passages([text])
 
     async def embed_passages(self, texts: Sequence[str]) -> Vectors:
-        """Passages in their order, shape (len(texts), dimensions). Raises ProviderError."""
-        batches = [texts[at : at + _BATCH] for at in range(0, len(texts), _BATCH)]
+        """Passages in their order, shape (len(texts), dimensions); few texts are requested at the same time as well.
+
+        Raises ProviderError.
+        """
+        size = min(_BATCH, max(_SMALL, -(-len(texts) // _CONCURRENT_BATCHES)))
+        batches = [texts[at : at + size] for at in range(0, len(texts), size)]
         if not batches:
             return np.empty((0, self._dimensions), np.float32)
         tasks = [asyncio.create_task(self._embed(batch)) for batch in batches]

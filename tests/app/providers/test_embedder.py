@@ -71,10 +71,12 @@ async def test_openai_is_asked_in_batches_and_for_dimensions_only_when_set() -> 
     with fake_upstream() as upstream:
         embedder = make_embedder(openai_at(upstream, embedder_dimensions=8))
         assert upstream.requests == []  # configured dimensions need no asking
-        vectors = await embedder.embed_passages([f"text {n}" for n in range(200)])
-        assert vectors.shape == (200, 8)
-        assert sorted(len(request["input"]) for request in upstream.requests) == [8, 96, 96]
-        assert {request["dimensions"] for request in upstream.requests} == {8}
+        for texts, requests in ((500, [20, 96, 96, 96, 96, 96]), (64, [16, 16, 16, 16]), (18, [2, 16])):
+            upstream.requests.clear()
+            vectors = await embedder.embed_passages([f"text {n}" for n in range(texts)])
+            assert vectors.shape == (texts, 8)
+            assert sorted(len(request["input"]) for request in upstream.requests) == requests
+            assert {request["dimensions"] for request in upstream.requests} == {8}
         await embedder.close()
 
 
