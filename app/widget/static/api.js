@@ -82,7 +82,8 @@ export class Api {
   /** Rate an answer `up` or `down`, where wanted with a comment, or with null take the rating back. */
   rate(messageId, rating, comment) {
     const path = `/v1/messages/${encodeURIComponent(messageId)}/feedback`;
-    return rating ? this.json("PUT", path, { body: { rating, ...(comment && { comment }) } }) : this.json("DELETE", path);
+    if (!rating) return this.json("DELETE", path);
+    return this.json("PUT", path, { body: { rating, ...(comment && { comment }) } });
   }
 
   cancel(runId) {

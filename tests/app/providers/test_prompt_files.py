@@ -10,7 +10,8 @@ from app.domain.errors import ConfigurationError
 from app.providers.prompt_files import PromptFiles
 from app.settings import Settings
 
-NAMES = ["answer", "answer-small", "condense", "rerank"]
+_VALUES = ("passages", "passage", "question", "history", "reference", "answer", "verdicts")
+NAMES = ["answer", "answer-small", "condense", "rerank", "judge"]
 FILE = """---
 purpose: a test
 model: any
@@ -46,12 +47,13 @@ def test_the_projects_own_prompts_are_valid_and_hold_their_values() -> None:
     files = PromptFiles(Settings().prompts_dir)
     for name in NAMES:
         prompt = files.active(name)
-        values = {name: f"[the {name}]" for name in ("passages", "passage", "question", "history")}
+        values = {name: f"[the {name}]" for name in _VALUES}
         system, user = prompt.render(**values)
         assert system
         assert "[the question]" in user
         assert ("[the passages]" in user) == name.startswith("answer")
         assert ("[the passage]" in user) == (name == "rerank")
+        assert ("[the verdicts]" in user) == (name == "judge")
         assert "$" not in system + user
 
 
