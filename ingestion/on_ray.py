@@ -55,7 +55,7 @@ def _connect(address: str) -> None:
         ray.init(address="auto" if address == LOCAL else address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ConfigurationError(
-            f"No Ray cluster answers at `{address}` ({' '.join(str(error).split())[:200]}). Start one with `ray start "
+            f"No Ray cluster answers at `{address}` ({str(error).strip().splitlines()[-1][:300]}). Start one with `ray start "
             "--head`, or give the address of one: `--on ray://HOST:10001`."
         ) from error
 

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,6 @@ from ingestion.sources.files import find_files
 
 
 @pytest.fixture
-def cluster() -> Iterator[LocalCluster]:
-    """Two nodes of one processor each."""
-    with LocalCluster(1, 1) as running:
-        yield running
-
-
-@pytest.fixture
 def tree(tmp_path: Path) -> Tree:
     """Documents, one of them damaged."""
     made = Tree.of(None, tmp_path / "docs", random.Random(5), files=60)
@@ -36,7 +30,34 @@ def tree(tmp_path: Path) -> Tree:
     return made
 
 
+async def by_command(address: str, path: Path, database_url: str) -> None:
+    """Ingest a file through Ray's client port, as someone would whose machine is not part of the cluster."""
+    environment = {"DATABASE_URL": database_url, "REDIS_URL": "redis://127.0.0.1:1", "FOOTNOTE_EMBEDDER": "scripted"}
+    command = [sys.executable, "-m", "app.cli", "ingest", str(path), "--json", "--on", address]
+    for _ in range(3):  # right after its start Ray's client port may fail, which is told as no cluster
+        done = await asyncio.to_thread(
+            subprocess.run, command, env=os.environ | environment, capture_output=True, text=True
+        )
+        if "No Ray cluster answers" not in done.stderr:
+            break
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode, report["added"], report["failures"]) == (0, 1, [])
+
+
 async def test_a_lost_machine_costs_nothing_but_time(
+    tree: Tree,
+    settings: Settings,
+    new_database: Callable[[str | None], str],
+    template: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(ConfigurationError, match="No Ray cluster answers"):
+        await ingest_files(settings, [], "docs", lambda _report: None, on="ray")
+    with LocalCluster(1, 1) as cluster:
+        await lose_one(cluster, tree, settings, new_database, template, monkeypatch)
+
+
+async def lose_one(
     cluster: LocalCluster,
     tree: Tree,
     settings: Settings,
@@ -44,6 +65,8 @@ async def test_a_lost_machine_costs_nothing_but_time(
     template: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Ingest on two nodes, one of which is killed, and compare with an ingestion in this process."""
+    await by_command(cluster.client_address, tree.files()[0], new_database(template))
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     files = find_files([tree.folder])
     beside = settings.model_copy(update={"database_url": SecretStr(new_database(template))})
@@ -67,23 +90,7 @@ async def test_a_lost_machine_costs_nothing_but_time(
     with pytest.raises(MissingKey):  # found out on the other machine, told here
         await ingest_files(unusable, files, "other", lambda _report: None, on="ray")
 
-    tree.add()
-    command = [sys.executable, "-m", "app.cli", "ingest", str(tree.folder), "--collection", "docs", "--json"]
-    assert settings.database_url is not None
-    monkeypatch.setenv("DATABASE_URL", settings.database_url.get_secret_value())
-    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
-    monkeypatch.setenv("FOOTNOTE_EMBEDDER", "scripted")
-    done = await asyncio.to_thread(subprocess.run, [*command, "--on", cluster.client_address], stdout=subprocess.PIPE)
-    report = json.loads(done.stdout.splitlines()[-1])
-    assert (done.returncode, report["added"], report["unchanged"]) == (1, 1, 60)
 
-
-@pytest.mark.parametrize(
-    ("address", "error", "message"),
-    [("spark", InvalidInput, "takes `ray`"), ("ray", ConfigurationError, "No Ray cluster answers")],
-)
-async def test_an_address_without_a_cluster(
-    settings: Settings, address: str, error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message):
-        await ingest_files(settings, [], "docs", lambda _report: None, on=address)
+async def test_an_address_that_is_none(settings: Settings) -> None:
+    with pytest.raises(InvalidInput, match="takes `ray`"):
+        await ingest_files(settings, [], "docs", lambda _report: None, on="spark")
