@@ -54,9 +54,10 @@ def _connect(address: str) -> None:
     try:
         ray.init(address="auto" if address == LOCAL else address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1][:300]  # the last line of a traceback
         raise ConfigurationError(
-            f"No Ray cluster answers at `{address}` ({str(error).strip().splitlines()[-1][:300]}). Start one with `ray start "
-            "--head`, or give the address of one: `--on ray://HOST:10001`."
+            f"No Ray cluster answers at `{address}` ({reason}). Start one with `ray start --head`, or give "
+            "the address of one: `--on ray://HOST:10001`."
         ) from error
 
 
