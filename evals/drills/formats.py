@@ -21,8 +21,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from app.domain.document import ParsedDocument
 from app.domain.errors import UnreadableFile
 from ingestion.loaders.dispatch import is_archive, load, members
+from ingestion.loaders.member import Member
 
 LONGEST_S = 60
 MEMORY_BYTES = 4 * 1024**3
@@ -94,7 +96,7 @@ def _one(path: Path) -> Outcome:
         data = path.read_bytes()
         inner = members(path, data) if data.strip() else ()
         documents = [] if is_archive(path, data) else [load(path, data)]
-        documents += [load(Path(member.name), member.data) for member in inner]
+        documents += [one for member in inner if (one := _inner(member)) is not None]
     except UnreadableFile as error:
         return Outcome(path, kind, "refused", error.message, seconds=time.perf_counter() - began)
     except Exception as error:  # noqa: BLE001 - what escapes is what this looks for
@@ -103,6 +105,14 @@ def _one(path: Path) -> Outcome:
     seconds = time.perf_counter() - began
     chars, headings = sum(len(one.text) for one in documents), sum(len(one.headings) for one in documents)
     return Outcome(path, kind, "read", "", chars, headings, seconds, peak)
+
+
+def _inner(member: Member) -> ParsedDocument | None:
+    """The document of a file in a file; one that is refused costs itself alone."""
+    try:
+        return load(Path(member.name), member.data)
+    except UnreadableFile:
+        return None
 
 
 def _kind(path: Path) -> str:
