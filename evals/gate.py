@@ -109,7 +109,7 @@ def decide(base: Report, head: Report, policy: Policy) -> Decision:
     if base.get("leg") != head.get("leg"):
         changed["leg"] = (base.get("leg"), head.get("leg"))
     comparisons = compare(questions, measured, policy)
-    flaky = tuple(question for question in questions if (_agreement(base, head, question) or 1.0) < 1.0)
+    flaky = tuple(question for question in questions if _agreement(base, head, question) < 1)
     return Decision(base["suite"], len(questions), comparisons, changed, left_out, flaky)
 
 
@@ -204,10 +204,10 @@ def _unfit_judge(base: Report, head: Report, policy: Policy) -> str | None:
     return None
 
 
-def _agreement(base: Report, head: Report, question: str) -> float | None:
-    """The smaller of the two shares in which the judge agreed with itself."""
+def _agreement(base: Report, head: Report, question: str) -> float:
+    """The smaller of the two shares in which the judge agreed with itself; 1 where it judged neither."""
     found = [report["per_query"][question].get("judge_agreement") for report in (base, head)]
-    return min((share for share in found if share is not None), default=None)
+    return min((float(share) for share in found if share is not None), default=1.0)
 
 
 def _scores(report: Report, questions: list[str], name: str) -> Differences:

@@ -42,7 +42,8 @@ def markdown(decision: Decision) -> str:
     if decision.changed:
         lines += ["", "Settings that differ: "]
         lines += [f"- `{name}`: `{before}` → `{after}`" for name, (before, after) in decision.changed.items()]
-    lines += ["", *(f"- {line}" for line in _judging(decision))]
+    if judging := _judging(decision):
+        lines += ["", *(f"- {line}" for line in judging)]
     moved = [comparison for comparison in decision.comparisons if comparison.movers]
     if moved:
         lines += ["", "<details><summary>Questions that moved most</summary>", ""]

@@ -72,7 +72,7 @@ class RayPlace:
         nodes = [cpus for node in _nodes() if node["Alive"] and (cpus := int(node["Resources"].get("CPU", 0)))]
         if not nodes:
             raise ConfigurationError("The Ray cluster has no processors: start it with `ray start --num-cpus N`.")
-        processors = min(settings.embedder_threads, *nodes, sum(nodes))
+        processors = min(settings.embedder_threads, *nodes)
         self.embedders = sum(cpus // processors for cpus in nodes)
         self.parsers = sum(-(-cpus // _PROCESSORS_A_PARSER) for cpus in nodes)
         remote = settings.model_copy(update={**_SECRETS, "embedder_threads": processors})

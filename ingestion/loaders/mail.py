@@ -59,8 +59,12 @@ def _write_body(message: EmailMessage, pieces: Pieces) -> None:
         return
     payload = body.get_payload(decode=True)
     content = payload if isinstance(payload, bytes) else b""
-    text = _decoded(content, body.get_content_charset())
-    if body.get_content_type() == "text/html":
+    write_text(pieces, _decoded(content, body.get_content_charset()), html=body.get_content_type() == "text/html")
+
+
+def write_text(pieces: Pieces, text: str, *, html: bool) -> None:
+    """A message's text, paragraph by paragraph or as the page that it is; nothing of a page that is empty."""
+    if html:
         try:
             pieces.join(HtmlReader().parse("body.html", text.encode()), below=1)
         except UnreadableFile:

@@ -1,6 +1,7 @@
 """Outline: texts whose headings are lines with a mark at their start: AsciiDoc and Org."""
 
 import re
+from collections.abc import Callable
 
 from app.domain.document import Heading, ParsedDocument
 from ingestion.loaders.characters import clean, decode
@@ -20,15 +21,8 @@ class AsciiDocReader(StructureReader):
     def parse(self, name: str, data: bytes) -> ParsedDocument:
         """The text; `=` to `======` are headings, but not within delimited blocks."""
         text = clean(decode(data))
-        headings, block, at = list[Heading](), "", 0
-        for line in text.splitlines(keepends=True):
-            mark = _ASCIIDOC_BLOCK.match(line)
-            if mark and (not block or mark[1] == block):
-                block = "" if block else mark[1]
-            elif not block and (found := _ASCIIDOC_HEADING.match(line)):
-                headings.append(Heading(len(found[1]), found[2].strip(), at))
-            at += len(line)
-        return ParsedDocument(text, choose_title(text, tuple(headings), "", name), "text/asciidoc", tuple(headings))
+        headings = _headings(text, _ASCIIDOC_HEADING, _asciidoc_block)
+        return ParsedDocument(text, choose_title(text, headings, "", name), "text/asciidoc", headings)
 
 
 class OrgReader(StructureReader):
@@ -37,14 +31,32 @@ class OrgReader(StructureReader):
     def parse(self, name: str, data: bytes) -> ParsedDocument:
         """The text; stars at the start of a line are headings, without keywords and tags, but not within blocks."""
         text = clean(decode(data))
-        headings, block, at = list[Heading](), "", 0
-        for line in text.splitlines(keepends=True):
-            mark = _ORG_BLOCK.match(line)
-            if mark and (begins := mark[1].lower() == "begin") == (not block):
-                block = mark[2].lower() if begins else ""
-            elif not block and (found := _ORG_HEADING.match(line)):
-                headings.append(Heading(len(found[1]), found[2], at))
-            at += len(line)
-        title = _ORG_TITLE.search(text)
+        headings, title = _headings(text, _ORG_HEADING, _org_block), _ORG_TITLE.search(text)
         given = title[1].strip() if title else ""
-        return ParsedDocument(text, given or choose_title(text, tuple(headings), "", name), "text/org", tuple(headings))
+        return ParsedDocument(text, given or choose_title(text, headings, "", name), "text/org", headings)
+
+
+def _headings(text: str, heading: re.Pattern[str], block_after: Callable[[str, str], str]) -> tuple[Heading, ...]:
+    """The headings outside of blocks; `block_after(line, block)` is the block that a line leads into, or empty."""
+    found, block, at = list[Heading](), "", 0
+    for line in text.splitlines(keepends=True):
+        before, block = block, block_after(line, block)
+        if not before and not block and (match := heading.match(line)):
+            found.append(Heading(len(match[1]), match[2].strip(), at))
+        at += len(line)
+    return tuple(found)
+
+
+def _asciidoc_block(line: str, block: str) -> str:
+    mark = _ASCIIDOC_BLOCK.match(line)
+    if mark and not block:
+        return mark[1]
+    return "" if mark and mark[1] == block else block
+
+
+def _org_block(line: str, block: str) -> str:
+    mark = _ORG_BLOCK.match(line)
+    begins = mark is not None and mark[1].lower() == "begin"
+    if mark and begins and not block:
+        return mark[2].lower()
+    return "" if mark and not begins else block

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from oxmsg import Message
 
 from app.domain.document import ParsedDocument
-from app.domain.errors import UnreadableFile
-from ingestion.loaders.characters import clean
-from ingestion.loaders.html import HtmlReader
+from ingestion.loaders.mail import write_text
 from ingestion.loaders.member import Member
 from ingestion.loaders.pieces import Pieces
 from ingestion.loaders.reader import StructureReader
@@ -28,14 +26,8 @@ class OutlookReader(StructureReader):
         day = message.sent_date.date().isoformat() if message.sent_date else ""
         headers = {"From": message.sender or "", "To": recipients, "Date": day}
         pieces.block("\n".join(f"{field}: {value}" for field, value in headers.items() if value))
-        if message.body:
-            for paragraph in clean(message.body).split("\n\n"):
-                pieces.block(paragraph)
-        elif message.html_body:
-            try:
-                pieces.join(HtmlReader().parse("body.html", message.html_body.encode()), below=1)
-            except UnreadableFile:  # an empty page: the message has no text
-                pieces.block("")
+        if text := message.body or message.html_body:
+            write_text(pieces, text, html=not message.body)
         attached = [one.file_name or "unnamed" for one in message.attachments]
         pieces.block("Attachments: " + ", ".join(attached) if attached else "")
         return pieces.document(name, MEDIA_TYPE, subject, author=headers["From"], recipients=recipients, date=day)

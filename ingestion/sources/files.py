@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-from app.domain.errors import FileTooLarge, InvalidInput, SourceUnavailable, UnreadableFile
+from app.domain.errors import InvalidInput, SourceUnavailable, UnreadableFile
 from ingestion.loaders.dispatch import supported
-from ingestion.sources.source import Content, Vanished
+from ingestion.sources.source import Content, Vanished, refuse_larger
 
 IGNORE_FILE = ".footnoteignore"
 _SETTLED_NS = 1_000_000_000  # a file written this recently may change again without another size or time
@@ -36,11 +36,7 @@ class SourceFile:
             before = self.path.stat()
             if known is not None and known == _stamp(before):
                 return None
-            if before.st_size > max_bytes:
-                raise FileTooLarge(
-                    f"{before.st_size:,} bytes are more than the limit of {max_bytes:,}; raise FOOTNOTE_MAX_FILE_BYTES "
-                    "to take it"
-                )
+            refuse_larger(before.st_size, max_bytes)
             data = self.path.read_bytes()
             after = self.path.stat()
         except FileNotFoundError as error:

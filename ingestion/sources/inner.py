@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from app.domain.errors import FileTooLarge
 from ingestion.loaders.member import Member
-from ingestion.sources.source import Content
+from ingestion.sources.source import Content, refuse_larger
 
 MEMBER = "!/"  # between the URI of a file and the name of what is in it
 
@@ -29,9 +28,5 @@ class InnerFile:
 
     def read(self, *, max_bytes: int, known: str | None = None) -> Content | None:
         """The bytes. Raises FileTooLarge."""
-        if len(self.member.data) > max_bytes:
-            raise FileTooLarge(
-                f"{len(self.member.data):,} bytes are more than the limit of {max_bytes:,}; raise "
-                "FOOTNOTE_MAX_FILE_BYTES to take it"
-            )
+        refuse_larger(len(self.member.data), max_bytes)
         return Content(PurePosixPath(self.member.name).name, self.member.data)

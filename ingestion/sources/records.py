@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from app.domain.errors import FileTooLarge, SourceUnavailable
-from ingestion.sources.source import Content
+from app.domain.errors import SourceUnavailable
+from ingestion.sources.source import Content, refuse_larger
 
 SUFFIXES = {"text/plain": ".txt", "text/markdown": ".md", "text/html": ".html"}
 _IN_MEMORY = 8_388_608  # bytes of records; more go to a temporary file
@@ -46,11 +46,7 @@ class Record:
     def read(self, *, max_bytes: int, known: str | None = None) -> Content:
         """The text, as it was when the source was listed. Raises FileTooLarge."""
         content = self.spool.read(self.start, self.length)
-        if len(content.data) > max_bytes:
-            raise FileTooLarge(
-                f"{len(content.data):,} bytes are more than the limit of {max_bytes:,}; raise FOOTNOTE_MAX_FILE_BYTES "
-                "to take it"
-            )
+        refuse_larger(len(content.data), max_bytes)
         return content
 
 

@@ -4,13 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from app.domain.errors import UnreadableFile
+from app.domain.errors import FileTooLarge, UnreadableFile
 
 
 class Vanished(UnreadableFile):
     """The document is no longer there."""
 
     code = "vanished"
+
+
+def refuse_larger(size: int, max_bytes: int) -> None:
+    """Raise FileTooLarge when so many bytes are more than may be taken."""
+    if size > max_bytes:
+        raise FileTooLarge(
+            f"{size:,} bytes are more than the limit of {max_bytes:,}; raise FOOTNOTE_MAX_FILE_BYTES to take it"
+        )
 
 
 @dataclass(frozen=True, slots=True)

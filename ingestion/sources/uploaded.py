@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.domain.errors import FileTooLarge
 from app.domain.job import Upload
-from ingestion.sources.source import Content, Vanished
+from ingestion.sources.source import Content, Vanished, refuse_larger
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +24,7 @@ class UploadedFile:
         stamp = self.upload.sha256.hex()
         if known == stamp:
             return None
-        if self.upload.size_bytes > max_bytes:
-            raise FileTooLarge(
-                f"{self.upload.size_bytes:,} bytes are more than the limit of {max_bytes:,}; raise "
-                "FOOTNOTE_MAX_FILE_BYTES to take it"
-            )
+        refuse_larger(self.upload.size_bytes, max_bytes)
         try:
             data = self.path.read_bytes()
         except FileNotFoundError as error:

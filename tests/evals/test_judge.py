@@ -166,3 +166,10 @@ def test_only_a_calibrated_judge_counts(base: dict[str, Any], head: dict[str, An
     if why is not None:
         assert why in decision.left_out["judged_correct"]
     assert len(decision.flaky) == 40
+
+
+def test_a_judge_without_a_verdict_is_of_two_minds_too() -> None:
+    policy = Policy({"token_f1": Measure(0.05)})
+    scores = {"q1": 1.0, "q2": 0.0}
+    assert decide(report(scores, JUDGE), report(scores, JUDGE, 0.0), policy).flaky == ("q1", "q2")
+    assert decide(report(scores, JUDGE), report(scores, JUDGE), policy).flaky == ()
