@@ -86,6 +86,12 @@ class Settings(BaseSettings):
     )
     chat_max_tokens: int = Field(800, ge=16, description="Longest answer.")
     chat_timeout_s: float = Field(60, gt=0, description="Longest silence of the chat model's provider.")
+    chat_input_price: float | None = Field(
+        None, ge=0, description="What a million tokens of prompts cost, in your currency; costs are said with it."
+    )
+    chat_output_price: float | None = Field(
+        None, ge=0, description="What a million tokens of answers cost, in your currency; costs are said with it."
+    )
     chat_threads: int = Field(
         default_factory=lambda: max(1, (os.cpu_count() or 2) // 2),
         ge=1,

@@ -74,7 +74,7 @@ def test_a_file_that_takes_too_long_is_refused() -> None:
         began = time.monotonic()
         with pytest.raises(FileTooLarge, match=r"longer than 0\.2 s"):
             sandbox.load(Path("a.xlsx"), WORKBOOK)  # the process alone takes longer to start
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 20
 
 
 def test_a_file_that_takes_too_much_memory_is_refused() -> None:

@@ -13,7 +13,6 @@ from app.domain.passage import Passage
 from app.services.reranking import Reranking
 
 LIMIT_S = 0.3
-GRACE_S = 0.2
 
 
 def passage(name: str, text: str = "", **fields: object) -> Passage:
@@ -124,8 +123,8 @@ async def test_the_time_limit_holds_even_when_cancelling_takes_longer() -> None:
     reranking = Reranking(fake, timeout_s=LIMIT_S, candidates=10)
     started = time.monotonic()
     reranked = await reranking.apply("q", PASSAGES)
-    took = time.monotonic() - started
-    assert LIMIT_S <= took < LIMIT_S + GRACE_S
+    assert time.monotonic() - started >= LIMIT_S
+    assert not fake.cancelled, "the answer did not wait until the model had stopped"
     assert (reranked.passages, reranked.applied) == (PASSAGES, False)
     assert reranked.reason == "The reranker was not done within 0.3 s."
     assert counted("timed_out") == before + 1
