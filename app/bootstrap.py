@@ -197,13 +197,17 @@ async def require_fit(database: Database, embedder: Embedder) -> None:
 def _prompts(settings: Settings) -> Prompts:
     files = PromptFiles(settings.prompts_dir)
     return Prompts(
-        answer=files.active("answer"), answer_small=files.active("answer-small"), condense=files.active("condense")
+        answer=files.active("answer"),
+        answer_small=files.active("answer-small"),
+        condense=files.active("condense"),
+        summary=files.active("summary"),
     )
 
 
 def _options(settings: Settings) -> AnsweringOptions:
     return AnsweringOptions(
         max_tokens=settings.chat_max_tokens,
+        history_tokens=settings.history_tokens,
         passages=settings.passages_per_answer,
         min_evidence=settings.min_evidence,
         packaged_embedder=settings.embedder == "local",

@@ -148,6 +148,11 @@ class Settings(BaseSettings):
     )
     hnsw_ef_search: int = Field(100, ge=1, le=1000, description="Breadth of the search in the HNSW index.")
     passages_per_answer: int = Field(6, ge=1, le=50, description="Most passages given to the chat model.")
+    history_tokens: int = Field(
+        1_000,
+        ge=100,
+        description="Most tokens of earlier messages in a prompt; what does not fit is summarised.",
+    )
     rrf_k: int = Field(60, ge=1, description="Constant of reciprocal rank fusion.")
     min_evidence: float = Field(
         0.07,

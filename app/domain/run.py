@@ -14,7 +14,7 @@ import msgspec
 
 from app.domain.passage import Passage
 
-FinishReason = Literal["stop", "length", "refused"]
+FinishReason = Literal["stop", "length", "refused", "clarify"]
 Verdict = Literal["supported", "partial", "unsupported"]
 
 

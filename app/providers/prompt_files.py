@@ -18,6 +18,7 @@ _SUPPLIED = {
     "answer": frozenset({"passages", "question", "history"}),
     "answer-small": frozenset({"passages", "question", "history"}),
     "condense": frozenset({"question", "history"}),
+    "summary": frozenset({"summary", "history"}),
     "rerank": frozenset({"question", "passage"}),
     "judge": frozenset({"question", "reference", "answer", "verdicts"}),
 }

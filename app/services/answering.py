@@ -15,17 +15,17 @@ from app.domain.ports import ChatModel, TokenCounter
 from app.domain.principal import Principal
 from app.domain.prompt import Prompt
 from app.domain.run import FinishReason, RetrievalCompleted, RunCompleted, RunEvent, TextDelta, Usage
+from app.services.completion import turn
 from app.services.context import format_passages, pack
 from app.services.evidence import answerable, unmentioned
 from app.services.footnoting import Footnoting
+from app.services.memory import Memory
 from app.services.quoting import quote_passages
 from app.services.retrieval import Retrieval, SearchRequest
+from app.services.understanding import Understanding, ask_what_is_meant
 from app.telemetry import TRACER, span_between
 
-HISTORY_MESSAGES = 6
-HISTORY_CHARS = 600  # of each earlier message in a prompt
-CONDENSED_CHARS = 500
-CONDENSE_TOKENS = 100
+HISTORY_MESSAGES = 60  # of a stored conversation, the last ones
 SMALL_PASSAGES = 3
 SMALL_PASSAGE_TOKENS = 450
 SMALL_ANSWER_TOKENS = 120
@@ -76,17 +76,20 @@ class Prompts:
     answer: Prompt
     answer_small: Prompt
     condense: Prompt
+    summary: Prompt
 
 
 @dataclass(frozen=True, slots=True)
 class AnsweringOptions:
-    """`min_evidence`: least probability of an answer in the passages, below which none is written.
+    """`history_tokens`: most tokens of earlier messages in a prompt; what does not fit is summarised.
 
+    `min_evidence`: least probability of an answer in the passages, below which none is written.
     `packaged_embedder`: cosines are those that the probability was calibrated on. `withhold`: sentences without support
     are not shown; None: only for a small model.
     """
 
     max_tokens: int
+    history_tokens: int
     passages: int
     min_evidence: float
     packaged_embedder: bool
@@ -107,6 +110,8 @@ class Answering:
         self._retrieval = retrieval
         self._model = model
         self._prompts = prompts
+        self._memory = Memory(model, prompts.summary, count_tokens, budget_tokens=options.history_tokens)
+        self._understand = Understanding(model, prompts.condense)
         self._count = count_tokens
         self._options = options
 
@@ -118,8 +123,15 @@ class Answering:
         Raises what retrieval and the model raise; what was yielded before stands.
         """
         with TRACER.start_as_current_span("condense"):
-            query = await self._condense(question.text, history)
+            said = await self._memory.recall(history)
+            understood = await self._understand(question.text, said)
         provenance.mark("condensed")
+        if understood.ask_back:
+            yield RetrievalCompleted(())
+            yield TextDelta(understood.ask_back)
+            yield RunCompleted("clarify")
+            return
+        query = understood.query
         k = self._options.passages * 2
         request = SearchRequest(query, k, question.collection, question.filter, phrases="preferred")
         with TRACER.start_as_current_span("retrieve"):
@@ -130,45 +142,31 @@ class Answering:
         provenance.mark("retrieved")
         if not found or self._evidence(query, found) < self._options.min_evidence:
             yield RetrievalCompleted(tuple(found[: self._options.passages]), reranked)
-            yield TextDelta(_refusal(question.collection, query, found))
-            yield RunCompleted("refused")
+            ask_back = ask_what_is_meant(question.text, said)
+            yield TextDelta(ask_back or _refusal(question.collection, query, found))
+            yield RunCompleted("clarify" if ask_back else "refused")
             return
         with TRACER.start_as_current_span("prompt"):
-            passages, messages = self._prompt(question.text, history, found, provenance)
+            transcript = said.transcript if understood.goes_on else ""
+            passages, messages = self._prompt(question.text, transcript, found, provenance)
         yield RetrievalCompleted(tuple(passages), reranked)
         async with aclosing(self._stream(question, query, passages, messages, provenance)) as events:
             async for event in events:
                 yield event
-
-    async def _condense(self, question: str, history: Sequence[ChatMessage]) -> str:
-        """The question as one can understand it without the history."""
-        earlier = [message.content for message in history if message.role == "user"]
-        if not earlier:
-            return question
-        joined = f"{earlier[-1]}\n{question}"
-        if self._model.profile.small:
-            return joined
-        system, user = self._prompts.condense.render(history=_transcript(history), question=question)
-        text = ""
-        async with aclosing(self._model.stream(_messages(system, user), max_tokens=CONDENSE_TOKENS)) as deltas:
-            async for delta in deltas:
-                text += delta.text
-        condensed = " ".join(text.split())
-        return condensed if 0 < len(condensed) <= CONDENSED_CHARS else joined
 
     def _evidence(self, query: str, found: Sequence[Passage]) -> float:
         """How likely an answer stands in what was found."""
         return answerable(query, found, packaged_embedder=self._options.packaged_embedder)
 
     def _prompt(
-        self, question: str, history: Sequence[ChatMessage], found: Sequence[Passage], provenance: Provenance
+        self, question: str, transcript: str, found: Sequence[Passage], provenance: Provenance
     ) -> tuple[list[Passage], list[ChatMessage]]:
         """The passages that fit beside everything else, and the messages that carry them."""
         profile = self._model.profile
         prompt = self._prompts.answer_small if profile.small else self._prompts.answer
         provenance.prompt = prompt.reference
-        transcript = "" if profile.small else _transcript(history)
-        frame = "".join(prompt.render(passages="", question=question, history=transcript))
+        history = "" if profile.small else transcript
+        frame = "".join(prompt.render(passages="", question=question, history=history))
         budget = self._room(frame, found)
         limit = self._options.passages
         if profile.small:
@@ -176,8 +174,8 @@ class Answering:
         passages = pack(found, budget_tokens=max(budget, 0), count_tokens=self._count, limit=limit)
         # a small model heeds what it read last
         shown = passages[::-1] if profile.small else passages
-        system, user = prompt.render(passages=format_passages(shown), question=question, history=transcript)
-        return passages, _messages(system, user)
+        system, user = prompt.render(passages=format_passages(shown), question=question, history=history)
+        return passages, turn(system, user)
 
     def _room(self, frame: str, found: Sequence[Passage]) -> int:
         """Tokens that are left for passages beside the frame; too few by some where all of them fit anyway."""
@@ -232,17 +230,6 @@ class Answering:
 
 def _finish_reason(reason: str) -> FinishReason:
     return "length" if reason == "length" else "stop"
-
-
-def _messages(system: str, user: str) -> list[ChatMessage]:
-    return [ChatMessage("system", system), ChatMessage("user", user)]
-
-
-def _transcript(history: Sequence[ChatMessage]) -> str:
-    """Earlier messages, each cut to HISTORY_CHARS."""
-    return "\n".join(
-        f"{m.role}: {' '.join(m.content.split())[:HISTORY_CHARS]}" for m in history[-HISTORY_MESSAGES:] if m.content
-    )
 
 
 def _refusal(collection: str | None, query: str, nearest: Sequence[Passage]) -> str:

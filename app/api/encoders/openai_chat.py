@@ -11,7 +11,7 @@ from app.domain.run import Problem, RunEvent, RunFailed, RunStarted, TextDelta, 
 from app.services.outcome import AnswerSoFar
 
 # Nothing was filtered when nothing was found, and a stop is the user's own; `footnote.finish_reason` tells them apart.
-FINISH_REASONS = {"stop": "stop", "length": "length", "refused": "stop", "cancelled": "stop"}
+FINISH_REASONS = {"stop": "stop", "length": "length", "refused": "stop", "clarify": "stop", "cancelled": "stop"}
 REWOUND = Problem(
     "answer_rewound",
     "The answer was begun anew in other words",

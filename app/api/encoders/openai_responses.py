@@ -18,6 +18,7 @@ STATUSES = {
     None: "in_progress",
     "stop": "completed",
     "refused": "completed",
+    "clarify": "completed",
     "length": "incomplete",
     "cancelled": "cancelled",
     "failed": "failed",

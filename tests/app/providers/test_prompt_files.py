@@ -10,8 +10,9 @@ from app.domain.errors import ConfigurationError
 from app.providers.prompt_files import PromptFiles
 from app.settings import Settings
 
-_VALUES = ("passages", "passage", "question", "history", "reference", "answer", "verdicts")
-NAMES = ["answer", "answer-small", "condense", "rerank", "judge"]
+_VALUES = ("passages", "passage", "question", "history", "reference", "answer", "verdicts", "summary")
+NAMES = ["answer", "answer-small", "condense", "summary", "rerank", "judge"]
+WITHOUT_QUESTION = {"summary"}
 FILE = """---
 purpose: a test
 model: any
@@ -33,7 +34,8 @@ def folder(tmp_path: Path) -> Path:
     """A valid folder of prompts."""
     (tmp_path / "ACTIVE.toml").write_text("".join(f"{name} = 1\n" for name in NAMES))
     for name in NAMES:
-        write(tmp_path, name, FILE.format(variables="question", user="Question: $question, for $$5"))
+        variable = "history" if name in WITHOUT_QUESTION else "question"
+        write(tmp_path, name, FILE.format(variables=variable, user=f"Question: ${variable}, for $$5"))
     return tmp_path
 
 
@@ -50,7 +52,7 @@ def test_the_projects_own_prompts_are_valid_and_hold_their_values() -> None:
         values = {name: f"[the {name}]" for name in _VALUES}
         system, user = prompt.render(**values)
         assert system
-        assert "[the question]" in user
+        assert ("[the question]" in user) == (name not in WITHOUT_QUESTION)
         assert ("[the passages]" in user) == name.startswith("answer")
         assert ("[the passage]" in user) == (name == "rerank")
         assert ("[the verdicts]" in user) == (name == "judge")
@@ -111,5 +113,5 @@ def test_a_missing_file_is_named(folder: Path) -> None:
 
 
 def test_an_unknown_prompt_is_told(folder: Path) -> None:
-    with pytest.raises(ConfigurationError, match="There is no prompt `summary`"):
-        PromptFiles(folder).active("summary")
+    with pytest.raises(ConfigurationError, match="There is no prompt `translate`"):
+        PromptFiles(folder).active("translate")
