@@ -1,6 +1,6 @@
 # `make` lists the commands; `make check` is exactly what CI runs.
 .DEFAULT_GOAL := help
-.PHONY: help up check lint types contracts clients test lock bench-citations bench-beir bench-retrieval bench-streams bench-first-token bench-gate bench-attribution bench-refusal bench-ingest bench-change drill-chats drill-statistics drill-streams drill-outages drill-stop drill-formats drill-regressions drill-injections drill-uploads drill-reindex drill-ingest drill-ray
+.PHONY: help up check lint types contracts clients test lock bench-citations bench-beir bench-retrieval bench-streams bench-first-token bench-gate bench-attribution bench-refusal bench-topics bench-ingest bench-change drill-chats drill-statistics drill-streams drill-outages drill-stop drill-formats drill-regressions drill-injections drill-uploads drill-reindex drill-ingest drill-ray
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench-gate: ## how often the eval gate is wrong, on simulated changes of known e
 
 bench-attribution: ## footnotes and wrong sentences on gold answers: make bench-attribution DATA=FOLDER
 	uv run python -m evals.bench.attribution $(DATA) --data-dir .footnote-bench
+
+bench-topics: ## what is searched for a question after another one: make bench-topics DATA="FOLDER…"
+	uv run python -m evals.bench.topics $(DATA) --data-dir .footnote-bench
 
 bench-refusal: ## does the gate before the model know questions without an answer: make bench-refusal DATA="FOLDER…"
 	uv run --group bench python -m evals.bench.refusal $(DATA) --data-dir .footnote-bench

@@ -75,7 +75,7 @@ async def open_services(settings: Settings, *, worker: bool = True) -> AsyncIter
     """
     if settings.database_url is None or settings.redis_url is None:
         raise ConfigurationError("Set DATABASE_URL and REDIS_URL, or start with `footnote up`, which brings its own.")
-    prompts = _prompts(settings)
+    prompts = make_prompts(settings)
     async with AsyncExitStack() as stack:
         model = make_chat_model(settings)
         stack.push_async_callback(model.close)
@@ -194,7 +194,8 @@ async def require_fit(database: Database, embedder: Embedder) -> None:
         log.warning("embedder_of_a_retired_index", embedder=embedder.name, generation=generation.id, hint=RETIRED)
 
 
-def _prompts(settings: Settings) -> Prompts:
+def make_prompts(settings: Settings) -> Prompts:
+    """The prompts of answering that are in use. Raises ConfigurationError."""
     files = PromptFiles(settings.prompts_dir)
     return Prompts(
         answer=files.active("answer"),

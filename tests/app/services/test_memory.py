@@ -72,7 +72,9 @@ async def test_a_very_long_one_is_summarised_from_its_beginning_and_its_end() ->
     lines = model.asked[0].splitlines()[1:]
     assert len(lines) == SUMMARISED_AT_ONCE
     assert lines[0].startswith("user: u0 ")
-    assert lines[-1].startswith("assistant: a195 ")  # of 400 messages the last ten fit; 392 is the next multiple of four
+    assert lines[-1].startswith(
+        "assistant: a195 "
+    )  # of 400 messages the last ten fit; 392 is the next multiple of four
 
 
 async def test_the_last_question_and_answer_are_told_however_long_they_are() -> None:
@@ -98,7 +100,9 @@ async def test_a_small_model_is_not_asked() -> None:
     assert await memory(model).recall(said(7)) == Recalled(tuple(said(5, 2)))
 
 
-@pytest.mark.parametrize(("answer", "asked"), [("Which one?", True), ("哪一个？ ", True), ("Both. Why? Because.", False)])
+@pytest.mark.parametrize(
+    ("answer", "asked"), [("Which one?", True), ("哪一个？ ", True), ("Both. Why? Because.", False)]
+)
 def test_whether_the_last_answer_was_a_question(answer: str, asked: bool) -> None:
     recalled = Recalled((ChatMessage("user", "How?"), ChatMessage("assistant", answer)))
     assert (recalled.asked_back, recalled.last_question) == (asked, "How?")
