@@ -1,4 +1,4 @@
-"""Databases as sources: rows of real SQLite and PostgreSQL, and MongoDB's client against its wire protocol."""
+"""Databases as sources: rows of real SQLite, PostgreSQL and MariaDB, and MongoDB's client against its wire protocol."""
 
 import datetime as dt
 import sqlite3
@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from app.domain.errors import ConfigurationError, SourceUnavailable
+from tests.fixtures.mariadb_server import MariaDbServer
 from tests.fixtures.mongo_server import MongoServer
 from tests.fixtures.syncing import Syncing
 
@@ -48,7 +49,7 @@ def run_postgresql(url: str) -> Callable[[str], None]:
     return run
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def tickets(
     request: pytest.FixtureRequest, tmp_path: Path, new_database: Callable[[str | None], str]
 ) -> tuple[str, Callable[[str], None]]:
@@ -56,6 +57,9 @@ def tickets(
     if request.param == "sqlite":
         path = tmp_path / "tickets.db"
         url, run = f"sqlite:///{path}", run_sqlite(path)
+    elif request.param == "mariadb":
+        server: MariaDbServer = request.getfixturevalue("mariadb_server")
+        url, run = server.url, server.run
     else:
         url = new_database(None)
         run = run_postgresql(url)
