@@ -1,25 +1,20 @@
-"""Answers: the suite `qa:`, questions about a collection through the answering service, in process."""
+"""Answers: the suite `qa:`, questions about a collection to a service, here or behind a URL."""
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
-from uuid import UUID
 
-from app.bootstrap import Services, open_services
-from app.domain.document import DocumentSummary
 from app.domain.errors import FootnoteError, InvalidInput
-from app.domain.principal import Principal
 from app.domain.run import RunCompleted, TextDelta
-from app.services.answering import Provenance, Question
 from app.services.outcome import AnswerSoFar
-from app.settings import Settings
 from evals.datasets.jsonl import fingerprint_of
 from evals.datasets.questions import AskedQuestion, load_questions
+from evals.gold import gold_places
 from evals.judge import Case, Judge, Judgement
 from evals.metrics.exact_match import exact_match
 from evals.metrics.places import Place, place_precision, place_recall
@@ -28,10 +23,7 @@ from evals.metrics.support import support_rate
 from evals.metrics.token_f1 import token_f1
 from evals.progress import Progress
 from evals.report import Report
-from evals.settings_read import SettingsRead
-
-_PAGE = 1000
-_PRINCIPAL = Principal()
+from evals.service import Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +73,24 @@ class Answered:
 
 
 async def run_answers(
-    settings: Settings, suite: AnswerSuite, progress: Progress, judging: Judging | None = None
+    opening: AbstractAsyncContextManager[Service],
+    suite: AnswerSuite,
+    progress: Progress,
+    judging: Judging | None = None,
 ) -> Report:
     """Ask, and score what can be scored of each answer; with a judge those too that no measure of words can.
 
-    Raises InvalidInput (a malformed file, a gold document or span that is not in the collection), CollectionNotFound,
-    what `open_services` raises, and a question's error when all failed.
+    `opening` gives the service that is asked, and is left before the judge reads. Raises InvalidInput (a malformed
+    file, a gold document or span that is not in the collection), CollectionNotFound, what `opening` raises, and a
+    question's error when all failed.
     """
-    loaded, noted = load_questions(suite.path), SettingsRead(settings)
+    loaded = load_questions(suite.path)
     questions = list(islice(loaded.questions, suite.limit))
-    async with open_services(cast("Settings", noted), worker=False) as services:
-        ids = await services.documents.collection_ids(_PRINCIPAL.workspace_id, suite.collection)
-        hashes = await services.documents.hashes(_PRINCIPAL.workspace_id, ids[suite.collection])
-        gold = await _gold_places(services, suite.collection, questions)
-        answered = await _ask_all(services, suite, questions, progress)
-        model = services.model.profile.name
+    async with opening as service:
+        documents = await service.documents(suite.collection)
+        gold = await gold_places(service, suite.collection, documents, questions)
+        answered = await _ask_all(service, suite, questions, progress)
+        model, settings = service.model, service.settings
     scores = [_scores(q, gold[q.id], each) for q, each in zip(questions, answered, strict=True)]
     judged = await _judge_all(judging.judge, questions, answered, progress) if judging else [None] * len(questions)
     scores = [one | _verdict(each) if judging else one for one, each in zip(scores, judged, strict=True)]
@@ -107,25 +102,28 @@ async def run_answers(
         "suite": f"qa:{loaded.name}",
         "fingerprint": loaded.fingerprint,
         "leg": model,
-        "corpus": {"documents": len(hashes), "fingerprint": fingerprint_of(sorted(h.hex() for h in hashes.values()))},
+        "corpus": {
+            "documents": len(documents),
+            "fingerprint": fingerprint_of(sorted(d.content_hash for d in documents)),
+        },
         "queries": len(questions),
         "failed": sum(each.failure is not None for each in answered),
         "unreviewed": loaded.unreviewed,
         "metrics": _means(scores),
         **({"judge": judging.about} if judging else {}),
-        "settings": noted.so_far() | {"collection": suite.collection, "limit": suite.limit},
+        "settings": settings | {"collection": suite.collection, "limit": suite.limit},
         "per_query": per_query,
     }
 
 
 async def _ask_all(
-    services: Services, suite: AnswerSuite, questions: Sequence[AskedQuestion], progress: Progress
+    service: Service, suite: AnswerSuite, questions: Sequence[AskedQuestion], progress: Progress
 ) -> list[Answered]:
     task, slots = progress.start(f"asking {suite.path.stem}", len(questions)), asyncio.Semaphore(suite.concurrency)
 
     async def ask(question: AskedQuestion) -> Answered:
         async with slots:
-            answered = await _ask(services, question, suite.collection)
+            answered = await _ask(service, question, suite.collection)
         progress.advance(task)
         return answered
 
@@ -136,19 +134,19 @@ async def _ask_all(
     return answered
 
 
-async def _ask(services: Services, question: AskedQuestion, collection: str) -> Answered:
+async def _ask(service: Service, question: AskedQuestion, collection: str) -> Answered:
     answered, started = Answered(AnswerSoFar()), perf_counter()
-    asked = Question(question.question, collection=collection, history=question.history)
-    events = services.answering.answer(_PRINCIPAL, asked, question.history, Provenance())
     try:
-        async with aclosing(events):
+        async with aclosing(service.ask(question, collection)) as events:
             async for event in events:
                 answered.answer.add(event)
                 if isinstance(event, TextDelta) and answered.first_text_ms is None:
                     answered.first_text_ms = (perf_counter() - started) * 1000
+                if answered.answer.end is not None:
+                    answered.ms = (perf_counter() - started) * 1000
     except FootnoteError as error:
         answered.failure = error
-    answered.ms = (perf_counter() - started) * 1000
+        answered.ms = (perf_counter() - started) * 1000
     return answered
 
 
@@ -222,48 +220,3 @@ def _means(scores: Sequence[dict[str, float | None]]) -> dict[str, float]:
     """The mean of each metric over the questions that have one; metrics that none has are left out."""
     defined = {name: [each[name] for each in scores if each[name] is not None] for name in scores[0]}
     return {name: sum(cast("list[float]", kept)) / len(kept) for name, kept in defined.items() if kept}
-
-
-async def _gold_places(
-    services: Services, collection: str, questions: Sequence[AskedQuestion]
-) -> dict[str, list[Place]]:
-    """Where each question's answer stands: its spans, or its whole documents when it names no span."""
-    documents = await _documents(services, collection)
-    texts: dict[UUID, str] = {}
-    places: dict[str, list[Place]] = {}
-    for question in questions:
-        found: list[Place] = []
-        for span in question.spans or [None] * len(question.documents):
-            name = span.document if span is not None else question.documents[len(found)]
-            document = _named(name, documents, question, collection)
-            if document.id not in texts:
-                texts[document.id] = (await services.documents.text(_PRINCIPAL.workspace_id, document.id)).text
-            text, quote = texts[document.id], span.quote if span is not None else texts[document.id]
-            start = text.find(quote)
-            if start < 0 or not quote:
-                raise InvalidInput(f"{question.id}: {name} does not contain the quote {quote[:80]!r}.")
-            found.append(Place(str(document.id), start, start + len(quote)))
-        places[question.id] = found
-    return places
-
-
-async def _documents(services: Services, collection: str) -> list[DocumentSummary]:
-    documents: list[DocumentSummary] = []
-    while len(documents) % _PAGE == 0:
-        page = await services.documents.page(_PRINCIPAL.workspace_id, collection, limit=_PAGE, offset=len(documents))
-        if not page:
-            break
-        documents += page
-    return documents
-
-
-def _named(
-    name: str, documents: Sequence[DocumentSummary], question: AskedQuestion, collection: str
-) -> DocumentSummary:
-    found = [each for each in documents if each.uri == name or each.uri.endswith(f"/{name}")]
-    if len(found) != 1:
-        raise InvalidInput(
-            f"{question.id}: {len(found)} documents of the collection {collection} have a URI that ends with /{name}; "
-            "name the one that is meant by more or less of its URI."
-        )
-    return found[0]

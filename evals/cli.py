@@ -2,6 +2,8 @@
 
 import asyncio
 import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +13,7 @@ import typer
 from app.domain.errors import ConfigurationError, InvalidInput
 from app.domain.principal import Principal
 from app.embedded.connect import connected
-from app.settings import Settings, load_settings
+from app.settings import Settings, environment_value, load_settings
 from app.storage.feedback import FeedbackStore
 from app.telemetry import configure_logging
 from evals import gate_report
@@ -25,8 +27,10 @@ from evals.judge import MOST_REPEATS, open_judge
 from evals.page.page import render_page
 from evals.policy import DEFAULT, load_policy
 from evals.progress import Progress
+from evals.remote import open_remote
 from evals.report import Report, print_report, write_report
 from evals.retrieval import RetrievalSuite, run_retrieval
+from evals.service import open_in_process
 from ingestion.opening import opened_database
 
 commands = typer.Typer(no_args_is_help=True)
@@ -56,6 +60,10 @@ def run(
     collection: Annotated[
         str | None, typer.Option(help="Collection that the documents go to; of qa: the one that is asked.")
     ] = None,
+    url: Annotated[str | None, typer.Option(help="Of qa: ask the service that runs at http://HOST:PORT.")] = None,
+    api_key_from_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Environment variable with an API key of that service.")
+    ] = None,
     judge: Judge = None,
     repeats: Repeats = 3,
     calibration: Annotated[
@@ -67,6 +75,8 @@ def run(
     configure_logging(level="warning", json=False)
     settings = load_settings(data_dir=data_dir, chunk_tokens=chunk_tokens)
     kind, _, folder = suite.partition(":")
+    if url is not None and kind != "qa":
+        raise InvalidInput("--url is for the suite qa:, whose collection the service already has.")
     if kind == "beir" and folder:
         if leg == "hybrid+rerank" and settings.reranker == "none":
             raise ConfigurationError("No reranker is configured: set FOOTNOTE_RERANKER.")
@@ -90,7 +100,8 @@ def run(
             raise InvalidInput("The suite qa: takes --collection NAME, whose documents are asked, and no --leg.")
         calibrated = load_report(calibration) if calibration is not None else None
         answers = AnswerSuite(Path(folder), collection, limit, concurrency)
-        report = _run_answers(settings, answers, judge, repeats, calibrated)
+        target = _Target(url, _key(api_key_from_env)) if url is not None else None
+        report = _run_answers(settings, answers, target, judge, repeats, calibrated)
     else:
         raise InvalidInput(f"--suite is {suite}; it takes beir:FOLDER, chunking:FOLDER or qa:FILE.")
     print_report(report)
@@ -182,17 +193,42 @@ async def _harvest(settings: Settings) -> list[dict[str, object]]:
     return [question_of(each) for each in rated]
 
 
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A service behind a URL, and the key that it wants."""
+
+    url: str
+    key: str | None
+
+
+def _key(variable: str | None) -> str | None:
+    """An API key out of the environment, so that it stands in no list of processes."""
+    if variable is None:
+        return None
+    key = environment_value(variable)
+    if not key:
+        raise ConfigurationError(f"The environment variable {variable}, which --api-key-from-env names, is not set.")
+    return key.strip()
+
+
 def _run_answers(
-    settings: Settings, suite: AnswerSuite, judge: str | None, repeats: int, calibration: Report | None
+    settings: Settings,
+    suite: AnswerSuite,
+    target: _Target | None,
+    judge: str | None,
+    repeats: int,
+    calibration: Report | None,
 ) -> Report:
     async def run(ready: Settings, progress: Progress) -> Report:
+        opening = open_remote(target.url, target.key) if target is not None else open_in_process(ready)
         if judge is None:
-            return await run_answers(ready, suite, progress)
+            return await run_answers(opening, suite, progress)
         async with open_judge(ready, judge, repeats=repeats) as opened:
-            return await run_answers(ready, suite, progress, Judging(opened, calibration))
+            return await run_answers(opening, suite, progress, Judging(opened, calibration))
 
-    with connected(settings) as ready, Progress() as progress:
-        return asyncio.run(run(ready, progress))
+    with ExitStack() as stack:
+        ready = settings if target is not None else stack.enter_context(connected(settings))
+        return asyncio.run(run(ready, stack.enter_context(Progress())))
 
 
 def _run_retrieval(settings: Settings, suite: RetrievalSuite) -> Report:

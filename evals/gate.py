@@ -100,17 +100,20 @@ def decide(base: Report, head: Report, policy: Policy) -> Decision:
             f"The reports have none of the policy's measures ({', '.join(policy.measures)}); they have "
             f"{', '.join(base['metrics'])}. Name them in a policy of your own and give it with --policy."
         )
-    before, after = base.get("settings", {}), head.get("settings", {})
-    changed = {
-        name: (before.get(name), after.get(name))
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name)
-    }
+    changed = _changed(base.get("settings", {}), head.get("settings", {}))
     if base.get("leg") != head.get("leg"):
         changed["leg"] = (base.get("leg"), head.get("leg"))
     comparisons = compare(questions, measured, policy)
     flaky = tuple(question for question in questions if _agreement(base, head, question) < 1)
     return Decision(base["suite"], len(questions), comparisons, changed, left_out, flaky)
+
+
+def _changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Settings that differ. Of a service that was asked at its URL few are known; the others are not called changed."""
+    names = before.keys() | after.keys()
+    if "url" in names:
+        names = (before.keys() & after.keys()) | {"url"}
+    return {name: (before.get(name), after.get(name)) for name in sorted(names) if before.get(name) != after.get(name)}
 
 
 def compare(

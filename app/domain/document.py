@@ -61,7 +61,7 @@ class ParsedDocument:
 
 @dataclass(frozen=True, slots=True)
 class DocumentSummary:
-    """A document as listed."""
+    """A document as listed; `content_hash` is its source's SHA-256 in hexadecimal digits, which changes with it."""
 
     id: UUID
     collection: str
@@ -70,6 +70,7 @@ class DocumentSummary:
     media_type: str
     chunks: int
     updated_at: datetime
+    content_hash: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ class DocumentStore:
                 m.Document.media_type,
                 chunks,
                 m.Document.updated_at,
+                func.encode(m.Document.content_hash, "hex"),
             )
             .join(m.Collection, m.Collection.id == m.Document.collection_id)
             .order_by(m.Collection.name, m.Document.source_uri)

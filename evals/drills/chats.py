@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from rich.table import Table
 
 from app.domain.errors import ServiceDidNotStart
 from app.embedded.services import owner_of
+from evals.event_stream import read_events
 
 QUESTION = "How do I install Footnote? [[tokens={words}]]"
 ENDS = {"run.completed", "run.cancelled", "run.failed"}
@@ -128,22 +129,9 @@ async def _ask(client: httpx.AsyncClient, question: str) -> Answer:
     answer = Answer()
     async with client.stream("POST", "/v1/chat", json={"message": question}) as response:
         response.raise_for_status()
-        async for event_id, kind, data in _events(response):
-            answer.add(event_id, kind, data)
+        async for event in read_events(response):
+            answer.add(event.id, event.type, msgspec.json.decode(event.data))
     return answer
-
-
-async def _events(response: httpx.Response) -> AsyncIterator[tuple[int, str, dict[str, Any]]]:
-    """(id, type, data) of each server-sent event."""
-    fields: dict[str, str] = {}
-    async for line in response.aiter_lines():
-        if line:
-            name, _, value = line.partition(": ")
-            fields[name] = value
-        else:
-            if "event" in fields:
-                yield int(fields["id"]), fields["event"], msgspec.json.decode(fields["data"], type=dict[str, Any])
-            fields = {}
 
 
 def print_table(answers: list[Answer], lag_s: float, seconds: float) -> None:

@@ -3,12 +3,13 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import msgspec
+
+from evals.event_stream import read_events
 
 ENDS = {"run.completed", "run.cancelled", "run.failed"}
 TRIES_S = 90  # without a new event
@@ -92,12 +93,12 @@ async def ask(
                         continue
                     followed.connections += 1
                     followed.run_id = followed.run_id or response.headers["x-run-id"]
-                    async for event_id, kind, data in _events(response):
+                    async for event in read_events(response):
                         now = time.monotonic()
                         if not followed.ids:
                             followed.first_s = now - began
                         followed.silence_s, last = max(followed.silence_s, now - last), now
-                        followed.add(event_id, kind, data)
+                        followed.add(event.id, event.type, msgspec.json.decode(event.data))
                         if leave_after is not None and (leave_after := leave_after - 1) < 0:
                             break
         except httpx.TransportError:
@@ -114,16 +115,3 @@ async def ask(
                 if followed.stored["state"] != "running":
                     return
             await asyncio.sleep(0.2)
-
-
-async def _events(response: httpx.Response) -> AsyncIterator[tuple[int, str, dict[str, Any]]]:
-    """(id, type, data) of each server-sent event."""
-    fields: dict[str, str] = {}
-    async for line in response.aiter_lines():
-        if line:
-            name, _, value = line.partition(": ")
-            fields[name] = value
-        else:
-            if "event" in fields:
-                yield int(fields["id"]), fields["event"], msgspec.json.decode(fields["data"], type=dict[str, Any])
-            fields = {}

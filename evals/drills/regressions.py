@@ -24,6 +24,7 @@ from evals.gate import Decision, decide
 from evals.policy import load_policy
 from evals.progress import Progress
 from evals.report import Report
+from evals.service import open_in_process
 from ingestion.cli import ingest_files
 from ingestion.sources.files import find_files
 
@@ -77,7 +78,7 @@ async def _ingest(settings: Settings) -> None:
 
 def _run(settings: Settings) -> Report:
     with Progress() as progress:
-        return asyncio.run(run_answers(settings, AnswerSuite(SUITE, COLLECTION), progress))
+        return asyncio.run(run_answers(open_in_process(settings), AnswerSuite(SUITE, COLLECTION), progress))
 
 
 def _broken_prompts(settings: Settings, folder: Path) -> Path:

@@ -68,3 +68,16 @@ def footnote(
         return int(ended.value.code or 0), out, err
 
     return run
+
+
+@pytest.fixture
+def island(footnote: Footnote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data set's documents as files, ingested as the collection `island`; gives their folder."""
+    monkeypatch.setenv("FOOTNOTE_CHAT_MODEL", "scripted")
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for row in CORPUS:
+        (folder / f"{row['_id']}.txt").write_text(row["text"])
+    code, _, err = footnote("ingest", folder, "--collection", "island")
+    assert code == 0, err
+    return folder

@@ -7,54 +7,9 @@ from typing import Any
 import pytest
 
 import evals.judge
-from tests.evals.conftest import CORPUS, Footnote
+from tests.evals.asking import QUESTIONS, ask, suite
+from tests.evals.conftest import Footnote
 from tests.evals.test_judge import FakeModel
-
-QUESTIONS: list[dict[str, Any]] = [
-    {
-        "_id": "lamp",
-        "question": "How far is the lamp seen?",
-        "answers": ["The lamp turns once in ten seconds and is seen for twenty miles."],
-        "spans": [{"document": "lamp.txt", "quote": "seen for twenty miles"}],
-    },
-    {"_id": "tide", "question": "High water comes twice a day?", "documents": ["tide.txt"]},
-    {"_id": "no", "question": "zzz qqq", "answerable": False},
-    {
-        "_id": "then",
-        "question": "How many goats graze on the cliff?",
-        "answers": ["Seven"],
-        "history": [{"role": "user", "content": "Are there goats?"}, {"role": "assistant", "content": "Yes."}],
-    },
-    {"_id": "fails", "question": "When does the ferry leave? [[fail-after=1]]", "answers": ["At nine"]},
-]
-
-
-@pytest.fixture
-def island(footnote: Footnote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The data set's documents as files, ingested as the collection `island`; gives their folder."""
-    monkeypatch.setenv("FOOTNOTE_CHAT_MODEL", "scripted")
-    folder = tmp_path / "texts"
-    folder.mkdir()
-    for row in CORPUS:
-        (folder / f"{row['_id']}.txt").write_text(row["text"])
-    code, _, err = footnote("ingest", folder, "--collection", "island")
-    assert code == 0, err
-    return folder
-
-
-def suite(folder: Path, questions: list[dict[str, Any]]) -> str:
-    path = folder.parent / "asked.jsonl"
-    path.write_text("".join(json.dumps(question) + "\n" for question in questions))
-    return f"qa:{path}"
-
-
-def ask(footnote: Footnote, folder: Path, questions: list[dict[str, Any]], *options: object) -> dict[str, Any]:
-    report = folder.parent / "report.json"
-    arguments = ("--suite", suite(folder, questions), "--collection", "island", "--json", report, *options)
-    code, out, err = footnote("eval", "run", *arguments)
-    assert code == 0, err
-    assert "answer_rate" in out
-    return json.loads(report.read_text())  # type: ignore[no-any-return]
 
 
 def test_a_judge_reads_the_answers(footnote: Footnote, island: Path, monkeypatch: pytest.MonkeyPatch) -> None:

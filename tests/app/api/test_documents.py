@@ -54,6 +54,7 @@ async def test_collections_and_documents_are_listed(client: httpx.AsyncClient) -
         "The lighthouse at Skarv Point",
     ]
     assert all(document["chunks"] >= 1 for document in documents)
+    assert {len(bytes.fromhex(document["content_hash"])) for document in documents} == {32}
     assert (await client.get("/v1/documents", params={"limit": 1, "offset": 2})).json()["documents"] == documents[2:]
 
 
