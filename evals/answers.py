@@ -16,6 +16,7 @@ from evals.datasets.jsonl import fingerprint_of
 from evals.datasets.questions import AskedQuestion, load_questions
 from evals.gold import gold_places
 from evals.judge import Case, Judge, Judgement
+from evals.metrics.cost import Prices, cost
 from evals.metrics.exact_match import exact_match
 from evals.metrics.places import Place, place_precision, place_recall
 from evals.metrics.refusal import answer_rate, refusal_precision, refusal_recall
@@ -28,12 +29,13 @@ from evals.service import Service
 
 @dataclass(frozen=True, slots=True)
 class AnswerSuite:
-    """What to ask: a file of questions, the collection, how many, and how many at a time."""
+    """What to ask: a file of questions, the collection, how many, how many at a time, what the tokens cost."""
 
     path: Path
     collection: str
     limit: int | None = None
     concurrency: int = 1
+    prices: Prices | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ async def run_answers(
         gold = await gold_places(service, suite.collection, documents, questions)
         answered = await _ask_all(service, suite, questions, progress)
         model, settings = service.model, service.settings
-    scores = [_scores(q, gold[q.id], each) for q, each in zip(questions, answered, strict=True)]
+    scores = [_scores(q, gold[q.id], each, suite.prices) for q, each in zip(questions, answered, strict=True)]
     judged = await _judge_all(judging.judge, questions, answered, progress) if judging else [None] * len(questions)
     scores = [one | _verdict(each) if judging else one for one, each in zip(scores, judged, strict=True)]
     per_query = {
@@ -111,9 +113,16 @@ async def run_answers(
         "unreviewed": loaded.unreviewed,
         "metrics": _means(scores),
         **({"judge": judging.about} if judging else {}),
-        "settings": settings | {"collection": suite.collection, "limit": suite.limit},
+        "settings": settings | _about(suite),
         "per_query": per_query,
     }
+
+
+def _about(suite: AnswerSuite) -> dict[str, object]:
+    """What the report says of how it was asked; with other prices a cost says nothing of the change."""
+    prices = suite.prices
+    known = {} if prices is None else {"chat_input_price": prices.prompt, "chat_output_price": prices.completion}
+    return {"collection": suite.collection, "limit": suite.limit, **known}
 
 
 async def _ask_all(
@@ -150,7 +159,9 @@ async def _ask(service: Service, question: AskedQuestion, collection: str) -> An
     return answered
 
 
-def _scores(question: AskedQuestion, gold: Sequence[Place], answered: Answered) -> dict[str, float | None]:
+def _scores(
+    question: AskedQuestion, gold: Sequence[Place], answered: Answered, prices: Prices | None
+) -> dict[str, float | None]:
     """Every metric of one answer; None where it is not defined. A failed answer counts as an empty one."""
     answer, refused = answered.answer, answered.refused
     cited = [Place(c.document_id, c.char_start, c.char_end) for c in answer.citations if c.index]
@@ -171,6 +182,7 @@ def _scores(question: AskedQuestion, gold: Sequence[Place], answered: Answered) 
         "ms": answered.ms,
         "prompt_tokens": answer.usage.prompt_tokens if answer.usage else None,
         "completion_tokens": answer.usage.completion_tokens if answer.usage else None,
+        **({"cost": cost(answer.usage, prices, refused=refused)} if prices is not None else {}),
     }
 
 

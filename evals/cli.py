@@ -24,6 +24,7 @@ from evals.gate import decide, load_report
 from evals.gate_report import print_decision
 from evals.harvest import question_of
 from evals.judge import MOST_REPEATS, open_judge
+from evals.metrics.cost import Prices
 from evals.page.page import render_page
 from evals.policy import DEFAULT, load_policy
 from evals.progress import Progress
@@ -99,7 +100,7 @@ def run(
         if leg is not None or collection is None:
             raise InvalidInput("The suite qa: takes --collection NAME, whose documents are asked, and no --leg.")
         calibrated = load_report(calibration) if calibration is not None else None
-        answers = AnswerSuite(Path(folder), collection, limit, concurrency)
+        answers = AnswerSuite(Path(folder), collection, limit, concurrency, _prices(settings))
         target = _Target(url, _key(api_key_from_env)) if url is not None else None
         report = _run_answers(settings, answers, target, judge, repeats, calibrated)
     else:
@@ -209,6 +210,16 @@ def _key(variable: str | None) -> str | None:
     if not key:
         raise ConfigurationError(f"The environment variable {variable}, which --api-key-from-env names, is not set.")
     return key.strip()
+
+
+def _prices(settings: Settings) -> Prices | None:
+    """What the chat model's tokens cost; None when nothing is said of it. Raises ConfigurationError for half of it."""
+    prompt, completion = settings.chat_input_price, settings.chat_output_price
+    if prompt is None and completion is None:
+        return None
+    if prompt is None or completion is None:
+        raise ConfigurationError("Set both FOOTNOTE_CHAT_INPUT_PRICE and FOOTNOTE_CHAT_OUTPUT_PRICE, or neither.")
+    return Prices(prompt, completion)
 
 
 def _run_answers(

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from app.domain.errors import InvalidInput
 from evals.gate import Comparison, Decision
+from evals.report import figure
 
 COLOURS = {"better": "green", "same": "dim", "worse": "red", "underpowered": "yellow"}
 COLUMNS = ("measure", "n", "base", "head", "difference", "95 % interval", "p (Holm)", "power", "verdict")
@@ -96,10 +97,10 @@ def _cells(comparison: Comparison) -> tuple[str, ...]:
     return (
         comparison.measure,
         str(comparison.questions),
-        f"{comparison.base:.4f}",
-        f"{comparison.head:.4f}",
-        f"{comparison.difference:+.4f}",
-        f"{low:+.4f} to {high:+.4f}",
+        figure(comparison.base),
+        figure(comparison.head),
+        figure(comparison.difference, "+"),
+        f"{figure(low, '+')} to {figure(high, '+')}",
         f"{comparison.p:.4f}",
         f"{comparison.power:.2f}",
         verdict,

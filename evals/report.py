@@ -20,12 +20,17 @@ def write_report(report: Report, path: Path) -> None:
         raise InvalidInput(f"{path}: the report cannot be written ({error.strerror}).") from error
 
 
+def figure(value: float, sign: str = "") -> str:
+    """Four decimals, or six where those would say next to nothing, as of a cost; `sign` is "+" for a difference."""
+    return f"{value:{sign}.{6 if 0 < abs(value) < 0.001 else 4}f}"
+
+
 def print_report(report: Report) -> None:
     """The figures without the queries."""
     table = Table("measure", "value", title=f"{report['suite']}, {report['leg']}, {report['queries']} queries")
     for name, value in report["metrics"].items():
         deviation = f" (sd {report['sd'][name]:.4f})" if "sd" in report else ""
-        table.add_row(name, f"{value:.4f}{deviation}")
+        table.add_row(name, f"{figure(value)}{deviation}")
     for name, value in report.get("exact_search", {}).items():
         table.add_row(f"{name}, exact search", f"{value:.4f}")
     for name, value in report.get("latency_ms", {}).items():

@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.domain.run import Citation, Verdict
+from app.domain.run import Citation, Usage, Verdict
+from evals.metrics.cost import Prices, cost
 from evals.metrics.exact_match import exact_match
 from evals.metrics.places import Place, place_precision, place_recall
 from evals.metrics.refusal import answer_rate, refusal_precision, refusal_recall
@@ -60,3 +61,10 @@ def test_refusal(
     assert refusal_recall(refused=refused, answerable=answerable) == recall
     assert refusal_precision(refused=refused, answerable=answerable) == precision
     assert answer_rate(refused=refused, answerable=answerable) == rate
+
+
+def test_cost_is_by_the_million() -> None:
+    prices = Prices(prompt=0.5, completion=2.0)
+    assert cost(Usage(2000, 100), prices, refused=False) == pytest.approx(0.001 + 0.0002)
+    assert cost(None, prices, refused=True) == 0
+    assert cost(None, prices, refused=False) is None

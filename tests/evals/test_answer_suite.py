@@ -94,6 +94,33 @@ def test_the_gate_reads_it_and_tells_changed_questions_and_documents(
     assert "different documents" in err
 
 
+def test_costs_are_told_where_there_are_prices(
+    footnote: Footnote, island: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "cost" not in ask(footnote, island, QUESTIONS[:2])["metrics"]
+    monkeypatch.setenv("FOOTNOTE_CHAT_INPUT_PRICE", "0.5")
+    asked = ("eval", "run", "--suite", suite(island, QUESTIONS[:2]), "--collection", "island")
+    code, _, err = footnote(*asked)
+    assert (code, "Set both" in err) == (2, True)
+    monkeypatch.setenv("FOOTNOTE_CHAT_OUTPUT_PRICE", "2")
+    report = ask(footnote, island, QUESTIONS[:2])
+    costs = [each["cost"] for each in report["per_query"].values()]
+    lamp = report["per_query"]["lamp"]
+    assert lamp["cost"] == pytest.approx((lamp["prompt_tokens"] * 0.5 + lamp["completion_tokens"] * 2) / 1e6)
+    assert report["metrics"]["cost"] == pytest.approx(sum(costs) / 2)
+    assert (report["settings"]["chat_input_price"], report["settings"]["chat_output_price"]) == (0.5, 2)
+    assert f"{report['metrics']['cost']:.6f}" in footnote(*asked)[1]
+
+    path, html, policy = tmp_path / "report.json", tmp_path / "page.html", tmp_path / "policy.toml"
+    code, out, err = footnote("eval", "gate", "--baseline", path, "--head", path)
+    assert (code, "cost" in out) == (0, True), err
+    assert footnote("eval", "report", path, "--html", html)[0] == 0
+    assert "<h3>cost</h3>" in html.read_text()
+    policy.write_text("[measures.cost]\nmatters = 1e-6\nhigher_is_better = false\nstop_underpowered = true\n")
+    code, out, _ = footnote("eval", "gate", "--baseline", path, "--head", path, "--policy", policy)
+    assert (code, "The gate is shut: cost" in out) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("question", "message"),
     [

@@ -14,14 +14,23 @@ from tests.evals.results import answers
 
 @pytest.mark.parametrize(
     ("value", "written"),
-    [(0, "0"), (1.0, "1"), (0.5274, "0.527"), (12.345, "12.3"), (250.4, "250"), (4192.3, "4,192"), (-0.07, "-0.07")],
+    [
+        (0, "0"),
+        (1.0, "1"),
+        (0.5274, "0.527"),
+        (12.345, "12.3"),
+        (250.4, "250"),
+        (4192.3, "4,192"),
+        (-0.07, "-0.07"),
+        (0.00042, "0.00042"),
+    ],
 )
 def test_numbers(value: float, written: str) -> None:
     assert number(value) == written
 
 
 def test_signs() -> None:
-    assert [signed(value) for value in (0.1, -0.1, 0.00001, -0.00001)] == ["+0.1", "−0.1", "0", "0"]
+    assert [signed(value) for value in (0.1, -0.1, 0.00001, -1e-9)] == ["+0.1", "−0.1", "+0.00001", "0"]
 
 
 def page(footnote: Footnote, folder: Path, head: dict[str, Any], base: dict[str, Any] | None = None) -> str:
