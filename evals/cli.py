@@ -20,13 +20,16 @@ from evals import gate_report
 from evals.answers import AnswerSuite, Judging, run_answers
 from evals.calibrate import print_calibration, run_calibration
 from evals.chunking import run_chunking
+from evals.comparison import print_comparison, run_comparison
 from evals.gate import decide, load_report
 from evals.gate_report import print_decision
 from evals.harvest import question_of
-from evals.judge import MOST_REPEATS, open_judge
+from evals.judge import open_judge
+from evals.judge_model import MOST_REPEATS, open_judge_model
 from evals.metrics.cost import Prices
 from evals.page.page import render_page
 from evals.policy import DEFAULT, load_policy
+from evals.preference import Comparer
 from evals.progress import Progress
 from evals.remote import open_remote
 from evals.report import Report, print_report, write_report
@@ -130,6 +133,30 @@ def gate(
         gate_report.write(junit, gate_report.junit(decision))
     if not decision.passed:
         raise typer.Exit(1)
+
+
+@commands.command()
+def compare(
+    baseline: Annotated[Path, typer.Argument(help="Report of the present state (`footnote eval run --json`).")],
+    head: Annotated[Path, typer.Argument(help="Report of the change.")],
+    judge: Annotated[str, typer.Option(help=_JUDGE)],
+    repeats: Annotated[int, typer.Option(min=1, max=MOST_REPEATS, help="How often each order is judged.")] = 1,
+    json: Annotated[Path | None, typer.Option(help="Write the comparison, with every question, to this file.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the judge's replies are kept.")] = None,
+) -> None:
+    """Let a judge say which of two answers is better, question by question, each pair shown in both orders."""
+    configure_logging(level="warning", json=False)
+    settings, before, after = load_settings(data_dir=data_dir), load_report(baseline), load_report(head)
+
+    async def run(progress: Progress) -> Report:
+        async with open_judge_model(settings, judge, "judge-compare", repeats=repeats) as opened:
+            return await run_comparison(before, after, Comparer(opened), progress)
+
+    with Progress() as progress:
+        found = asyncio.run(run(progress))
+    print_comparison(found)
+    if json is not None:
+        write_report(found, json)
 
 
 @commands.command()

@@ -84,7 +84,7 @@ def load_report(path: Path) -> Report:
 
 def decide(base: Report, head: Report, policy: Policy) -> Decision:
     """Compare two reports. Raises InvalidInput when they are not of the same questions about the same documents."""
-    _require_comparable(base, head)
+    require_comparable(base, head)
     questions = list(base["per_query"])
     measured = {
         name: (_scores(base, questions, name), _scores(head, questions, name))
@@ -171,7 +171,8 @@ def _verdict(
     return "same" if found >= policy.power else "underpowered"
 
 
-def _require_comparable(base: Report, head: Report) -> None:
+def require_comparable(base: Report, head: Report) -> None:
+    """Raise InvalidInput unless both are of the same questions about the same documents."""
     if base.get("suite") != head.get("suite"):
         raise InvalidInput(f"The reports are of different suites: {base.get('suite')} and {head.get('suite')}.")
     if base.get("fingerprint") != head.get("fingerprint"):

@@ -1,10 +1,10 @@
 """Paired statistics: two runs over the same questions, question by question.
 
-All take the differences (head minus base), shape (questions,), and are deterministic for a seed.
+Those that draw take the differences (head minus base), shape (questions,), and are deterministic for a seed.
 """
 
 from itertools import product
-from math import ceil, log2, sqrt
+from math import ceil, comb, log2, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -45,6 +45,22 @@ def permutation_p(differences: Differences, *, resamples: int = RESAMPLES, seed:
         signs = chance.integers(0, 2, (rows, size), dtype=np.int8) * 2.0 - 1.0
         extreme += int((abs(signs @ differences) >= observed).sum())
     return (1 + extreme) / (1 + resamples)
+
+
+def sign_test_p(wins: int, losses: int) -> float:
+    """Two-sided p of "a win is as likely as a loss", exact; ties do not count (Conover 1999, section 3.4)."""
+    total = wins + losses
+    tail = sum(comb(total, count) for count in range(min(wins, losses) + 1))
+    return min(1.0, 2 * tail / (1 << total))
+
+
+def wilson_interval(successes: int, trials: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of a share that holds near 0 and 1 too (Wilson 1927); `trials` is at least 1."""
+    z, share = _NORMAL.inv_cdf((1 + confidence) / 2), successes / trials
+    centre = share + z**2 / (2 * trials)
+    spread = z * sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    low, high = ((centre + sign * spread) / (1 + z**2 / trials) for sign in (-1, 1))
+    return max(0.0, low), min(1.0, high)
 
 
 def holm(p_values: dict[str, float]) -> dict[str, float]:

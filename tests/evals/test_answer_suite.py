@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-import evals.judge
+import evals.judge_model
 from tests.evals.asking import QUESTIONS, ask, suite
 from tests.evals.conftest import Footnote
 from tests.evals.test_judge import FakeModel
@@ -15,7 +15,7 @@ from tests.evals.test_judge import FakeModel
 def test_a_judge_reads_the_answers(footnote: Footnote, island: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = "VERDICT: correct\nQUOTE: seen for twenty miles"
     model = FakeModel(lambda prompt: said if "How far is the lamp" in prompt else "VERDICT: irrelevant")
-    monkeypatch.setattr(evals.judge, "make_chat_model", lambda _settings: model)
+    monkeypatch.setattr(evals.judge_model, "make_chat_model", lambda _settings: model)
     report = ask(footnote, island, QUESTIONS, "--judge", "openai:x", "--repeats", 2)
     verdicts = {name: each["judged_correct"] for name, each in report["per_query"].items()}
     assert verdicts == {"lamp": 1.0, "tide": None, "no": None, "then": 0.0, "fails": None}

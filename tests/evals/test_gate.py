@@ -12,7 +12,15 @@ from scipy import stats
 from app.domain.errors import InvalidInput
 from evals.bench.gate import MEASURES, simulated
 from evals.gate import compare, decide
-from evals.paired import bootstrap_interval, holm, permutation_p, power, questions_needed
+from evals.paired import (
+    bootstrap_interval,
+    holm,
+    permutation_p,
+    power,
+    questions_needed,
+    sign_test_p,
+    wilson_interval,
+)
 from evals.policy import Measure, Policy, load_policy
 from tests.evals.conftest import Footnote
 
@@ -28,6 +36,15 @@ def test_intervals_and_p_values_agree_with_scipy(size: int) -> None:
         (differences,), np.mean, permutation_type="samples", n_resamples=20_000, rng=np.random.default_rng(1)
     )
     assert permutation_p(differences) == pytest.approx(tested.pvalue, abs=0.02)
+
+
+@pytest.mark.parametrize(("wins", "losses"), [(0, 1), (5, 0), (7, 3), (3, 7), (10, 10), (60, 41), (700, 500)])
+def test_wins_and_losses_are_counted_as_scipy_counts_them(wins: int, losses: int) -> None:
+    theirs = stats.binomtest(wins, wins + losses)
+    assert sign_test_p(wins, losses) == pytest.approx(theirs.pvalue)
+    interval = theirs.proportion_ci(method="wilson")
+    assert wilson_interval(wins, wins + losses) == pytest.approx((interval.low, interval.high))
+    assert sign_test_p(0, 0) == 1.0
 
 
 def test_few_questions_are_tested_exactly() -> None:

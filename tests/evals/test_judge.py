@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-import evals.judge
+import evals.judge_model
 from app.domain.conversation import ChatMessage
 from app.domain.errors import InvalidInput
 from app.domain.ports import ChatDelta, ChatModelProfile
@@ -17,6 +17,7 @@ from evals.agreement import bias, kappa, kappa_interval
 from evals.calibrate import load_labels
 from evals.gate import decide
 from evals.judge import Case, Judge, Judgement
+from evals.judge_model import JudgeModel
 from evals.policy import Measure, Policy
 from tests.evals.conftest import Footnote
 
@@ -49,7 +50,8 @@ def first_listed(prompt: str) -> str:
 
 async def judged(tmp_path: Path, reply: Callable[[str], str], repeats: int = 3) -> tuple[Judgement, FakeModel]:
     model = FakeModel(reply)
-    judge = Judge(model, PromptFiles(Settings().prompts_dir).active("judge"), tmp_path, repeats=repeats)
+    prompt = PromptFiles(Settings().prompts_dir).active("judge")
+    judge = Judge(JudgeModel(model, prompt, tmp_path, repeats=repeats))
     found = await judge.judge(CASE)
     assert await judge.judge(CASE) == found
     return found, model
@@ -112,7 +114,7 @@ def test_a_judge_is_calibrated(footnote: Footnote, tmp_path: Path, monkeypatch: 
         answer = prompt.partition('Answer:\n"""\n')[2]
         return f"VERDICT: {'irrelevant' if answer.startswith('irrelevant') else 'correct'}\nQUOTE: ref"
 
-    monkeypatch.setattr(evals.judge, "make_chat_model", lambda _settings: FakeModel(reply))
+    monkeypatch.setattr(evals.judge_model, "make_chat_model", lambda _settings: FakeModel(reply))
     path, out = labels_file(tmp_path, *["correct", "contradicted", "irrelevant"] * 4), tmp_path / "calibration.json"
     code, shown, err = footnote("eval", "calibrate", "--labels", path, "--judge", "openai:x", "--json", out)
     assert code == 0, err

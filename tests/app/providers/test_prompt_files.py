@@ -10,8 +10,8 @@ from app.domain.errors import ConfigurationError
 from app.providers.prompt_files import PromptFiles
 from app.settings import Settings
 
-_VALUES = ("passages", "passage", "question", "history", "reference", "answer", "verdicts", "summary")
-NAMES = ["answer", "answer-small", "condense", "summary", "rerank", "judge"]
+_VALUES = "passages passage question history reference answer first second verdicts summary".split()
+NAMES = ["answer", "answer-small", "condense", "summary", "rerank", "judge", "judge-compare"]
 WITHOUT_QUESTION = {"summary"}
 FILE = """---
 purpose: a test
@@ -55,7 +55,7 @@ def test_the_projects_own_prompts_are_valid_and_hold_their_values() -> None:
         assert ("[the question]" in user) == (name not in WITHOUT_QUESTION)
         assert ("[the passages]" in user) == name.startswith("answer")
         assert ("[the passage]" in user) == (name == "rerank")
-        assert ("[the verdicts]" in user) == (name == "judge")
+        assert ("[the verdicts]" in user) == name.startswith("judge")
         assert "$" not in system + user
 
 
