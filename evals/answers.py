@@ -210,6 +210,7 @@ def _shown(question: AskedQuestion, answered: Answered) -> dict[str, Any]:
     answer = answered.answer
     return {
         "question": question.question,
+        "history": [{"role": each.role, "content": each.content} for each in question.history],
         "gold": list(question.answers),
         "answerable": question.answerable,
         "answer": answer.text,

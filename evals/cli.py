@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from evals.answers import AnswerSuite, Judging, run_answers
 from evals.calibrate import print_calibration, run_calibration
 from evals.chunking import run_chunking
 from evals.comparison import print_comparison, run_comparison
+from evals.export import ragas_rows
 from evals.gate import decide, load_report
 from evals.gate_report import print_decision
 from evals.harvest import question_of
@@ -199,6 +201,19 @@ def report(
 
 
 @commands.command()
+def export(
+    result: Annotated[Path, typer.Argument(help="Report of `footnote eval run --suite qa:… --json`.")],
+    ragas: Annotated[Path, typer.Option(help="Write its answers as ragas' samples, JSON lines, to this file.")],
+) -> None:
+    """Write the answers of a result for another tool to evaluate."""
+    loaded = load_report(result)
+    rows = ragas_rows(loaded)
+    gate_report.write(ragas, _lines(rows))
+    left_out = len(loaded["per_query"]) - len(rows)
+    typer.echo(f"{len(rows)} answers in {ragas}; {left_out} questions were refused or failed.", err=True)
+
+
+@commands.command()
 def harvest(
     out: Annotated[Path, typer.Option(help="Write the questions to this file, which must not exist.")],
     data_dir: Annotated[Path | None, typer.Option(help="Where the embedded services' data are.")] = None,
@@ -211,8 +226,13 @@ def harvest(
         lines = asyncio.run(_harvest(settings))
     if not lines:
         raise InvalidInput("No answer was rated yet; nothing was written.")
-    gate_report.write(out, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    gate_report.write(out, _lines(lines))
     typer.echo(f'{len(lines)} questions in {out}; review each and set "reviewed" to true before it counts.', err=True)
+
+
+def _lines(values: Sequence[object]) -> bytes:
+    """JSON lines."""
+    return b"".join(msgspec.json.encode(value) + b"\n" for value in values)
 
 
 async def _harvest(settings: Settings) -> list[dict[str, object]]:

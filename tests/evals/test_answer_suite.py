@@ -144,3 +144,33 @@ def test_a_collection_that_is_not_there(footnote: Footnote, island: Path) -> Non
     code, _, err = footnote("eval", "run", "--suite", suite(island, QUESTIONS), "--collection", "mainland")
     assert code == 2
     assert "There is no collection named 'mainland'" in err
+
+
+def test_answers_are_exported_for_ragas(footnote: Footnote, island: Path, tmp_path: Path) -> None:
+    """In the fields of its `SingleTurnSample`; what failed is left out."""
+    report, out = ask(footnote, island, QUESTIONS), tmp_path / "samples.jsonl"
+    code, _, err = footnote("eval", "export", tmp_path / "report.json", "--ragas", out)
+    assert code == 0, err
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    answered = [each for each in report["per_query"].values() if not each["refused"] and not each["failure"]]
+    assert len(rows) == len(answered) < len(QUESTIONS)
+    assert f"{len(rows)} answers in" in err
+    assert rows[0] == {
+        "user_input": "How far is the lamp seen?",
+        "response": report["per_query"]["lamp"]["answer"],
+        "retrieved_contexts": [each["text"] for each in report["per_query"]["lamp"]["passages"]],
+        "reference": "The lamp turns once in ten seconds and is seen for twenty miles.",
+    }
+    assert "reference" not in rows[1]
+    then = "user: Are there goats?\nassistant: Yes.\nuser: How many goats graze on the cliff?"
+    assert then in [row["user_input"] for row in rows]
+
+    ask(footnote, island, [QUESTIONS[0]])
+    kept = json.loads((tmp_path / "report.json").read_text())
+    for change, message in (
+        ({"lamp": kept["per_query"]["lamp"] | {"refused": True}}, "there is nothing to export"),
+        ({"lamp": {"ndcg@10": 1.0}}, "has no answers"),
+    ):
+        (tmp_path / "other.json").write_text(json.dumps(kept | {"per_query": change}))
+        code, _, err = footnote("eval", "export", tmp_path / "other.json", "--ragas", out)
+        assert (code, message in err) == (2, True), err
