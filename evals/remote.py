@@ -136,7 +136,7 @@ class _Api:
             return Unauthenticated(
                 f"{self.url} wants an API key, and not this one; name the variable that holds it: --api-key-from-env."
             )
-        what = f"{self.url}: {method} {path} was answered with {status}: {said}"
+        what = f"{self.url}: {method} {path} was answered with {status}: {said.rstrip('.')}."
         if status == 429:
             wait = response.headers.get("Retry-After", "")
             return TooManyRequests(what, int(wait) if wait.isdecimal() else 1)
@@ -216,7 +216,7 @@ class _Remote:
             request = self._resumed(run_id, last) if run_id is not None else self._asked(question, collection)
             try:
                 async with request as response:
-                    run_id = run_id or response.headers["X-Run-Id"]
+                    run_id = run_id or self._run_of(response)
                     async with aclosing(read_events(response)) as events:
                         async for event in events:
                             last, broken = event.id, 0
@@ -239,7 +239,14 @@ class _Remote:
         said = [*question.history, ChatMessage("user", question.question)]
         body = {"messages": _builtins(said), "stream": True, "collection": collection}
         async with self._patiently("/v1/chat/completions", body) as response:
-            return str(response.headers["X-Run-Id"])
+            return self._run_of(response)
+
+    def _run_of(self, response: httpx.Response) -> str:
+        """The run that an answer's response names. Raises InvalidInput."""
+        run_id = response.headers.get("X-Run-Id")
+        if not run_id:
+            raise InvalidInput(f"{self._api.url} names no run in X-Run-Id; let that header pass through your proxy.")
+        return str(run_id)
 
     @asynccontextmanager
     async def _asked(self, question: AskedQuestion, collection: str) -> AsyncIterator[httpx.Response]:

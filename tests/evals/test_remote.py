@@ -124,6 +124,10 @@ def canned(replies: dict[str, Any]) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(json.dumps(found).encode() if found is not None else b"<html>nothing here</html>")
 
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
+
         def log_message(self, *_: object) -> None:
             """Nothing is written."""
 
@@ -139,6 +143,7 @@ def canned(replies: dict[str, Any]) -> Iterator[str]:
 
 
 ABOUT = {"version": "0.0.1", "chat_model": {"name": "scripted", "small": False}}
+THERE = {"/v1/about": ABOUT, "/v1/collections": {"collections": [{"name": "island", "documents": 1}]}}
 OLD = {"id": "1", "collection": "island", "uri": "a.md", "title": "A", "media_type": "text/plain", "chunks": 1}
 
 
@@ -146,25 +151,19 @@ OLD = {"id": "1", "collection": "island", "uri": "a.md", "title": "A", "media_ty
     ("replies", "message"),
     [
         (None, "cannot be reached"),
-        ({}, "GET /v1/about was answered with 404: <html>nothing here</html> Is this a Footnote's address"),
+        ({}, "GET /v1/about was answered with 404: <html>nothing here</html>. Is this a Footnote's address"),
         ({"/v1/about": {"name": "another"}}, "does not answer as this version of Footnote does"),
-        (
-            {
-                "/v1/about": ABOUT,
-                "/v1/collections": {"collections": [{"name": "island", "documents": 1}]},
-                "/v1/documents": {"documents": [OLD]},
-            },
-            "missing required field `content_hash`",
-        ),
+        (THERE | {"/v1/documents": {"documents": [OLD]}}, "missing required field `content_hash`"),
+        (THERE | {"/v1/documents": {"documents": []}, "/v1/chat": {}}, "names no run in X-Run-Id"),
     ],
-    ids=["unreachable", "no Footnote", "another service", "too old"],
+    ids=["unreachable", "no Footnote", "another service", "too old", "without its header"],
 )
 def test_a_server_that_cannot_be_asked(
     footnote: Footnote, tmp_path: Path, replies: dict[str, Any] | None, message: str
 ) -> None:
     with canned(replies or {}) as url:
         asked = "http://127.0.0.1:1" if replies is None else url
-        options = ("--suite", suite(tmp_path / "texts", QUESTIONS), "--collection", "island", "--url", asked)
+        options = ("--suite", suite(tmp_path / "texts", QUESTIONS[2:3]), "--collection", "island", "--url", asked)
         code, _, err = footnote("eval", "run", *options)
     assert (code, message in " ".join(err.split())) == (2, True), err
     assert "Traceback" not in err
