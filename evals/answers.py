@@ -182,8 +182,12 @@ def _scores(
         "ms": answered.ms,
         "prompt_tokens": answer.usage.prompt_tokens if answer.usage else None,
         "completion_tokens": answer.usage.completion_tokens if answer.usage else None,
-        **({"cost": cost(answer.usage, prices, refused=refused)} if prices is not None else {}),
+        **({"cost": _cost(answer, prices)} if prices is not None else {}),
     }
+
+
+def _cost(answer: AnswerSoFar, prices: Prices) -> float | None:
+    return cost(answer.usage, prices, completed=isinstance(answer.end, RunCompleted))
 
 
 async def _judge_all(

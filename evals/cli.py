@@ -210,7 +210,7 @@ def export(
     rows = ragas_rows(loaded)
     gate_report.write(ragas, _lines(rows))
     left_out = len(loaded["per_query"]) - len(rows)
-    typer.echo(f"{len(rows)} answers in {ragas}; {left_out} questions were refused or failed.", err=True)
+    typer.echo(f"{len(rows)} answers in {ragas}; {left_out} questions have no answer.", err=True)
 
 
 @commands.command()

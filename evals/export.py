@@ -9,13 +9,14 @@ from evals.report import Report
 def ragas_rows(report: Report) -> list[dict[str, Any]]:
     """Ragas' single-turn samples: `user_input`, `response`, `retrieved_contexts`, and `reference` where there is one.
 
-    What was refused or failed has no answer to evaluate and is left out. A question that has a history stands at its
-    end. Raises InvalidInput when nothing is left, or the report is of another suite than `qa:`.
+    What was refused or failed, or was asked back without a look at any passage, has no answer to evaluate and is left
+    out. A question that has a history stands at its end. Raises InvalidInput when nothing is left, or the report is of
+    another suite than `qa:`.
     """
     kept = report["per_query"].values()
     if not all("answer" in each for each in kept):
         raise InvalidInput(f"The report of {report.get('suite')} has no answers; export one of the suite qa:.")
-    rows = [_row(each) for each in kept if each["answer"] and not each["refused"] and not each["failure"]]
+    rows = [_row(each) for each in kept if each["passages"] and not each["refused"] and not each["failure"]]
     if not rows:
         raise InvalidInput(f"No question of {report['suite']} was answered; there is nothing to export.")
     return rows

@@ -15,8 +15,8 @@ class Prices:
     completion: float
 
 
-def cost(usage: Usage | None, prices: Prices, *, refused: bool) -> float | None:
-    """In the prices' currency; 0 for a refusal that no model was asked for, None when the tokens are unknown."""
+def cost(usage: Usage | None, prices: Prices, *, completed: bool) -> float | None:
+    """In the prices' currency; 0 for a completed answer that no model wrote, None when the tokens are unknown."""
     if usage is None:
-        return 0.0 if refused else None
+        return 0.0 if completed else None
     return (usage.prompt_tokens * prices.prompt + usage.completion_tokens * prices.completion) / PER

@@ -65,6 +65,6 @@ def test_refusal(
 
 def test_cost_is_by_the_million() -> None:
     prices = Prices(prompt=0.5, completion=2.0)
-    assert cost(Usage(2000, 100), prices, refused=False) == pytest.approx(0.001 + 0.0002)
-    assert cost(None, prices, refused=True) == 0
-    assert cost(None, prices, refused=False) is None
+    assert cost(Usage(2000, 100), prices, completed=True) == pytest.approx(0.001 + 0.0002)
+    assert cost(None, prices, completed=True) == 0
+    assert cost(None, prices, completed=False) is None

@@ -10,7 +10,18 @@ from app.domain.errors import ConfigurationError
 from app.providers.prompt_files import PromptFiles
 from app.settings import Settings
 
-_VALUES = "passages passage question history reference answer first second verdicts summary".split()
+_VALUES = [
+    "passages",
+    "passage",
+    "question",
+    "history",
+    "reference",
+    "answer",
+    "first",
+    "second",
+    "verdicts",
+    "summary",
+]
 NAMES = ["answer", "answer-small", "condense", "summary", "rerank", "judge", "judge-compare"]
 WITHOUT_QUESTION = {"summary"}
 FILE = """---
