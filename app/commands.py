@@ -1,7 +1,6 @@
 """Commands of the service: `footnote up`, `serve`, `migrate`, `ask`, `search`, `doctor`, `mcp`."""
 
 import asyncio
-import os
 import subprocess
 import sys
 import threading
@@ -35,7 +34,7 @@ from app.domain.run import (
     TextDelta,
     TextRewind,
 )
-from app.embedded.connect import connected
+from app.embedded.connect import connected, environment_of
 from app.embedded.services import record_address
 from app.services.answering import Question
 from app.services.reranking import Reranked
@@ -349,11 +348,7 @@ def _start_ingesting(settings: Settings) -> subprocess.Popen[bytes]:
 
 def _start(settings: Settings, *command: str) -> subprocess.Popen[bytes]:
     """Another command on the same services; its standard input ends when this process does."""
-    environment = os.environ | {
-        "DATABASE_URL": _database_url(settings),
-        "REDIS_URL": settings.redis_url.get_secret_value() if settings.redis_url else "",
-        "FOOTNOTE_DATA_DIR": str(settings.data_dir),
-    }
+    environment = environment_of(settings) | {"FOOTNOTE_DATA_DIR": str(settings.data_dir)}
     arguments = [sys.executable, "-m", "app.cli", *command]
     return subprocess.Popen(arguments, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
 

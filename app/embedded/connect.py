@@ -1,5 +1,6 @@
 """Connect: settings whose two URLs are set, whoever provides the services."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -38,6 +39,19 @@ def connected(
 
         migrate(endpoints.database_url)
         yield _with(settings, endpoints)
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment of a process that is to use the same services: this one's, DATABASE_URL and REDIS_URL.
+
+    The settings are those of `connected`.
+    """
+    if settings.database_url is None or settings.redis_url is None:
+        raise ValueError("The settings name no services.")
+    return os.environ | {
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "REDIS_URL": settings.redis_url.get_secret_value(),
+    }
 
 
 def _with(settings: Settings, endpoints: Endpoints) -> Settings:

@@ -5,7 +5,6 @@ already.
 """
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from app.embedded.connect import connected
+from app.embedded.connect import connected, environment_of
 from app.settings import Settings, load_settings
 from evals.bench.tables import number, print_rows
 from evals.drills.edits import EVERYTHING, Tree
@@ -58,13 +57,7 @@ def main(
 
 def _sync(settings: Settings, declared: Path) -> tuple[dict[str, Any], float]:
     """The report of a sync by the command line, and how long that took."""
-    assert settings.database_url is not None  # noqa: S101 - `connected` sets both
-    assert settings.redis_url is not None  # noqa: S101
-    environment = os.environ | {
-        "DATABASE_URL": settings.database_url.get_secret_value(),
-        "REDIS_URL": settings.redis_url.get_secret_value(),
-        "FOOTNOTE_SOURCES_FILE": str(declared),
-    }
+    environment = environment_of(settings) | {"FOOTNOTE_SOURCES_FILE": str(declared)}
     started = perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "app.cli", "sync", "docs", "--json"],

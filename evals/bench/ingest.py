@@ -5,7 +5,6 @@ PostgreSQL of its own. In each round every contestant of a table once, in random
 """
 
 import asyncio
-import os
 import random
 import subprocess
 import sys
@@ -21,7 +20,7 @@ import typer
 from rich.console import Console
 
 from app.domain.principal import DEFAULT_WORKSPACE_ID, Principal
-from app.embedded.connect import connected
+from app.embedded.connect import connected, environment_of
 from app.providers.local_embedder import LocalEmbedder
 from app.settings import Settings, load_settings
 from app.storage.engine import Database
@@ -181,10 +180,7 @@ def _memory(folder: Path) -> None:
     for files in _MEMORY_FILES:
         tree = Tree.of(None, folder / f"made-{files}", random.Random(2), files=files)  # noqa: S311 - a benchmark
         with connected(load_settings(data_dir=folder / f"data-{files}")) as settings:
-            assert settings.database_url is not None  # noqa: S101 - `connected` sets it
-            environment = os.environ | {
-                "DATABASE_URL": settings.database_url.get_secret_value(),
-                "REDIS_URL": settings.redis_url.get_secret_value() if settings.redis_url else "",
+            environment = environment_of(settings) | {
                 "FOOTNOTE_DATA_DIR": str(settings.data_dir),
                 "FOOTNOTE_EMBEDDER": "scripted",
             }

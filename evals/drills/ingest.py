@@ -8,7 +8,6 @@ ingestion.
 """
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -24,7 +23,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.embedded.connect import connected
+from app.embedded.connect import connected, environment_of
 from app.providers.fakes import HashEmbedder
 from app.providers.local_embedder import LocalEmbedder
 from app.settings import Settings, load_settings
@@ -120,11 +119,7 @@ class Drill:
         self.outcome.batch = max(self.outcome.batch, 2 * max(BATCH_CHUNKS, self.rows(LARGEST)[0][0]))
 
     def _start(self) -> subprocess.Popen[str]:
-        assert self._settings.database_url is not None  # noqa: S101 - `connected` sets both
-        assert self._settings.redis_url is not None  # noqa: S101
-        environment = os.environ | {
-            "DATABASE_URL": self._settings.database_url.get_secret_value(),
-            "REDIS_URL": self._settings.redis_url.get_secret_value(),
+        environment = environment_of(self._settings) | {
             "FOOTNOTE_EMBEDDER": "openai:drill",
             "FOOTNOTE_EMBEDDER_BASE_URL": self._server.url,
             "FOOTNOTE_SOURCES_FILE": str(self._home / "footnote.toml"),

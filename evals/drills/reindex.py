@@ -29,7 +29,7 @@ from app.domain.document import Heading, ParsedDocument
 from app.domain.errors import FootnoteError
 from app.domain.passage import Passage
 from app.domain.principal import DEFAULT_WORKSPACE_ID, Principal
-from app.embedded.connect import connected
+from app.embedded.connect import connected, environment_of
 from app.providers.fakes import HashEmbedder
 from app.providers.tokenizer import count_tokens
 from app.services.retrieval import SearchRequest
@@ -216,11 +216,7 @@ async def _run_builder(settings: Settings) -> Any:
 
 
 async def _start(settings: Settings, *arguments: str) -> asyncio.subprocess.Process:
-    assert settings.database_url is not None  # noqa: S101 - `connected` sets both
-    assert settings.redis_url is not None  # noqa: S101
-    environment = os.environ | {
-        "DATABASE_URL": settings.database_url.get_secret_value(),
-        "REDIS_URL": settings.redis_url.get_secret_value(),
+    environment = environment_of(settings) | {
         "FOOTNOTE_EMBEDDER": "scripted",
         "FOOTNOTE_MIN_EVIDENCE": "0",
         "FOOTNOTE_EMBEDDER_DIMENSIONS": str(LIVE.dimensions),

@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.embedded.connect import connected
+from app.embedded.connect import connected, environment_of
 from app.settings import Settings, load_settings
 from app.telemetry import configure_logging
 from evals.drills.cluster import LocalCluster
@@ -79,11 +79,7 @@ class Drill:
         self, settings: Settings, cluster: LocalCluster | None, at: float, fault: Callable[[int], None] | None
     ) -> tuple[dict[str, Any], int, float]:
         """The last event of `footnote ingest`, how many texts it said to have embedded, and its seconds."""
-        assert settings.database_url is not None  # noqa: S101 - `connected` sets both
-        assert settings.redis_url is not None  # noqa: S101
-        environment = os.environ | {
-            "DATABASE_URL": settings.database_url.get_secret_value(),
-            "REDIS_URL": settings.redis_url.get_secret_value(),
+        environment = environment_of(settings) | {
             "FOOTNOTE_EMBEDDER": self._embedder,
             "FOOTNOTE_EMBEDDER_THREADS": "1",
             "RAY_ADDRESS": cluster.address if cluster else "",

@@ -8,7 +8,6 @@ code 1 when a job did not end as it should.
 
 import asyncio
 import io
-import os
 import signal
 import subprocess
 import sys
@@ -28,7 +27,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.embedded.connect import connected
+from app.embedded.connect import connected, environment_of
 from app.settings import Settings, load_settings
 from evals.drills.fleet import free_port
 
@@ -62,11 +61,7 @@ def main(
 
 
 def _environment(settings: Settings, data_dir: Path, port: int, large_mb: int) -> dict[str, str]:
-    assert settings.database_url is not None  # noqa: S101 - `connected` sets both
-    assert settings.redis_url is not None  # noqa: S101
-    return os.environ | {
-        "DATABASE_URL": settings.database_url.get_secret_value(),
-        "REDIS_URL": settings.redis_url.get_secret_value(),
+    return environment_of(settings) | {
         "FOOTNOTE_DATA_DIR": str(data_dir),
         "FOOTNOTE_CHAT_MODEL": "extractive",
         "FOOTNOTE_LOG_LEVEL": "error",

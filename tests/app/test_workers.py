@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import re
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from app.embedded.connect import environment_of
 from app.settings import Settings
 from tests.fixtures.installation import free_port
 from tests.fixtures.server import Event, read_events, text_of
@@ -25,12 +25,8 @@ QUESTION = "When does the ferry to Holm Island leave? [[tokens=120]]"
 @pytest.fixture
 def fleet(settings: Settings, tmp_path: Path, corpus: object) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Two workers; yields their URL and their parent."""
-    assert settings.database_url is not None
-    assert settings.redis_url is not None
     port = free_port()
-    environment = os.environ | {
-        "DATABASE_URL": settings.database_url.get_secret_value(),
-        "REDIS_URL": settings.redis_url.get_secret_value(),
+    environment = environment_of(settings) | {
         "FOOTNOTE_CHAT_MODEL": "scripted",
         "FOOTNOTE_EMBEDDER": "scripted",
         "FOOTNOTE_MIN_EVIDENCE": "0",

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from app.domain.document import CollectionSummary
 from app.domain.errors import ConfigurationError, ProviderUnavailable
 from app.domain.job import Job, JobState, Upload
 from app.domain.principal import DEFAULT_WORKSPACE_ID
+from app.embedded.connect import environment_of
 from app.settings import Settings
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
@@ -123,12 +123,8 @@ def test_a_schedule_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 def test_the_commands(settings: Settings, tmp_path: Path) -> None:
-    assert settings.database_url is not None
-    assert settings.redis_url is not None
     job_id = asyncio.run(enqueue(settings))
-    environment = os.environ | {
-        "DATABASE_URL": settings.database_url.get_secret_value(),
-        "REDIS_URL": settings.redis_url.get_secret_value(),
+    environment = environment_of(settings) | {
         "FOOTNOTE_DATA_DIR": str(settings.data_dir),
         "FOOTNOTE_EMBEDDER": "scripted",
     }

@@ -1,7 +1,6 @@
 """MCP with the official client, over HTTP and over standard input and output."""
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from pydantic import SecretStr
 
+from app.embedded.connect import environment_of
 from app.settings import Settings
 from tests.fixtures.server import Server
 
@@ -23,12 +23,7 @@ KEY = "a-key-that-is-long-enough"
 
 
 def command(settings: Settings) -> StdioServerParameters:
-    assert settings.database_url is not None
-    assert settings.redis_url is not None
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DATABASE_URL": settings.database_url.get_secret_value(),
-        "REDIS_URL": settings.redis_url.get_secret_value(),
+    environment = environment_of(settings) | {
         "FOOTNOTE_CHAT_MODEL": "scripted",
         "FOOTNOTE_EMBEDDER": "scripted",
         "FOOTNOTE_MIN_EVIDENCE": "0",
