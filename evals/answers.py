@@ -70,8 +70,9 @@ class Answered:
 
     @property
     def refused(self) -> bool:
-        """Whether the service declined to answer."""
-        return isinstance(self.answer.end, RunCompleted) and self.answer.end.finish_reason == "refused"
+        """Whether the service declined to answer, or asked back."""
+        end = self.answer.end
+        return isinstance(end, RunCompleted) and end.finish_reason in {"refused", "clarify"}
 
 
 async def run_answers(

@@ -2,8 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -36,7 +36,7 @@ from evals.progress import Progress
 from evals.remote import open_remote
 from evals.report import Report, print_report, write_report
 from evals.retrieval import RetrievalSuite, run_retrieval
-from evals.service import open_in_process
+from evals.service import Service, open_closed_book, open_in_process
 from ingestion.opening import opened_database
 
 commands = typer.Typer(no_args_is_help=True)
@@ -70,6 +70,9 @@ def run(
     api_key_from_env: Annotated[
         str | None, typer.Option(metavar="NAME", help="Environment variable with an API key of that service.")
     ] = None,
+    closed_book: Annotated[
+        bool, typer.Option("--closed-book", help="Of qa: ask the model alone, without the documents, as a control.")
+    ] = False,
     judge: Judge = None,
     repeats: Repeats = 3,
     calibration: Annotated[
@@ -81,8 +84,8 @@ def run(
     configure_logging(level="warning", json=False)
     settings = load_settings(data_dir=data_dir, chunk_tokens=chunk_tokens)
     kind, _, folder = suite.partition(":")
-    if url is not None and kind != "qa":
-        raise InvalidInput("--url is for the suite qa:, whose collection the service already has.")
+    if url is not None and (kind != "qa" or closed_book):
+        raise InvalidInput("--url is for the suite qa: without --closed-book; its collection is the service's.")
     if kind == "beir" and folder:
         if leg == "hybrid+rerank" and settings.reranker == "none":
             raise ConfigurationError("No reranker is configured: set FOOTNOTE_RERANKER.")
@@ -107,7 +110,8 @@ def run(
         calibrated = load_report(calibration) if calibration is not None else None
         answers = AnswerSuite(Path(folder), collection, limit, concurrency, _prices(settings))
         target = _Target(url, _key(api_key_from_env)) if url is not None else None
-        report = _run_answers(settings, answers, target, judge, repeats, calibrated)
+        opening = open_closed_book if closed_book else open_in_process
+        report = _run_answers(settings, answers, target or opening, judge, repeats, calibrated)
     else:
         raise InvalidInput(f"--suite is {suite}; it takes beir:FOLDER, chunking:FOLDER or qa:FILE.")
     print_report(report)
@@ -272,20 +276,20 @@ def _prices(settings: Settings) -> Prices | None:
 def _run_answers(
     settings: Settings,
     suite: AnswerSuite,
-    target: _Target | None,
+    asked: _Target | Callable[[Settings], AbstractAsyncContextManager[Service]],
     judge: str | None,
     repeats: int,
     calibration: Report | None,
 ) -> Report:
     async def run(ready: Settings, progress: Progress) -> Report:
-        opening = open_remote(target.url, target.key) if target is not None else open_in_process(ready)
+        opening = open_remote(asked.url, asked.key) if isinstance(asked, _Target) else asked(ready)
         if judge is None:
             return await run_answers(opening, suite, progress)
         async with open_judge(ready, judge, repeats=repeats) as opened:
             return await run_answers(opening, suite, progress, Judging(opened, calibration))
 
     with ExitStack() as stack:
-        ready = settings if target is not None else stack.enter_context(connected(settings))
+        ready = settings if isinstance(asked, _Target) else stack.enter_context(connected(settings))
         return asyncio.run(run(ready, stack.enter_context(Progress())))
 
 

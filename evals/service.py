@@ -7,14 +7,19 @@ from typing import Any, Protocol, cast
 from uuid import UUID
 
 from app.bootstrap import Services, open_services
+from app.domain.ports import ChatModel
 from app.domain.principal import Principal
-from app.domain.run import RunEvent
+from app.domain.prompt import Prompt
+from app.domain.run import RunCompleted, RunEvent, TextDelta, Usage
+from app.providers.prompt_files import PromptFiles
 from app.services.answering import Provenance, Question
+from app.services.completion import turn
 from app.settings import Settings
 from evals.datasets.questions import AskedQuestion
 from evals.settings_read import SettingsRead
 
 PAGE = 1000
+_CLOSED_BOOK_TOKENS = 120
 _PRINCIPAL = Principal()
 
 
@@ -61,6 +66,14 @@ async def open_in_process(settings: Settings) -> AsyncIterator[Service]:
         yield _InProcess(services, noted)
 
 
+@asynccontextmanager
+async def open_closed_book(settings: Settings) -> AsyncIterator[Service]:
+    """The model of these settings alone, without the documents: what it knows anyway. Raises as `open_services`."""
+    prompt = PromptFiles(settings.prompts_dir).active("closed-book")
+    async with open_in_process(settings) as service:
+        yield _ClosedBook(cast("_InProcess", service), prompt)
+
+
 class _InProcess:
     """The answering service without its API."""
 
@@ -77,6 +90,11 @@ class _InProcess:
     def settings(self) -> dict[str, Any]:
         """Those that were read."""
         return self._noted.so_far()
+
+    @property
+    def chat_model(self) -> ChatModel:
+        """The model itself."""
+        return self._services.model
 
     async def documents(self, collection: str) -> list[ListedDocument]:
         """See `Service.documents`."""
@@ -101,3 +119,43 @@ class _InProcess:
         async with aclosing(events):
             async for event in events:
                 yield event
+
+
+class _ClosedBook:
+    """Its model is asked in place of the service."""
+
+    def __init__(self, service: _InProcess, prompt: Prompt) -> None:
+        self._service = service
+        self._prompt = prompt
+
+    @property
+    def model(self) -> str:
+        """See `Service.model`."""
+        return f"{self._service.model}, closed book"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those that were read, and the prompt."""
+        return self._service.settings | {"closed_book": self._prompt.reference}
+
+    async def documents(self, collection: str) -> list[ListedDocument]:
+        """Those that it does not read."""
+        return await self._service.documents(collection)
+
+    async def text(self, document_id: str) -> str:
+        """See `Service.text`."""
+        return await self._service.text(document_id)
+
+    async def ask(self, question: AskedQuestion, collection: str) -> AsyncGenerator[RunEvent, None]:
+        """What the model says; `collection` and the question's history are not told."""
+        del collection
+        usage, finish_reason = Usage(0, 0), "stop"
+        messages = turn(*self._prompt.render(question=question.question))
+        async with aclosing(self._service.chat_model.stream(messages, max_tokens=_CLOSED_BOOK_TOKENS)) as deltas:
+            async for delta in deltas:
+                yield TextDelta(delta.text)
+                if delta.completion_tokens is not None:
+                    usage = Usage(delta.prompt_tokens or 0, delta.completion_tokens)
+                finish_reason = delta.finish_reason or finish_reason
+        yield usage
+        yield RunCompleted("length" if finish_reason == "length" else "stop")

@@ -22,6 +22,7 @@ _SUPPLIED = {
     "rerank": frozenset({"question", "passage"}),
     "judge": frozenset({"question", "reference", "answer", "verdicts"}),
     "judge-compare": frozenset({"question", "reference", "first", "second", "verdicts"}),
+    "closed-book": frozenset({"question"}),
 }
 _REQUIRED_FIELDS = ("purpose", "model", "variables")
 _FILE = re.compile(r"---\n(?P<front>.*?)\n---\n\s*## system\n(?P<system>.*?)\n## user\n(?P<user>.*)", re.DOTALL)

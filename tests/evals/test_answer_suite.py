@@ -34,6 +34,19 @@ def test_a_judge_reads_the_answers(footnote: Footnote, island: Path, monkeypatch
     assert (code, "is of another judge" in err) == (2, True)
 
 
+def test_the_control_asks_the_model_alone(footnote: Footnote, island: Path) -> None:
+    report = ask(footnote, island, QUESTIONS[:2], "--closed-book")
+    assert (report["leg"], report["failed"]) == ("scripted, closed book", 0)
+    assert report["settings"]["closed_book"].startswith("closed-book/v1@")
+    lamp = report["per_query"]["lamp"]
+    assert lamp["answer"] == "How far is the lamp seen?"  # with nothing to quote, it says the question again
+    assert (lamp["passages"], lamp["sentences"], lamp["passage_recall"], lamp["refused"]) == ([], [], 0, False)
+    assert report["corpus"] == ask(footnote, island, QUESTIONS[:2])["corpus"]
+    options = ("--closed-book", "--url", "http://127.0.0.1:1")
+    code, _, err = footnote("eval", "run", "--suite", suite(island, QUESTIONS), "--collection", "island", *options)
+    assert (code, "without --closed-book" in err) == (2, True)
+
+
 def test_answers_are_measured(footnote: Footnote, island: Path) -> None:
     report = ask(footnote, island, QUESTIONS, "--concurrency", 2)
     assert (report["suite"], report["leg"], report["queries"], report["failed"]) == ("qa:asked", "scripted", 5, 1)

@@ -22,7 +22,7 @@ _VALUES = [
     "verdicts",
     "summary",
 ]
-NAMES = ["answer", "answer-small", "condense", "summary", "rerank", "judge", "judge-compare"]
+NAMES = ["answer", "answer-small", "condense", "summary", "rerank", "judge", "judge-compare", "closed-book"]
 WITHOUT_QUESTION = {"summary"}
 FILE = """---
 purpose: a test
