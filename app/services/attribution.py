@@ -1,9 +1,10 @@
 """Attribution: which spans of the passages support a sentence, and how well.
 
 A sentence may rest on several sentences of the passages: they are picked greedily, each for the weight of the
-sentence's words that it covers and the ones before it do not. The score is the share of that weight that is covered in
-the end. Then the facts must agree: numbers with units, dates, names, negation (`app.services.claims`). How the
-constants were chosen: docs/decisions/0004-attribution-first-version.md.
+sentence's words that it covers and the ones before it do not. The words of the question and of the headings over the
+main span are the topic, which many sentences share: they draw no further span. The score is the share of the weight
+that is covered in the end. Then the facts must agree: numbers with units, dates, names, negation
+(`app.services.claims`). How the constants were chosen: docs/decisions/0004-attribution-first-version.md.
 """
 
 import math
@@ -22,14 +23,14 @@ SUPPORTED = 0.5
 """Least score of a supported sentence."""
 PARTIAL = 0.3
 """Least score of a partly supported one; of sentences about something else, 99 % stay below."""
-NEXT_SPAN_GAIN = 0.1
-"""What a further span must add to the score,"""
 NEXT_SPAN_WORDS = 2
-"""and how many words, so that a sentence is not pieced together from single words."""
+"""How many words a further span must add, so that a sentence is not pieced together from single words; one is enough
+when the span also has a pair of the sentence's neighbouring words that no span before it has."""
 MOST_SPANS = 4
 QUESTION_WEIGHT = 0.05
 """How much a span's likeness to the question counts: enough to choose between equals for an answer such as “Paris.”"""
 
+_WORD = re.compile(r"\w")
 _SMALL_TALK = frozenset(
     map(
         stem,
@@ -76,7 +77,8 @@ class Attributor:
         for i, passage in enumerate(passages):
             place = self._spans[-1].place + 2 if self._spans else 0
             self._spans += [
-                _Span(i, place + j, s.start, s.end, read_claim(s.text)) for j, s in enumerate(split(passage.text))
+                _Span(i, place + j, start, end, read_claim(passage.text[start:end]))
+                for j, (start, end) in enumerate(_sentences(passage.text))
             ]
         self._known = [
             heading.words.union(*(span.claim.words for span in self._spans if span.passage == i))
@@ -108,16 +110,15 @@ class Attributor:
 
     def _pick(self, claim: Claim) -> list[_Span]:
         """The spans that together cover most of the claim, the one that covers most first."""
-        least_gain = NEXT_SPAN_GAIN * self._weight(claim.words)
         picked: list[_Span] = []
-        left = claim.words
-        while self._spans and len(picked) < MOST_SPANS:
-            best = max(self._spans, key=lambda span: self._worth(span, left))
-            new = left & best.claim.words
-            if not new or (picked and (len(new) < NEXT_SPAN_WORDS or self._weight(new) < least_gain)):
-                break
+        words, pairs = claim.words, claim.pairs
+        spans = [span for span in self._spans if span.claim.words & words]
+        while spans and len(picked) < MOST_SPANS:
+            best = max(spans, key=lambda span: self._worth(span, words))
             picked.append(best)
-            left -= best.claim.words
+            words -= best.claim.words | self._question | self._headings[picked[0].passage].words
+            pairs -= best.claim.pairs
+            spans = [span for span in spans if _adds(span.claim, words, pairs)]
         return picked
 
     def _worth(self, span: _Span, wanted: frozenset[str]) -> float:
@@ -168,6 +169,23 @@ def _claims_nothing(text: str, claim: Claim) -> bool:
         return True
     has_facts = claim.quantities or claim.calendar or claim.names
     return text.rstrip("* ").endswith((":", "：")) and not has_facts
+
+
+def _sentences(text: str) -> list[tuple[int, int]]:
+    """Where the sentences start and end; marks without a word (a quotation's end) belong to what they stand behind."""
+    places: list[tuple[int, int]] = []
+    for sentence in split(text):
+        if places and not _WORD.search(sentence.text) and "\n" not in text[places[-1][1] : sentence.start]:
+            places[-1] = places[-1][0], sentence.end
+        else:
+            places.append((sentence.start, sentence.end))
+    return places
+
+
+def _adds(span: Claim, words: frozenset[str], pairs: frozenset[tuple[str, str]]) -> bool:
+    """Whether a further span has enough of the words and pairs that are still to be supported."""
+    added = len(words & span.words)
+    return added >= NEXT_SPAN_WORDS or (added > 0 and not pairs.isdisjoint(span.pairs))
 
 
 def _runs(spans: Sequence[_Span]) -> list[list[_Span]]:

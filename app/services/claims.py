@@ -2,8 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
+from itertools import pairwise
 
 from app.services.quantities import FIRST, ONE, Quantity, read_quantities
 from app.services.words import Token, tokens_of, word_set
@@ -26,12 +27,14 @@ _LEAST_NAME_STEM = 4
 class Claim:
     """What a text says.
 
-    `words`: stems of its content words, and its numbers. `calendar`: months and weekdays. `names`: stems of capitalised
-    words. `negated`: stems that stand right after a negation, `denied`: those that do so each time they occur.
+    `words`: stems of its content words, and its numbers. `pairs`: its neighbouring words, where one of the two
+    says something and is no number or date. `calendar`: months and weekdays. `names`: stems of capitalised words.
+    `negated`: stems that stand right after a negation, `denied`: those that do so each time they occur.
     `negates`: whether there is a negation; `denies`: whether there is one, or a word that implies one.
     """
 
     words: frozenset[str]
+    pairs: frozenset[tuple[str, str]]
     quantities: frozenset[Quantity]
     calendar: frozenset[str]
     names: frozenset[str]
@@ -47,12 +50,14 @@ def read_claim(text: str) -> Claim:
     placed = tokens_of(text)
     readings = read_quantities([token for _, token in placed])
     numeric = {i for reading in readings for i in range(reading.start, reading.end)}
+    pairs = _pairs([token for _, token in placed], numeric)
     placed = [pair for i, pair in enumerate(placed) if i not in numeric]
     said = [token for _, token in placed]
     negated, negates = _negated(said)
     occurrences = Counter(stem for token in said for stem in token.stems)
     return Claim(
         words=frozenset(occurrences) | {reading.quantity.value for reading in readings},
+        pairs=pairs,
         # “one” and “first” are seldom meant as numbers
         quantities=frozenset(r.quantity for r in readings if not (r.in_words and r.quantity in {ONE, FIRST})),
         calendar=frozenset(token.lower for token in said if token.calendar),
@@ -70,6 +75,7 @@ def join_claims(claims: Iterable[Claim]) -> Claim:
     affirmed = {stem for claim in claims for stem in claim.words - claim.denied}
     return Claim(
         words=frozenset().union(*(claim.words for claim in claims)),
+        pairs=frozenset().union(*(claim.pairs for claim in claims)),
         quantities=frozenset().union(*(claim.quantities for claim in claims)),
         calendar=frozenset().union(*(claim.calendar for claim in claims)),
         names=frozenset().union(*(claim.names for claim in claims)),
@@ -111,6 +117,16 @@ def _is_known(name: str, known: frozenset[str]) -> bool:
         return True
     beginning = name[: max(_LEAST_NAME_STEM, len(name) - 3)]
     return len(beginning) >= _LEAST_NAME_STEM and any(word.startswith(beginning) for word in known)
+
+
+def _pairs(tokens: Sequence[Token], numeric: Set[int]) -> frozenset[tuple[str, str]]:
+    """The neighbouring words of which at least one says something and is no date and none of the `numeric` tokens."""
+    words = [
+        (stem, bool(token.stems) and not token.calendar and i not in numeric)
+        for i, token in enumerate(tokens)
+        for stem in token.stems or (token.lower,)
+    ]
+    return frozenset((left, right) for (left, says), (right, says_too) in pairwise(words) if says or says_too)
 
 
 def _names(placed: Sequence[tuple[int, Token]], text: str) -> frozenset[str]:

@@ -5,6 +5,8 @@
 id). The candidates are the sentences of the five best passages, the right one among them. A predicted sentence counts
 as right when it is one of the answer's. Then facts of the answers are changed (`evals.bench.changes`), and counted is
 how many changed sentences are not called supported, and how many unchanged ones. No language model takes part.
+
+The questions are cut into halves by a hash: rules and constants are chosen on the first, the second is held out.
 """
 
 import asyncio
@@ -12,6 +14,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -55,6 +58,15 @@ class Case:
     sentences: tuple[tuple[Sentence, ...], ...]
     right: frozenset[Place]
 
+    @property
+    def held_out(self) -> bool:
+        """Whether the question is in the half that nothing is chosen on."""
+        return sha256(self.question.encode()).digest()[-1] % 2 == 1
+
+    def texts(self, places: frozenset[Place]) -> frozenset[str]:
+        """The sentences at these places; one that stands in two passages comes once."""
+        return frozenset(self.sentences[i][j].text for i, j in places)
+
 
 @dataclass(slots=True)
 class Tally:
@@ -64,7 +76,7 @@ class Tally:
     predicted: int = 0
     right: int = 0
 
-    def add(self, predicted: frozenset[Place], right: frozenset[Place]) -> None:
+    def add(self, predicted: frozenset[Any], right: frozenset[Any]) -> None:
         """One more answer."""
         self.hits += len(predicted & right)
         self.predicted += len(predicted)
@@ -86,7 +98,8 @@ def main(
     with connected(load_settings(data_dir=data_dir, chat_model="scripted", embedder="local")) as settings:
         cases, nearest = asyncio.run(_prepare(settings, folder))
     _print_places(cases, nearest)
-    _print_changes(cases, draws)
+    _print_changes("sentences not called supported", cases, draws)
+    _print_changes("the same, held-out half", [case for case in cases if case.held_out], draws)
 
 
 async def _prepare(settings: Settings, folder: Path) -> tuple[list[Case], list[frozenset[Place]]]:
@@ -168,29 +181,36 @@ def _attributed(case: Case, attributor: Attributor) -> frozenset[Place]:
 
 
 def _print_places(cases: Sequence[Case], nearest: Sequence[frozenset[Place]]) -> None:
-    ours, embedded, laps = Tally(), Tally(), []
+    embedded, first, second, ours, once = (Tally() for _ in range(5))
+    laps = []
     for case, guess in zip(cases, nearest, strict=True):
         attributor = Attributor(case.passages, case.question)
-        ours.add(_attributed(case, attributor), case.right)
+        attributed = _attributed(case, attributor)
         embedded.add(guess, case.right)
+        for tally in (second if case.held_out else first, ours):
+            tally.add(attributed, case.right)
+        once.add(case.texts(attributed), case.texts(case.right))
         for sentence in split(case.answer):
             started = perf_counter()
             attributor.citations(sentence)
             laps.append((perf_counter() - started) * 1000)
     table = Table("what a sentence rests on", "precision", "recall", "F1", title=f"{len(cases)} answers")
     table.add_row("nearest sentence by embedding", *embedded.row())
+    table.add_row("attribution, first half", *first.row())
+    table.add_row("attribution, held-out half", *second.row())
     table.add_row("attribution", *ours.row())
+    table.add_row("attribution, a sentence in two passages counted once", *once.row())
     console.print(table)
     console.print(f"{median(laps):.1f} ms a sentence (p50), {np.percentile(laps, 95):.1f} ms (p95)")
 
 
-def _print_changes(cases: Sequence[Case], draws: int) -> None:
+def _print_changes(title: str, cases: Sequence[Case], draws: int) -> None:
     attributors = [Attributor(case.passages, case.question) for case in cases]
     said = [(n, s) for n, case in enumerate(cases) for s in split(case.answer)]
     verdicts = [_verdict(attributors[n], s.text) for n, s in said]
     claims = Counter(verdict for verdict in verdicts if verdict is not None)
     flagged = 1 - claims["supported"] / claims.total()
-    table = Table("changed", *(f"draw {draw + 1}" for draw in range(draws)), title="sentences not called supported")
+    table = Table("changed", *(f"draw {draw + 1}" for draw in range(draws)), title=title)
     rows: dict[str, list[str]] = {kind: [] for kind in (*CHANGES, "all")}
     for draw in range(draws):
         counts = _flagged(attributors, said, Random(draw))  # noqa: S311 - not secret

@@ -56,7 +56,7 @@ def cite(text: str, question: str = "") -> Citation:
     ("text", "quote"),
     [
         ("By default, the server listens on port 8000.", "The server listens on port 8000 by default."),
-        ("An API key must have at least 16 characters [1].", "A key needs at least 16 characters."),
+        ("A key must have at least 16 characters [1].", "A key needs at least 16 characters."),
         ("Backups are deleted after thirty days.", "The retention period is 30 days, after which backups are deleted."),
         ("Uploads may not exceed 25 MB.", "Uploads are limited to 25 MB."),
         ("The importer is maintained by Keller.", "Maria Keller has maintained the importer since 12 March 2021."),
@@ -149,6 +149,35 @@ def test_spans_that_follow_each_other_become_one() -> None:
     text = "The server listens on port 8000 by default, which you change by setting FOOTNOTE_PORT."
     (citation,) = Attributor(PASSAGES).citations(sentence(text))
     assert citation.quote == "The server listens on port 8000 by default. Set FOOTNOTE_PORT to change it."
+
+
+def test_one_more_word_draws_a_further_span_when_it_stands_beside_the_same_word() -> None:
+    for further, drawn in (("Filming in Leeds took a week.", True), ("Leeds has a mill.", False)):
+        passages = [passage(f"Filming began in York in spring 2012 at the old mill. Rain fell. {further}")]
+        text = "Filming began at the old mill in York and went on to filming in Leeds."
+        citations = Attributor(passages).citations(sentence(text))
+        assert ("Leeds" in "".join(citation.quote for citation in citations)) == drawn
+
+
+def test_a_number_or_month_alone_draws_no_further_span() -> None:
+    passages = [passage("The mill was built in May 1880. Its owner sold it in June 1891.")]
+    for text in ("The mill was built in June 1880.", "The mill was built in May 1891."):
+        assert Attributor(passages).citations(sentence(text))[0].verdict == "unsupported"
+
+
+def test_words_of_the_question_and_the_headings_draw_no_further_span() -> None:
+    text = "An API key must have at least 16 characters."
+    alone = "A key needs at least 16 characters."
+    titled = [passage(SERVER, title="API keys")]
+    assert cite(text).quote != alone
+    assert cite(text, "How long is an API key?").quote == alone
+    assert [citation.quote for citation in Attributor(titled).citations(sentence(text))] == [alone]
+
+
+def test_a_quotation_ends_with_its_marks() -> None:
+    text = "Nobody listened. She said: `` Leave the key here . ''"
+    (citation,) = Attributor([passage(text)]).citations(sentence("She said to leave the key here."))
+    assert citation.quote == "She said: `` Leave the key here . ''"
 
 
 def test_last_and_first_sentence_of_two_passages_stay_two_spans() -> None:
