@@ -2,8 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -36,7 +36,7 @@ from evals.progress import Progress
 from evals.remote import open_remote
 from evals.report import Report, print_report, write_report
 from evals.retrieval import RetrievalSuite, run_retrieval
-from evals.service import Service, open_closed_book, open_in_process
+from evals.service import open_in_process
 from ingestion.opening import opened_database
 
 commands = typer.Typer(no_args_is_help=True)
@@ -110,8 +110,7 @@ def run(
         calibrated = load_report(calibration) if calibration is not None else None
         answers = AnswerSuite(Path(folder), collection, limit, concurrency, _prices(settings))
         target = _Target(url, _key(api_key_from_env)) if url is not None else None
-        opening = open_closed_book if closed_book else open_in_process
-        report = _run_answers(settings, answers, target or opening, judge, repeats, calibrated)
+        report = _run_answers(settings, answers, target, closed_book, judge, repeats, calibrated)
     else:
         raise InvalidInput(f"--suite is {suite}; it takes beir:FOLDER, chunking:FOLDER or qa:FILE.")
     print_report(report)
@@ -276,20 +275,24 @@ def _prices(settings: Settings) -> Prices | None:
 def _run_answers(
     settings: Settings,
     suite: AnswerSuite,
-    asked: _Target | Callable[[Settings], AbstractAsyncContextManager[Service]],
+    target: _Target | None,
+    closed_book: bool,
     judge: str | None,
     repeats: int,
     calibration: Report | None,
 ) -> Report:
     async def run(ready: Settings, progress: Progress) -> Report:
-        opening = open_remote(asked.url, asked.key) if isinstance(asked, _Target) else asked(ready)
+        if target is not None:
+            opening = open_remote(target.url, target.key)
+        else:
+            opening = open_in_process(ready, closed_book=closed_book)
         if judge is None:
             return await run_answers(opening, suite, progress)
         async with open_judge(ready, judge, repeats=repeats) as opened:
             return await run_answers(opening, suite, progress, Judging(opened, calibration))
 
     with ExitStack() as stack:
-        ready = settings if isinstance(asked, _Target) else stack.enter_context(connected(settings))
+        ready = settings if target is not None else stack.enter_context(connected(settings))
         return asyncio.run(run(ready, stack.enter_context(Progress())))
 
 

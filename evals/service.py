@@ -7,9 +7,7 @@ from typing import Any, Protocol, cast
 from uuid import UUID
 
 from app.bootstrap import Services, open_services
-from app.domain.ports import ChatModel
 from app.domain.principal import Principal
-from app.domain.prompt import Prompt
 from app.domain.run import RunCompleted, RunEvent, TextDelta, Usage
 from app.providers.prompt_files import PromptFiles
 from app.services.answering import Provenance, Question
@@ -59,19 +57,14 @@ class Service(Protocol):
 
 
 @asynccontextmanager
-async def open_in_process(settings: Settings) -> AsyncIterator[Service]:
-    """The service of these settings, in this process; nothing that it answers is stored. Raises as `open_services`."""
+async def open_in_process(settings: Settings, *, closed_book: bool = False) -> AsyncIterator[Service]:
+    """The service of these settings, in this process; nothing that it answers is stored. Raises as `open_services`.
+
+    `closed_book`: its model is asked without the documents, for what it knows anyway.
+    """
     noted = SettingsRead(settings)
     async with open_services(cast("Settings", noted), worker=False) as services:
-        yield _InProcess(services, noted)
-
-
-@asynccontextmanager
-async def open_closed_book(settings: Settings) -> AsyncIterator[Service]:
-    """The model of these settings alone, without the documents: what it knows anyway. Raises as `open_services`."""
-    prompt = PromptFiles(settings.prompts_dir).active("closed-book")
-    async with open_in_process(settings) as service:
-        yield _ClosedBook(cast("_InProcess", service), prompt)
+        yield (_ClosedBook if closed_book else _InProcess)(services, noted)
 
 
 class _InProcess:
@@ -90,11 +83,6 @@ class _InProcess:
     def settings(self) -> dict[str, Any]:
         """Those that were read."""
         return self._noted.so_far()
-
-    @property
-    def chat_model(self) -> ChatModel:
-        """The model itself."""
-        return self._services.model
 
     async def documents(self, collection: str) -> list[ListedDocument]:
         """See `Service.documents`."""
@@ -121,37 +109,29 @@ class _InProcess:
                 yield event
 
 
-class _ClosedBook:
+class _ClosedBook(_InProcess):
     """Its model is asked in place of the service."""
 
-    def __init__(self, service: _InProcess, prompt: Prompt) -> None:
-        self._service = service
-        self._prompt = prompt
+    def __init__(self, services: Services, noted: SettingsRead) -> None:
+        super().__init__(services, noted)
+        self._prompt = PromptFiles(services.settings.prompts_dir).active("closed-book")
 
     @property
     def model(self) -> str:
-        """See `Service.model`."""
-        return f"{self._service.model}, closed book"
+        """Says that it is the model alone."""
+        return f"{super().model}, closed book"
 
     @property
     def settings(self) -> dict[str, Any]:
         """Those that were read, and the prompt."""
-        return self._service.settings | {"closed_book": self._prompt.reference}
-
-    async def documents(self, collection: str) -> list[ListedDocument]:
-        """Those that it does not read."""
-        return await self._service.documents(collection)
-
-    async def text(self, document_id: str) -> str:
-        """See `Service.text`."""
-        return await self._service.text(document_id)
+        return super().settings | {"closed_book": self._prompt.reference}
 
     async def ask(self, question: AskedQuestion, collection: str) -> AsyncGenerator[RunEvent, None]:
         """What the model says; `collection` and the question's history are not told."""
         del collection
         usage, finish_reason = Usage(0, 0), "stop"
         messages = turn(*self._prompt.render(question=question.question))
-        async with aclosing(self._service.chat_model.stream(messages, max_tokens=_CLOSED_BOOK_TOKENS)) as deltas:
+        async with aclosing(self._services.model.stream(messages, max_tokens=_CLOSED_BOOK_TOKENS)) as deltas:
             async for delta in deltas:
                 yield TextDelta(delta.text)
                 if delta.completion_tokens is not None:
