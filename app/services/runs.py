@@ -280,8 +280,7 @@ class Runs:
         earlier = await self._conversations.history(
             run.workspace_id, run.conversation_id, limit=HISTORY_MESSAGES + 1, before=run.message_id
         )
-        # the last one is the question itself
-        return [ChatMessage(message.role, message.text) for message in earlier[:-1]]
+        return earlier[:-1]  # the last one is the question itself
 
     async def _save(self, run: Run, outcome: Outcome) -> bool:
         """Store the outcome, waiting for PostgreSQL; False when it stays away. Raises RunFenced."""

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.conversation import Conversation, ConversationSummary, Message
+from app.domain.conversation import ChatMessage, Conversation, ConversationSummary, Message
 from app.domain.errors import ConversationNotFound
 from app.domain.passage import Passage
 from app.domain.run import Citation, Problem, RunState, Usage
@@ -50,10 +50,19 @@ class ConversationStore:
         async with self._database.transaction(workspace_id) as session:
             return await find_thread(session, thread)
 
-    async def history(self, workspace_id: UUID, conversation_id: UUID, *, limit: int, before: UUID) -> list[Message]:
-        """The last finished messages before message `before`, oldest first."""
+    async def history(
+        self, workspace_id: UUID, conversation_id: UUID, *, limit: int, before: UUID
+    ) -> list[ChatMessage]:
+        """What was said last before message `before`, oldest first, without what an answer rests on."""
+        query = (
+            select(m.Message.role, m.Message.text)
+            .where(m.Message.conversation_id == conversation_id, m.Message.id < before)
+            .order_by(m.Message.id.desc())
+            .limit(limit)
+        )
         async with self._database.transaction(workspace_id) as session:
-            return await _messages(session, conversation_id, limit, before)
+            rows = (await session.execute(query)).all()
+        return [ChatMessage(role, text) for role, text in reversed(rows)]
 
     async def delete(self, workspace_id: UUID, conversation_id: UUID) -> None:
         """Delete a conversation with its messages and runs. Raises ConversationNotFound."""
@@ -72,7 +81,7 @@ async def find_thread(session: AsyncSession, thread: str) -> UUID | None:
     return (await session.scalars(select(c.id).where(named).limit(1))).one_or_none()
 
 
-async def _messages(session: Any, conversation_id: UUID, limit: int, before: UUID | None = None) -> list[Message]:
+async def _messages(session: Any, conversation_id: UUID, limit: int) -> list[Message]:
     query = (
         select(m.Message, m.Run.id, m.Run.state)
         .outerjoin(m.Run, m.Run.message_id == m.Message.id)
@@ -80,8 +89,6 @@ async def _messages(session: Any, conversation_id: UUID, limit: int, before: UUI
         .order_by(m.Message.id.desc())
         .limit(limit)
     )
-    if before is not None:
-        query = query.where(m.Message.id < before)
     rows: Sequence[Any] = (await session.execute(query)).all()
     return [message_of(message, run_id, state) for message, run_id, state in reversed(rows)]
 
