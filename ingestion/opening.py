@@ -19,8 +19,10 @@ from app.storage.generations import ensure_generation
 from app.storage.inventory import Inventory
 from app.storage.revision import require_current
 from ingestion.chunking.structure import chunker_id
+from ingestion.contexts import ContextModel
 from ingestion.embed import Embedding
 from ingestion.place import Here, Place
+from ingestion.situating import Situating, open_situating
 
 _ADDRESS = re.compile(r"ray(://[^/\s]+)?")
 
@@ -40,7 +42,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a run works with."""
+    """What a run works with; `situating` None: the collection has no contexts."""
 
     store: DocumentStore
     inventory: Inventory
@@ -48,6 +50,7 @@ class Opened:
     destination: Destination
     load: FirstLoad
     place: Place
+    situating: Situating | None
 
 
 @asynccontextmanager
@@ -69,10 +72,10 @@ async def opened(
 ) -> AsyncIterator[Opened]:
     """A collection to write to, and the active generation's embedder `on` this or other machines, made when missing.
 
-    Raises EmbedderMismatch, ProviderError.
+    Raises EmbedderMismatch, ProviderError, and for a collection with contexts ConfigurationError (and its kinds).
     """
-    async with opened_place(settings, on) as place:
-        yield await open_with(place, database, settings, collection, principal=Principal(), source=source)
+    async with ContextModel(settings) as model, opened_place(settings, on) as place:
+        yield await open_with(place, model, database, settings, collection, principal=Principal(), source=source)
 
 
 def check_address(on: str | None) -> str | None:
@@ -106,6 +109,7 @@ async def opened_place(settings: Settings, on: str | None) -> AsyncIterator[Plac
 
 async def open_with(
     place: Place,
+    model: ContextModel,
     database: Database,
     settings: Settings,
     collection: str,
@@ -113,7 +117,7 @@ async def open_with(
     principal: Principal,
     source: str | None = None,
 ) -> Opened:
-    """As `opened`, with a place that stays the caller's."""
+    """As `opened`, with a place and a model for contexts that stay the caller's."""
     store, embedder = DocumentStore(database), place.embedder
     generation = await ensure_generation(
         database, embedder=embedder.name, dimensions=embedder.dimensions, chunker=chunker_id(settings.chunk_tokens)
@@ -129,4 +133,5 @@ async def open_with(
     )
     embed = Embedding(database, principal.workspace_id, generation, embedder)
     inventory = Inventory(database, principal.workspace_id, destination.collection_id)
-    return Opened(store, inventory, embed, destination, FirstLoad(database, generation), place)
+    situating = await open_situating(database, principal, destination.collection_id, model)
+    return Opened(store, inventory, embed, destination, FirstLoad(database, generation), place, situating)

@@ -13,8 +13,10 @@ from app.domain.errors import FileTooLarge, UnreadableFile
 from app.domain.ports import Vectors
 from app.storage.versions import NewVersion
 from ingestion.changes import Change, Changes
+from ingestion.context_prompt import Outline
 from ingestion.opening import Opened
 from ingestion.parsing import Cutting, Parsed
+from ingestion.situating import Arriving, Situating
 from ingestion.sources.inner import InnerFile
 from ingestion.sources.source import Item, Vanished
 
@@ -36,7 +38,8 @@ class Failure:
 class Report:
     """What an ingestion did: `ingested` documents were added, changed or moved, `embedded` of their chunks embedded.
 
-    The other chunks stood in the collection with the same words and headings, and have their vectors. While it runs,
+    The other chunks stood in the collection with the same words and headings, and have their vectors. The language
+    model was asked for `contexts`; `empty_contexts` of its replies had no words and stand for none. While it runs,
     `read` of the files were gone through and cut into `cut` chunks; `ready` of these have vectors, `chunks` are stored;
     then the search indexes may be built (`indexing`).
     """
@@ -52,6 +55,8 @@ class Report:
     unchanged: int = 0
     chunks: int = 0
     embedded: int = 0
+    contexts: int = 0
+    empty_contexts: int = 0
     indexing: bool = False
     seconds: float = 0.0
     failures: list[Failure] = field(default_factory=list)
@@ -71,6 +76,14 @@ class _Read:
 _Batch = Sequence[_Read]
 
 
+@dataclass(frozen=True, slots=True)
+class _Embedded:
+    """A batch, its chunks with their contexts if they are to have any, and the vectors of all chunks."""
+
+    batch: _Batch
+    vectors: Vectors
+
+
 async def ingest(
     items: Sequence[Item], changes: Changes, run: Opened, progress: Progress = lambda _report: None
 ) -> Report:
@@ -78,8 +91,9 @@ async def ingest(
 
     One that cannot be read is noted in the report and stops nothing. Documents are parsed, embedded and written at the
     same time, a batch in one transaction, so what was written stays when DatabaseUnavailable or ProviderError (of the
-    embedder) ends the rest, and a second run goes on; of what was embedded at most two batches for each embedder are
-    lost. `progress` is called with the report as it stands, whenever a stage has got on.
+    embedder, or of the model that writes contexts) ends the rest, and a second run goes on; of what was embedded at
+    most two batches for each embedder are lost, of the contexts none. `progress` is called with the report as it
+    stands, whenever a stage has got on.
     """
     report, started = Report(files=len(items)), perf_counter()
     async with run.load as load:
@@ -115,7 +129,7 @@ class _Pipeline:
         self._embedders = asyncio.Semaphore(run.place.embedders)
         self._unwritten = asyncio.Semaphore(2 * run.place.embedders)  # batches
         self._parsed = asyncio.Queue[asyncio.Task[list[_Read]] | None](QUEUE + run.place.parsers)
-        self._embedded = asyncio.Queue[tuple[_Batch, asyncio.Task[Vectors]] | None]()
+        self._embedded = asyncio.Queue[asyncio.Task[_Embedded] | None]()
 
     async def run(self, items: Sequence[Item]) -> None:
         """Bring all of them in."""
@@ -181,7 +195,7 @@ class _Pipeline:
     async def _embed_all(self, tasks: asyncio.TaskGroup) -> None:
         async for batch in self._gathered():
             await self._unwritten.acquire()
-            self._embedded.put_nowait((batch, tasks.create_task(self._embed(batch))))
+            self._embedded.put_nowait(tasks.create_task(self._embed(batch)))
         self._embedded.put_nowait(None)
 
     async def _gathered(self) -> AsyncIterator[list[_Read]]:
@@ -206,32 +220,54 @@ class _Pipeline:
         if batch:
             yield batch
 
-    async def _embed(self, batch: _Batch) -> Vectors:
+    async def _embed(self, batch: _Batch) -> _Embedded:
+        if self._opened.situating is not None:
+            batch = await self._situate(batch, self._opened.situating)
         async with self._embedders:
             vectors = await self._opened.embed(_chunks(batch))
         self._report.ready += len(vectors)
         self._report.embedded = self._opened.embed.embedded
         self._progress(self._report)
-        return vectors
+        return _Embedded(batch, vectors)
+
+    async def _situate(self, batch: _Batch, situating: Situating) -> _Batch:
+        """The batch, its chunks with contexts."""
+
+        def progress() -> None:
+            self._report.contexts, self._report.empty_contexts = situating.contexts.written, situating.contexts.empty
+            self._progress(self._report)
+
+        arriving = [
+            Arriving(
+                Outline(read.change.uri, read.parsed.document.title, read.parsed.chunks),
+                read.parsed.text_key,
+                read.change.moved_from,
+            )
+            for read in batch
+        ]
+        situated = await situating.chunks(arriving, progress)
+        return [
+            replace(read, parsed=replace(read.parsed, chunks=chunks))
+            for read, chunks in zip(batch, situated, strict=True)
+        ]
 
     async def _write_all(self) -> None:
         async for embedded in self._ready():
-            batch = [read for one, _ in embedded for read in one]
-            await self._write(batch, np.concatenate([vectors for _, vectors in embedded]))
+            batch = [read for one in embedded for read in one.batch]
+            await self._write(batch, np.concatenate([one.vectors for one in embedded]))
             self._opened.embed.stored(_chunks(batch))
             for _ in embedded:
                 self._unwritten.release()
 
-    async def _ready(self) -> AsyncIterator[list[tuple[_Batch, Vectors]]]:
+    async def _ready(self) -> AsyncIterator[list[_Embedded]]:
         """Embedded batches in their order; those that came while others were written go together."""
-        together, size = list[tuple[_Batch, Vectors]](), 0
-        while (embedded := await self._embedded.get()) is not None:
-            batch, embedding = embedded
+        together, size = list[_Embedded](), 0
+        while (embedding := await self._embedded.get()) is not None:
             if together and (size >= WRITTEN_CHUNKS or not embedding.done()):
                 yield together
                 together, size = [], 0
-            together.append((batch, await embedding))
-            size += len(together[-1][1])
+            together.append(await embedding)
+            size += len(together[-1].vectors)
             if self._embedded.empty():
                 yield together
                 together, size = [], 0

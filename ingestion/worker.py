@@ -21,6 +21,7 @@ from app.storage.jobs import JobStore
 from app.storage.queue import QUEUE, UPLOAD, open_queue
 from app.storage.revision import require_current
 from ingestion.changes import Changes
+from ingestion.contexts import ContextModel
 from ingestion.opening import open_with
 from ingestion.pipeline import ingest
 from ingestion.place import Here
@@ -45,10 +46,13 @@ FOREVER = (
 class Worker:
     """Does what is in the queue of a database, `concurrency` jobs at a time."""
 
-    def __init__(self, settings: Settings, database: Database, embedder: Embedder, queue: App) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, embedder: Embedder, contexts: ContextModel, queue: App
+    ) -> None:
         self._settings = settings
         self._database = database
         self._embedder = embedder
+        self._contexts = contexts
         self._jobs = JobStore(database, queue)
         self._queue = queue
         queue.task(name=UPLOAD, queue=QUEUE, retry=RETRY)(self.upload)
@@ -104,7 +108,12 @@ class Worker:
         path = self._settings.uploads_dir / str(job.id)
         with Here(self._embedder) as place:
             run = await open_with(
-                place, self._database, self._settings, upload.collection, principal=Principal(workspace)
+                place,
+                self._contexts,
+                self._database,
+                self._settings,
+                upload.collection,
+                principal=Principal(workspace),
             )
             changes = Changes(await run.inventory.documents(upload.uri))
             report = await ingest([UploadedFile(upload, path)], changes, run)
@@ -150,7 +159,8 @@ async def open_worker(settings: Settings, *, concurrency: int = 1) -> AsyncItera
         await require_current(database)
         embedder = make_embedder(settings)
         stack.push_async_callback(embedder.close)
+        contexts = await stack.enter_async_context(ContextModel(settings))
         queue = open_queue(url, pool_size=concurrency + 3)
         with unavailable():
             await stack.enter_async_context(queue.open_async())
-        yield Worker(settings, database, embedder, queue)
+        yield Worker(settings, database, embedder, contexts, queue)

@@ -11,7 +11,8 @@ class Chunk:
     """A piece of a parsed document as written to the index: `text == document.text[char_start:char_end]`.
 
     Offsets are code points; `token_count` counts cl100k_base tokens; `page` is 1-based where the format has pages;
-    `space_after` is the white space up to the next chunk.
+    `space_after` is the white space up to the next chunk. `context` is a line that situates the chunk in its document,
+    embedded and never shown; None: none was written, empty: the language model had none to give.
     """
 
     ordinal: int
@@ -22,11 +23,13 @@ class Chunk:
     token_count: int
     text: str
     space_after: str = ""
+    context: str | None = None
 
     @property
     def embedding_text(self) -> str:
-        """What is embedded and indexed for words: the heading path as context, then the text."""
-        return " › ".join(self.heading_path) + "\n" + self.text if self.heading_path else self.text
+        """What is embedded: the context if there is one, the heading path, then the text."""
+        text = " › ".join(self.heading_path) + "\n" + self.text if self.heading_path else self.text
+        return self.context + "\n" + text if self.context else text
 
     @property
     def text_hash(self) -> UUID:

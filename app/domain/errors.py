@@ -5,7 +5,8 @@
     ├── NotFound                (CollectionNotFound, DocumentNotFound, ConversationNotFound, RunNotFound, ModelNotFound,
     │                            JobNotFound, MessageNotFound)
     ├── Unauthenticated
-    ├── Conflict                (ConversationBusy, JobNotFailed, GenerationRetired, ReindexRefused, SyncRunning)
+    ├── Conflict                (ConversationBusy, JobNotFailed, GenerationRetired, ReindexRefused, SyncRunning,
+    │                            ContextsRefused)
     ├── TooManyRequests         (TooManyRuns)
     ├── ConfigurationError      (UnknownModel, MissingKey, EmbedderMismatch, SchemaOutdated)
     ├── Unavailable             (DatabaseUnavailable, RunLogUnavailable, ShuttingDown, StopNotConfirmed,
@@ -137,6 +138,12 @@ class ReindexRefused(Conflict):
     """The index cannot be exchanged as it stands; `footnote reindex --status` tells more."""
 
     code = "reindex_refused"
+
+
+class ContextsRefused(Conflict):
+    """The contexts of this collection cannot be changed now; `footnote reindex --status` tells more."""
+
+    code = "contexts_refused"
 
 
 class SyncRunning(Conflict):

@@ -20,6 +20,7 @@ _FIRST_SENTENCE = re.compile(r"\s*(\S.*?(?:[.!?](?=\s|$)|$))", re.DOTALL)
 _DIRECTIVE = re.compile(r"\[\[([a-z-]+)(?:=(.*?))?\]\]", re.DOTALL)
 _BREAK_ONCE = re.compile(r"\[\[break-once=(\d+)\]\]")
 _CONVERSATION = "<conversation>"
+_PIECE = re.compile(r"<title>(.*?)</title>.*<piece>(.*?)</piece>", re.DOTALL)
 _PASSAGES_QUOTED = 3
 _SLEEPLESS_TOKENS_PER_S = 10_000
 
@@ -29,7 +30,8 @@ class ScriptedChatModel:
 
     It answers with the first sentences of the passages it was given, so that its sentences have support; a prompt
     without passages is answered with its last line, and a request to rewrite a question (a prompt with a
-    `<conversation>`) with the question as it was. Directives in the question steer it:
+    `<conversation>`) with the question as it was, one for the context of a `<piece>` with the document's title.
+    Directives in the question, or in the piece, steer it:
 
         [[say=TEXT]]       answer TEXT
         [[tokens=N]]       answer with N words, by repeating the answer or cutting it
@@ -38,13 +40,14 @@ class ScriptedChatModel:
         [[break-once=N]]   fail after N words the first time that this is asked
         [[differ]]         begin with other words at each writing, in each process
 
-    Speeds above 10,000 words a second do not sleep at all. The counters are for tests.
+    Speeds above 10,000 words a second do not sleep at all. The counters are for tests; `asked` counts the prompts.
     """
 
     def __init__(self, tokens_per_s: float = 1e9, context_tokens: int = 16_384) -> None:
         self._delay_s = 1 / tokens_per_s if tokens_per_s < _SLEEPLESS_TOKENS_PER_S else 0.0
         self._profile = ChatModelProfile("scripted", context_tokens)
         self._writings: Counter[str] = Counter()
+        self.asked = 0
         self.tokens_generated = 0
         self.open_streams = 0
         self.closed_early = 0
@@ -56,6 +59,7 @@ class ScriptedChatModel:
 
     async def stream(self, messages: Sequence[ChatMessage], *, max_tokens: int) -> AsyncGenerator[ChatDelta, None]:
         """Stream one answer; see `ChatModel.stream`."""
+        self.asked += 1
         prompt = messages[-1].content
         words, fail_after = _script(prompt)
         writing = self._writings[prompt] = self._writings[prompt] + 1
@@ -100,11 +104,17 @@ class ScriptedChatModel:
 def _script(prompt: str) -> tuple[list[str], int | None]:
     """The words to answer with, and after how many to fail."""
     passages = _PASSAGE.findall(prompt)
-    question = prompt.rpartition("</passage>")[2].strip()
+    piece = _PIECE.search(prompt)
+    question = piece[2] if piece else prompt.rpartition("</passage>")[2].strip()
     if _CONVERSATION in prompt:
         return _words(_last_line(question)), None
     directives = dict(_DIRECTIVE.findall(question))
-    answer = directives.get("say") or _quoted(passages) or _last_line(_DIRECTIVE.sub("", question)) or "Nothing."
+    answer = (
+        directives.get("say")
+        or (f"This is from {piece[1]}." if piece else _quoted(passages))
+        or _last_line(_DIRECTIVE.sub("", question))
+        or "Nothing."
+    )
     words = _words(answer)
     length = _number(directives.get("tokens"))
     if length is not None:

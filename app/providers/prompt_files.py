@@ -20,6 +20,7 @@ _SUPPLIED = {
     "condense": frozenset({"question", "history"}),
     "summary": frozenset({"summary", "history"}),
     "rerank": frozenset({"question", "passage"}),
+    "context": frozenset({"title", "headings", "beginning", "before", "chunk", "after"}),
     "judge": frozenset({"question", "reference", "answer", "verdicts"}),
     "judge-compare": frozenset({"question", "reference", "first", "second", "verdicts"}),
     "closed-book": frozenset({"question"}),

@@ -40,11 +40,12 @@ WHERE v.id = ANY(%s) ORDER BY v.id
 """
 _CHUNKS = """
 SELECT c.document_version_id, c.id, c.ordinal, c.heading_path, c.char_start, c.char_end, c.page, c.token_count, c.text,
-    c.space_after
+    c.space_after, c.context
 FROM chunk c WHERE c.document_version_id = ANY(%s) AND c.chunker = %s ORDER BY c.document_version_id, c.ordinal
 """
 _LOCK_DOCUMENTS = "SELECT FROM document WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
 _STILL_CURRENT = "SELECT id FROM document_version WHERE id = ANY(%s) AND valid_to IS NULL"
+_CONTEXTS = "SELECT id, context FROM chunk WHERE id = ANY(%s)"
 _EMBEDDED = "SELECT chunk_id FROM chunk_embedding WHERE generation_id = %s AND chunk_id = ANY(%s)"
 FIRST = UUID(int=0)
 
@@ -167,16 +168,19 @@ class Building:
             media_type=version.media_type,
             metadata=version.metadata,
         )
-        ids, there = filled.ids, set[UUID]()
+        ids, left_out = filled.ids, set[UUID]()
         if ids is None:
             ids = await copy_chunks(connection, generation.chunker, [(owner, chunk) for chunk in filled.chunks])
         else:
             cursor = await connection.execute(_EMBEDDED, (generation.id, list(ids)))
-            there = {row[0] for row in await cursor.fetchall()}
+            left_out = {row[0] for row in await cursor.fetchall()}
+            # a chunk that got its context, or lost it, since it was read: the next pass takes it as it is now
+            contexts = dict(await (await connection.execute(_CONTEXTS, (list(ids),))).fetchall())
+            left_out |= {i for i, c in zip(ids, filled.chunks, strict=True) if contexts.get(i) != c.context}
         rows = [
             (chunk_id, owner, chunk, vector)
             for chunk_id, chunk, vector in zip(ids, filled.chunks, filled.vectors, strict=True)
-            if chunk_id not in there
+            if chunk_id not in left_out
         ]
         await copy_vectors(connection, generation.id, rows)
         await index_words(connection, generation.id, [row[0] for row in rows])

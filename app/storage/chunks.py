@@ -47,9 +47,9 @@ class ChunkOwner:
 _STAGING = "CREATE TEMP TABLE IF NOT EXISTS chunk_staging (LIKE chunk INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
 _COLUMNS = (
     "id, workspace_id, collection_id, document_id, document_version_id, chunker, ordinal, heading_path, "
-    "char_start, char_end, page, token_count, text, space_after, text_hash"
+    "char_start, char_end, page, token_count, text, space_after, text_hash, context"
 )
-_TYPES = (*["uuid"] * 5, "text", "int4", "text[]", "int4", "int4", "int4", "int4", "text", "text", "uuid")
+_TYPES = (*["uuid"] * 5, "text", "int4", "text[]", "int4", "int4", "int4", "int4", "text", "text", "uuid", "text")
 
 _VECTORS = """
 SELECT DISTINCT ON (c.text_hash) c.text_hash, e.embedding
@@ -71,7 +71,7 @@ async def copy_chunks(
             row: tuple[Any, ...] = (chunk_id, owner.workspace_id, owner.collection_id, owner.document_id)
             row = (*row, owner.version_id, chunker, c.ordinal, list(c.heading_path))
             row = (*row, c.char_start, c.char_end, c.page, c.token_count, c.text, c.space_after)
-            await copy.write_row((*row, c.text_hash))
+            await copy.write_row((*row, c.text_hash, c.context))
     await connection.execute(f"INSERT INTO chunk ({_COLUMNS}) SELECT {_COLUMNS} FROM chunk_staging")  # noqa: S608 - constants
     return ids
 

@@ -12,6 +12,7 @@ from app.domain.errors import CollectionNotFound, DocumentNotFound
 from app.domain.index import IndexGeneration
 from app.storage import models as m
 from app.storage.additions import add_documents
+from app.storage.context_cache import forget_contexts
 from app.storage.duplicates import original_of
 from app.storage.engine import Database, WorkspaceConnection
 from app.storage.inventory import Inventory
@@ -153,6 +154,7 @@ class DocumentStore:
             await write_into(connection, generation)
             if new.moved_from is not None:
                 await connection.execute(_MOVE, {"collection": collection_id, "old": new.moved_from, "new": new.uri})
+                await forget_contexts(connection, collection_id, [new.moved_from])
             original = await original_of(connection, collection_id, new.uri, new.text_key)
             document_id = await _upsert_document(connection, workspace_id, collection_id, new, original)
             await connection.execute("DELETE FROM chunk WHERE document_id = %s", (document_id,))

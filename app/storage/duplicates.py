@@ -6,6 +6,7 @@ from uuid import UUID
 from psycopg import sql
 
 from app.storage import models as m
+from app.storage.context_cache import inherit_contexts
 from app.storage.engine import WorkspaceConnection
 from app.storage.filters import FILTERABLE
 
@@ -74,6 +75,7 @@ async def hand_over(connection: WorkspaceConnection, document_id: UUID, without:
     parameters = {"old": document_id, "heir": heir, "version": m.new_id(), "equal": equal}
     await connection.execute(_COPY_VERSION, parameters)
     await connection.execute(_TAKE_CHUNKS, parameters)
+    await inherit_contexts(connection, document_id, heir)
     for table in ("chunk_embedding", "chunk_lexeme"):
         statement = sql.SQL(_FILTERABLE).format(table=sql.Identifier(table), filterable=FILTERABLE)
         await connection.execute(statement, parameters)

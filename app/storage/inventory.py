@@ -6,6 +6,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
+from app.storage.context_cache import forget_contexts
 from app.storage.duplicates import hand_over
 from app.storage.engine import Database
 from app.storage.writers import join_writers
@@ -76,4 +77,5 @@ class Inventory:
                 for (document_id,) in needed:
                     await hand_over(connection, document_id, without=ids)
                 deleted += (await connection.execute(_DELETE, (ids,))).rowcount
+                await forget_contexts(connection, self._collection_id, block)
         return deleted

@@ -78,7 +78,7 @@ class Workspace(Base):
 
 
 class Collection(Base):
-    """A named set of documents."""
+    """A named set of documents; with `contexts`, its chunks are embedded with a line that situates each."""
 
     __tablename__ = "collection"
     __table_args__ = (UniqueConstraint("workspace_id", "name"),)
@@ -86,6 +86,7 @@ class Collection(Base):
     workspace_id: Mapped[UUID] = _workspace()
     name: Mapped[str]
     created_at: Mapped[datetime] = _now()
+    contexts: Mapped[bool] = mapped_column(server_default=literal("false"))
 
 
 class Document(Base):
@@ -148,7 +149,8 @@ class Chunk(Base):
     """A piece of a version: `text` is the version's text from `char_start` to `char_end` (code points).
 
     `space_after` is the white space between it and the next chunk, so that neighbours can be joined as they stood.
-    `text_hash` is that of what is embedded of it: chunks of one hash have one vector.
+    `text_hash` is that of what is embedded of it: chunks of one hash have one vector. `context` is the line that is
+    embedded before the text; null: none was written, empty: the model had none to give.
     """
 
     __tablename__ = "chunk"
@@ -174,6 +176,25 @@ class Chunk(Base):
     space_after: Mapped[str] = mapped_column(server_default="")
     text_hash: Mapped[UUID]
     meta: Mapped[dict[str, Any]] = mapped_column("metadata", server_default=literal("'{}'"))
+    context: Mapped[str | None]
+
+
+class ChunkContext(Base):
+    """A context that was written for a document of a collection, so that it is not asked for again.
+
+    `key` stands for the model, the prompt, the document's title and the chunk; `asked` for all that the model was
+    given. It goes with its document: it tells of what stands there.
+    """
+
+    __tablename__ = "chunk_context"
+    __table_args__ = (Index(None, "asked"),)
+    collection_id: Mapped[UUID] = mapped_column(ForeignKey("collection.id", ondelete="CASCADE"), primary_key=True)
+    source_uri: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[UUID] = mapped_column(primary_key=True)
+    workspace_id: Mapped[UUID] = _workspace()
+    asked: Mapped[UUID]
+    context: Mapped[str]
+    created_at: Mapped[datetime] = _now()
 
 
 class IndexGeneration(Base):

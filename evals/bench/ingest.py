@@ -32,6 +32,7 @@ from evals.bench.synthetic import CHUNKS_PER_DOCUMENT, SyntheticCorpus
 from evals.bench.tables import number, print_rows
 from evals.drills.edits import Tree
 from ingestion.changes import Changes
+from ingestion.contexts import ContextModel
 from ingestion.opening import open_with
 from ingestion.pipeline import ingest
 from ingestion.place import Here
@@ -73,7 +74,8 @@ async def _pipeline(settings: Settings, files: Sequence[Path], rounds: int) -> N
 
     async def whole() -> float:
         with Here(embedder) as place:
-            run = await open_with(place, database, settings, "bench", principal=Principal())
+            model = ContextModel(settings)  # the collection has no contexts
+            run = await open_with(place, model, database, settings, "bench", principal=Principal())
             await _clear(database)
             report = await ingest(items, Changes({}), run)
         if report.failures or report.embedded < len(texts):

@@ -21,9 +21,15 @@ _VALUES = [
     "second",
     "verdicts",
     "summary",
+    "title",
+    "headings",
+    "beginning",
+    "before",
+    "chunk",
+    "after",
 ]
-NAMES = ["answer", "answer-small", "condense", "summary", "rerank", "judge", "judge-compare", "closed-book"]
-WITHOUT_QUESTION = {"summary"}
+NAMES = ["answer", "answer-small", "condense", "summary", "rerank", "judge", "judge-compare", "closed-book", "context"]
+WITHOUT_QUESTION = {"summary": "history", "context": "chunk"}
 FILE = """---
 purpose: a test
 model: any
@@ -45,7 +51,7 @@ def folder(tmp_path: Path) -> Path:
     """A valid folder of prompts."""
     (tmp_path / "ACTIVE.toml").write_text("".join(f"{name} = 1\n" for name in NAMES))
     for name in NAMES:
-        variable = "history" if name in WITHOUT_QUESTION else "question"
+        variable = WITHOUT_QUESTION.get(name, "question")
         write(tmp_path, name, FILE.format(variables=variable, user=f"Question: ${variable}, for $$5"))
     return tmp_path
 
@@ -67,6 +73,7 @@ def test_the_projects_own_prompts_are_valid_and_hold_their_values() -> None:
         assert ("[the passages]" in user) == name.startswith("answer")
         assert ("[the passage]" in user) == (name == "rerank")
         assert ("[the verdicts]" in user) == name.startswith("judge")
+        assert ("[the chunk]" in user) == ("[the before]" in user) == (name == "context")
         assert "$" not in system + user
 
 

@@ -60,6 +60,7 @@ def test_row_level_security_on_every_table_with_readable_data(database_url: str)
         "document",
         "document_version",
         "chunk",
+        "chunk_context",
         "metadata_field",
         "conversation",
         "message",
