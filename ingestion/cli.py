@@ -17,6 +17,7 @@ from app.embedded.connect import connected
 from app.settings import Settings, load_settings
 from app.telemetry import configure_logging
 from ingestion.changes import Changes
+from ingestion.context_cost import contexts_said
 from ingestion.opening import check_address, opened, opened_database
 from ingestion.pipeline import Report
 from ingestion.pipeline import ingest as run_pipeline
@@ -56,7 +57,8 @@ def ingest(
         for failure in report.failures:
             console.print(f"[red]not ingested[/] {failure.uri}: {failure.reason}", highlight=False, soft_wrap=True)
         console.print(
-            f"{report.ingested} documents ingested into “{collection}” ({report.chunks} chunks), {report.unchanged} "
+            f"{report.ingested} documents ingested into “{collection}” ({report.chunks} chunks"
+            f"{contexts_said(report.contexts, report.empty_contexts)}), {report.unchanged} "
             f"unchanged, {len(report.failures)} failed, in {report.seconds:.1f} s",
             highlight=False,
             soft_wrap=True,
@@ -99,6 +101,7 @@ class Bar:
             disable=not visible,
         )
         self._tasks: list[TaskID] = []
+        self._contexts: TaskID | None = None
 
     def __enter__(self) -> "Bar":
         self._progress.start()
@@ -114,6 +117,10 @@ class Bar:
         counts = ((report.read, report.files), (report.ready, chunks), (report.chunks, chunks))
         for task, (done, total) in zip(self._tasks, counts, strict=True):
             self._progress.update(task, total=total, completed=done)
+        if report.contexts:
+            if self._contexts is None:
+                self._contexts = self._progress.add_task("contexts", unit="asked of the model", total=None)
+            self._progress.update(self._contexts, completed=report.contexts)
         if report.indexing:
             self._progress.add_task("building the search indexes", unit="", total=None)
 

@@ -13,7 +13,6 @@ from app.domain.errors import FileTooLarge, UnreadableFile
 from app.domain.ports import Vectors
 from app.storage.versions import NewVersion
 from ingestion.changes import Change, Changes
-from ingestion.context_prompt import Outline
 from ingestion.opening import Opened
 from ingestion.parsing import Cutting, Parsed
 from ingestion.situating import Arriving, Situating
@@ -237,15 +236,7 @@ class _Pipeline:
             self._report.contexts, self._report.empty_contexts = situating.contexts.written, situating.contexts.empty
             self._progress(self._report)
 
-        arriving = [
-            Arriving(
-                Outline(read.change.uri, read.parsed.document.title, read.parsed.chunks),
-                read.parsed.text_key,
-                read.change.moved_from,
-            )
-            for read in batch
-        ]
-        situated = await situating.chunks(arriving, progress)
+        situated = await situating.chunks([Arriving.of(read.change, read.parsed) for read in batch], progress)
         return [
             replace(read, parsed=replace(read.parsed, chunks=chunks))
             for read, chunks in zip(batch, situated, strict=True)

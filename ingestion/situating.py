@@ -8,8 +8,10 @@ from app.domain.document import Chunk
 from app.domain.principal import Principal
 from app.storage.contexts import contexts_enabled, stored_keys
 from app.storage.engine import Database
+from ingestion.changes import Change
 from ingestion.context_prompt import Outline, Question
 from ingestion.contexts import ContextModel, Contexts
+from ingestion.parsing import Parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,11 @@ class Arriving:
     outline: Outline
     text_key: UUID
     moved_from: str | None = None
+
+    @classmethod
+    def of(cls, change: Change, parsed: Parsed) -> "Arriving":
+        """Of a change as it was read."""
+        return cls(Outline(change.uri, parsed.document.title, parsed.chunks), parsed.text_key, change.moved_from)
 
 
 class Situating:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Literal
+from uuid import UUID
 
 from app.domain.errors import CollectionNotFound, UnreadableFile
 from app.domain.principal import Principal
@@ -15,7 +16,9 @@ from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.inventory import Inventory, StoredDocument
 from app.storage.sync_lock import sync_lock
-from ingestion.changes import Changes
+from ingestion.changes import Change, Changes
+from ingestion.context_cost import ContextCost
+from ingestion.context_forecast import ContextForecast, opened_forecast
 from ingestion.loaders.dispatch import is_archive
 from ingestion.opening import Opened, opened, opened_database
 from ingestion.pipeline import Failure, Report, ingest
@@ -43,7 +46,8 @@ class SyncReport:
     """What a sync did, or with `dry_run` what it would do.
 
     `vanished` documents are no longer in the source; they were deleted only when `pruned`. `refused` tells why they
-    were not, although they should have been.
+    were not, although they should have been. The language model was asked for `contexts`, `empty_contexts` of them
+    without words; in a dry run `context_cost` is what it would be asked, None where a collection has no contexts.
     """
 
     source: str
@@ -57,6 +61,9 @@ class SyncReport:
     deleted: int = 0
     chunks: int = 0
     embedded: int = 0
+    contexts: int = 0
+    empty_contexts: int = 0
+    context_cost: ContextCost | None = None
     seconds: float = 0.0
     refused: str | None = None
     failures: list[Failure] = field(default_factory=list)
@@ -98,8 +105,10 @@ async def sync(
         try:
             items = await asyncio.to_thread(source.items)
             if dry_run:
-                changes = Changes(await _stored(database, declared.collection), items, source=declared.name)
-                await _plan(changes, items, report, max_bytes=settings.max_file_bytes)
+                collection_id = await _collection_id(database, declared.collection)
+                changes = Changes(await _stored(database, collection_id), items, source=declared.name)
+                async with opened_forecast(settings, database, collection_id) as forecast:
+                    await _plan(changes, items, report, forecast, max_bytes=settings.max_file_bytes)
                 _vanish(declared, changes, report, share if prune else None)
                 action: Action = "delete" if prune and report.refused is None else "keep"
                 report.plan += [Step(action, uri) for uri in changes.vanished]
@@ -124,10 +133,13 @@ async def _apply(
     await run.inventory.claim(report.source, changes.unchanged)
     report.added, report.changed, report.moved, report.unchanged = done.added, done.changed, done.moved, done.unchanged
     report.chunks, report.embedded, report.failures = done.chunks, done.embedded, done.failures
+    report.contexts, report.empty_contexts = done.contexts, done.empty_contexts
 
 
-async def _plan(changes: Changes, items: Sequence[Item], report: SyncReport, *, max_bytes: int) -> None:
-    """Note what would be brought in; changes nothing."""
+async def _plan(
+    changes: Changes, items: Sequence[Item], report: SyncReport, forecast: ContextForecast | None, *, max_bytes: int
+) -> None:
+    """Note what would be brought in, and what the contexts of that would be; changes nothing."""
     for item in items:
         try:
             change = await asyncio.to_thread(partial(changes.look, item, max_bytes=max_bytes))
@@ -141,18 +153,34 @@ async def _plan(changes: Changes, items: Sequence[Item], report: SyncReport, *, 
             report.plan.append(Step("read", change.uri))
         else:
             report.plan.append(Step(_ACTIONS[change.kind], change.uri, change.moved_from))
+            if forecast is not None:
+                await _count(forecast, change, report)
     actions = [step.action for step in report.plan]
     report.added, report.changed, report.moved = actions.count("add"), actions.count("change"), actions.count("move")
+    if forecast is not None:
+        report.context_cost = forecast.cost()
 
 
-async def _stored(database: Database, collection: str) -> dict[str, StoredDocument]:
-    """What a collection holds; nothing when there is no such collection."""
-    workspace_id = Principal().workspace_id
+async def _count(forecast: ContextForecast, change: Change, report: SyncReport) -> None:
     try:
-        found = await DocumentStore(database).collection_ids(workspace_id, collection)
+        await forecast.add(change)
+    except UnreadableFile as error:
+        report.failures.append(Failure(change.uri, error.message))
+
+
+async def _collection_id(database: Database, collection: str) -> UUID | None:
+    """None when there is no such collection."""
+    try:
+        return (await DocumentStore(database).collection_ids(Principal().workspace_id, collection))[collection]
     except CollectionNotFound:
+        return None
+
+
+async def _stored(database: Database, collection_id: UUID | None) -> dict[str, StoredDocument]:
+    """What a collection holds."""
+    if collection_id is None:
         return {}
-    return await Inventory(database, workspace_id, found[collection]).documents()
+    return await Inventory(database, Principal().workspace_id, collection_id).documents()
 
 
 def _vanish(declared: Declared, changes: Changes, report: SyncReport, share: float | None) -> None:

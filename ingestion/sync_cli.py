@@ -14,6 +14,7 @@ from app.embedded.connect import connected
 from app.settings import Settings, load_settings
 from app.telemetry import configure_logging
 from ingestion.cli import Bar, Events, On, print_event
+from ingestion.context_cost import contexts_said
 from ingestion.sources.declared import Declared, named_sources
 from ingestion.sync import SyncOptions, SyncReport
 from ingestion.sync import sync as run_sync
@@ -87,5 +88,9 @@ def _print(report: SyncReport) -> None:
     gone = f"{report.vanished} vanished" if report.dry_run else f"{report.deleted} deleted"
     console.print(
         f"{report.source} → “{report.collection}”{' (dry run)' if report.dry_run else ''}: {counts}, {gone}, "
-        f"{len(report.failures)} failed; {report.embedded} of {report.chunks} chunks embedded, {report.seconds:.1f} s"
+        f"{len(report.failures)} failed; {report.embedded} of {report.chunks} chunks embedded"
+        f"{contexts_said(report.contexts, report.empty_contexts)}, {report.seconds:.1f} s"
     )
+    if report.context_cost is not None:
+        archives = " (without what is in archives)" if any(step.action == "read" for step in report.plan) else ""
+        console.print(f"{report.context_cost.said()}{archives}")
