@@ -23,6 +23,7 @@ from app.settings import Settings, load_settings
 from app.telemetry import configure_logging
 
 commands = typer.Typer(no_args_is_help=True)
+_FILLED_IN = {"passages", "passage", "question", "history"}
 Name = Annotated[str, typer.Argument(help="A prompt's name; `footnote prompt list` shows them.")]
 
 
@@ -80,6 +81,10 @@ def render(
     number = active_versions(settings.prompts_dir).get(name, 0) if version is None else version
     prompt_text(settings.prompts_dir, name, number)
     prompt = read_prompt(settings.prompts_dir, name, number)
+    if unknown := prompt.variables - _FILLED_IN:
+        raise ConfigurationError(
+            f"`{name}` is not asked with a question: nothing here can fill in {', '.join(sorted(unknown))}."
+        )
     found: list[Passage] = []
     if {"passages", "passage"} & prompt.variables:
         with connected(settings) as ready:

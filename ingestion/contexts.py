@@ -79,8 +79,8 @@ class Contexts:
     ) -> list[Chunk]:
         """The chunks at these places of documents, with their contexts; `progress` is called for each that is written.
 
-        What the model writes is kept at once, so that nothing is asked twice when the rest fails. Raises
-        DatabaseUnavailable, ProviderError.
+        What the model writes is kept at once, so that when the rest fails at most the AT_ONCE that were under way are
+        lost. Raises DatabaseUnavailable, ProviderError.
         """
         situated = list[Chunk]()
         for start in range(0, len(chunks), _TOGETHER):
@@ -121,9 +121,9 @@ class Contexts:
         return found, elsewhere, [question for question in unique.values() if question.key not in found]
 
     async def _write(self, question: Question, found: dict[ContextKey, str], progress: Callable[[], None]) -> None:
-        async with self._asking:
+        async with self._asking:  # until it is kept, so that no more than these can be lost
             context, prompt_tokens, answer_tokens = await self._ask(question)
-        await self._cache.keep({question.key: context})
+            await self._cache.keep({question.key: context})
         found[question.key] = context
         self.written += 1
         self.empty += not context

@@ -58,6 +58,7 @@ def test_activating_a_version_keeps_the_rest_of_the_file(folder: Path) -> None:
         (["diff", "joke"], "There is no prompt `joke`"),
         (["render", "joke", "Why?"], "There is no prompt `joke`"),
         (["render", "answer", " "], "The question is empty"),
+        (["render", "context", "Why?"], "nothing here can fill in after, before, beginning, chunk"),
     ],
 )
 def test_what_is_wrong_is_said(folder: Path, arguments: list[str], says: str) -> None:

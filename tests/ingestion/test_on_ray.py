@@ -13,11 +13,15 @@ import pytest
 from pydantic import SecretStr
 
 from app.domain.errors import ConfigurationError, InvalidInput, MissingKey
+from app.domain.principal import DEFAULT_WORKSPACE_ID
 from app.settings import Settings
+from app.storage.contexts import enable_contexts
+from app.storage.documents import DocumentStore
 from evals.drills.cluster import LocalCluster
 from evals.drills.edits import Tree
 from evals.drills.stored import HALF, STORE, different, rows
 from ingestion.cli import ingest_files
+from ingestion.opening import opened_database
 from ingestion.pipeline import Report
 from ingestion.sources.files import find_files
 
@@ -85,6 +89,13 @@ async def lose_one(
     assert there.embedded == here.embedded
     assert different(rows(settings, STORE), rows(beside, STORE)) == 0
     assert rows(settings, HALF) == [(0,)]
+
+    async with opened_database(settings) as database:
+        collection_id = await DocumentStore(database).ensure_collection(DEFAULT_WORKSPACE_ID, "situated")
+        await enable_contexts(database, DEFAULT_WORKSPACE_ID, collection_id, on=True)
+    situated = await ingest_files(settings, files[:3], "situated", lambda _report: None, on="ray")
+    assert situated.contexts == situated.embedded == situated.chunks > 0
+    assert rows(settings, "SELECT count(*) FROM chunk WHERE context <> ''") == [(situated.chunks,)]
 
     unusable = settings.model_copy(update={"embedder": "openai:text-embedding-3-small"})
     with pytest.raises(MissingKey):  # found out on the other machine, told here
