@@ -16,6 +16,7 @@ from app.domain.ports import Embedder
 from app.providers.embedder import make_embedder
 from app.providers.tokenizer import count_tokens
 from app.settings import Settings
+from evals.contexts import situate
 from evals.datasets.excerpts import ExcerptDataset, ExcerptQuestion, load_excerpts
 from evals.metrics.ranges import coverage_scores
 from evals.progress import Progress
@@ -39,11 +40,20 @@ class Piece:
         return f"{self.corpus}:{self.chunk.char_start}-{self.chunk.char_end}"
 
 
-async def run_chunking(settings: Settings, folder: Path, progress: Progress, *, limit: int | None = None) -> Report:
-    """Cut, embed, retrieve, score. Raises InvalidInput (a malformed folder), ProviderError (of the embedder)."""
+async def run_chunking(
+    settings: Settings, folder: Path, progress: Progress, *, limit: int | None = None, contexts: bool = False
+) -> Report:
+    """Cut, embed, retrieve, score; with `contexts`, the chat model of the settings situates each chunk first.
+
+    Raises InvalidInput (a malformed folder), ProviderError (of a model), ConfigurationError.
+    """
     dataset = load_excerpts(folder)
     questions = list(islice(dataset.questions, limit))
-    pieces = _pieces(dataset, settings.chunk_tokens)
+    chunks, about = _chunks(dataset, settings.chunk_tokens), dict[str, object]()
+    if contexts:
+        documents = {name: (dataset.documents[name].title, found) for name, found in chunks.items()}
+        chunks, about["contexts"] = await situate(settings, documents, progress)
+    pieces = [Piece(name, piece) for name, found in chunks.items() for piece in found]
     embedder = make_embedder(settings)
     try:
         retrieved = await _retrieve(settings, embedder, pieces, questions, dataset.name, progress)
@@ -61,7 +71,7 @@ async def run_chunking(settings: Settings, folder: Path, progress: Progress, *, 
         "queries": len(questions),
         "metrics": {name: float(np.mean([scores[name] for scores in per_query.values()])) for name in names},
         "sd": {name: float(np.std([scores[name] for scores in per_query.values()])) for name in names},
-        "settings": {"chunker": chunker_id(settings.chunk_tokens), "embedder_name": embedder.name, "k": K},
+        "settings": {"chunker": chunker_id(settings.chunk_tokens), "embedder_name": embedder.name, "k": K, **about},
         "per_query": {
             question.id: {"question": question.text, **per_query[question.id], "hits": [piece.name for piece in hits]}
             for question, hits in zip(questions, retrieved, strict=True)
@@ -69,12 +79,11 @@ async def run_chunking(settings: Settings, folder: Path, progress: Progress, *, 
     }
 
 
-def _pieces(dataset: ExcerptDataset, max_tokens: int) -> list[Piece]:
-    return [
-        Piece(name, piece)
+def _chunks(dataset: ExcerptDataset, max_tokens: int) -> dict[str, list[Chunk]]:
+    return {
+        name: chunk(document, max_tokens=max_tokens, count_tokens=count_tokens)
         for name, document in dataset.documents.items()
-        for piece in chunk(document, max_tokens=max_tokens, count_tokens=count_tokens)
-    ]
+    }
 
 
 async def _retrieve(

@@ -63,6 +63,9 @@ def run(
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Queries at a time.")] = 1,
     chunk: Annotated[bool, typer.Option("--chunk", help="Cut the documents as ingestion does.")] = False,
     chunk_tokens: Annotated[int | None, typer.Option(help="Largest chunk; see FOOTNOTE_CHUNK_TOKENS.")] = None,
+    contexts: Annotated[
+        bool, typer.Option("--contexts", help="Of chunking: let the chat model situate each chunk first.")
+    ] = False,
     collection: Annotated[
         str | None, typer.Option(help="Collection that the documents go to; of qa: the one that is asked.")
     ] = None,
@@ -86,6 +89,10 @@ def run(
     kind, _, folder = suite.partition(":")
     if url is not None and (kind != "qa" or closed_book):
         raise InvalidInput("--url is for the suite qa: without --closed-book; its collection is the service's.")
+    if contexts and kind != "chunking":
+        raise InvalidInput(
+            "--contexts belongs to the suite chunking:; of a collection, `footnote context NAME --on` writes them."
+        )
     if kind == "beir" and folder:
         if leg == "hybrid+rerank" and settings.reranker == "none":
             raise ConfigurationError("No reranker is configured: set FOOTNOTE_RERANKER.")
@@ -103,7 +110,7 @@ def run(
         if leg not in {None, "dense"}:
             raise InvalidInput("The suite chunking: is defined for --leg dense.")
         with Progress() as progress:
-            report = asyncio.run(run_chunking(settings, Path(folder), progress, limit=limit))
+            report = asyncio.run(run_chunking(settings, Path(folder), progress, limit=limit, contexts=contexts))
     elif kind == "qa" and folder:
         if leg is not None or collection is None:
             raise InvalidInput("The suite qa: takes --collection NAME, whose documents are asked, and no --leg.")

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from app.domain.document import Chunk
@@ -122,21 +122,33 @@ class Contexts:
 
     async def _write(self, question: Question, found: dict[ContextKey, str], progress: Callable[[], None]) -> None:
         async with self._asking:  # until it is kept, so that no more than these can be lost
-            context, prompt_tokens, answer_tokens = await self._ask(question)
-            await self._cache.keep({question.key: context})
-        found[question.key] = context
+            written = await write_context(self._model, question)
+            await self._cache.keep({question.key: written.context})
+        found[question.key] = written.context
         self.written += 1
-        self.empty += not context
-        self.prompt_tokens += prompt_tokens
-        self.answer_tokens += answer_tokens
+        self.empty += not written.context
+        self.prompt_tokens += written.prompt_tokens
+        self.answer_tokens += written.answer_tokens
         progress()
 
-    async def _ask(self, question: Question) -> tuple[str, int, int]:
-        """The context, and the tokens of prompt and answer: as the model counts them, or by our own count."""
-        reply, last = "", ChatDelta()
-        async with aclosing(self._model.stream(question.messages, max_tokens=REPLY_TOKENS)) as deltas:
-            async for delta in deltas:
-                reply, last = reply + delta.text, delta
-        prompt_tokens = question.tokens if last.prompt_tokens is None else last.prompt_tokens
-        answer_tokens = count_tokens(reply) if last.completion_tokens is None else last.completion_tokens
-        return one_line(reply, cut_off=last.finish_reason == "length"), prompt_tokens, answer_tokens
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A context, empty when the reply had no words, and the tokens that it took."""
+
+    context: str
+    prompt_tokens: int
+    answer_tokens: int
+
+
+async def write_context(model: ChatModel, question: Question) -> Written:
+    """Ask for one context; tokens as the model counts them, or by our own count. Raises ProviderError."""
+    reply, last = "", ChatDelta()
+    async with aclosing(model.stream(question.messages, max_tokens=REPLY_TOKENS)) as deltas:
+        async for delta in deltas:
+            reply, last = reply + delta.text, delta
+    return Written(
+        one_line(reply, cut_off=last.finish_reason == "length"),
+        question.tokens if last.prompt_tokens is None else last.prompt_tokens,
+        count_tokens(reply) if last.completion_tokens is None else last.completion_tokens,
+    )

@@ -57,6 +57,26 @@ def test_whole_texts_as_chunks(footnote: Footnote, excerpts: Path) -> None:
     assert report["sd"]["recall"] == 0
     assert report["sd"]["precision"] == pytest.approx(abs(precision[0] - precision[1]) / 2)
     assert report["per_query"]["q1"]["hits"][0] == f"light:0-{sizes['light']}"
+    assert "contexts" not in report["settings"]
+
+
+def test_contexts_are_written_once(footnote: Footnote, excerpts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOOTNOTE_CHAT_MODEL", "scripted")
+    report_file = excerpts / "report.json"
+    arguments = ("--suite", f"chunking:{excerpts}", "--chunk-tokens", 32, "--json", report_file)
+    kept = []
+    for _ in range(2):
+        code, _, err = footnote("eval", "run", *arguments, "--contexts")
+        assert code == 0, err
+        report = json.loads(report_file.read_text())
+        kept.append({path: path.stat().st_mtime_ns for path in excerpts.parent.rglob("contexts/*/*")})
+    assert report["settings"]["contexts"]["model"] == "scripted"
+    assert report["settings"]["contexts"]["empty"] == 0
+    assert len(kept[0]) == report["corpus"]["chunks"]
+    assert kept[1] == kept[0], "none was asked for again"
+    assert {path.read_text() for path in kept[0]} == {"This is from Light.", "This is from Bakery."}
+    code, _, err = footnote("eval", "run", "--suite", f"beir:{excerpts}", "--contexts")
+    assert (code, "footnote context NAME --on" in err) == (2, True)
 
 
 def test_smaller_chunks_are_a_setting_away(footnote: Footnote, excerpts: Path) -> None:
