@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import structlog
 
-_FIXTURES = "services server documents installation proxy reindexing syncing contextual node website mongo_server mariadb_server"
+_FIXTURES = "services server documents installation proxy reindexing syncing contextual node website"
+_FIXTURES += " mongo_server mariadb_server"
 pytest_plugins = [f"tests.fixtures.{name}" for name in _FIXTURES.split()]
 
 
