@@ -87,7 +87,7 @@ async def test_unknown_paths_and_methods_are_problems_too(client: httpx.AsyncCli
 
 
 async def test_an_empty_index_is_a_refusal_that_says_what_to_do(client: httpx.AsyncClient) -> None:
-    events = await chat(client, "Is anyone there?")
+    events = await chat(client, "When does the ferry leave?")
     assert events[-1].data == {"finish_reason": "refused"}
     assert "footnote ingest PATH" in text_of(events)
 
