@@ -20,9 +20,10 @@ function agent(threadId, question) {
   return made;
 }
 
-async function run(made, connect = false) {
+/** Read a thread to its end; `begun` is called when it says something. */
+async function run(made, { connect = false, begun = () => {} } = {}) {
   const events = [];
-  const subscriber = { onEvent: ({ event }) => { events.push(event); } };
+  const subscriber = { onEvent: ({ event }) => { events.push(event); }, onTextMessageContentEvent: begun };
   let failure = null;
   try {
     await (connect ? made.connectAgent({}, subscriber) : made.runAgent({}, subscriber));
@@ -46,21 +47,21 @@ const scenarios = {
   },
 
   async read() {
-    return run(new Agent({ url: api, threadId: process.argv[4] }), true);
+    return run(new Agent({ url: api, threadId: process.argv[4] }), { connect: true });
   },
 
   async resume() {
     const made = agent("left-and-resumed", `${QUESTION} [[tokens=60]]`);
-    const left = run(made);
-    await new Promise((wake) => setTimeout(wake, 500));
+    let left;
+    await new Promise((begun) => { left = run(made, { begun }); });
     made.abortRun();
     await left;
-    return run(new Agent({ url: api, threadId: "left-and-resumed" }), true);
+    return run(new Agent({ url: api, threadId: "left-and-resumed" }), { connect: true });
   },
 
   async stop() {
-    const running = run(agent("stopped", `${QUESTION} [[tokens=5000]]`));
-    await new Promise((wake) => setTimeout(wake, 500));
+    let running;
+    await new Promise((begun) => { running = run(agent("stopped", `${QUESTION} [[tokens=5000]]`), { begun }); });
     const status = (await fetch(`${api}/stopped/stop`, { method: "POST" })).status;
     return { status, ...(await running) };
   },

@@ -12,10 +12,17 @@ function send(chatId, messages, abortSignal) {
   return transport.sendMessages({ chatId, messages, trigger: "submit-message", messageId: undefined, abortSignal });
 }
 
-async function read(stream) {
+/** Read a stream to its end; `begun` is called when it says something. */
+async function read(stream, begun = () => {}) {
   const chunks = [], errors = [];
   const recorded = stream.pipeThrough(
-    new TransformStream({ transform(chunk, controller) { chunks.push(chunk); controller.enqueue(chunk); } }),
+    new TransformStream({
+      transform(chunk, controller) {
+        chunks.push(chunk);
+        controller.enqueue(chunk);
+        if (chunk.type === "text-delta") begun();
+      },
+    }),
   );
   let message;
   for await (message of readUIMessageStream({ stream: recorded, onError: (error) => errors.push(error.message) }));
@@ -50,8 +57,9 @@ const scenarios = {
 
   async stop() {
     const chatId = "stopped";
-    const reading = read(await send(chatId, [user(`${QUESTION} [[tokens=5000]]`)]));
-    await new Promise((wake) => setTimeout(wake, 500));
+    const stream = await send(chatId, [user(`${QUESTION} [[tokens=5000]]`)]);
+    let reading;
+    await new Promise((begun) => { reading = read(stream, begun); });
     const status = (await fetch(`${api}/${chatId}/stop`, { method: "POST" })).status;
     const stopped = await reading;
     return { status, stopped, nothingToResume: await transport.reconnectToStream({ chatId }) };
