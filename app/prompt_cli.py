@@ -90,9 +90,9 @@ def render(
         with connected(settings) as ready:
             configure_logging(level="error", json=False)
             found = asyncio.run(_found(ready, question, collection))
-    filled = {"passages": format_passages(found), "passage": found[0].text if found else ""}
-    filled |= {"question": question, "history": history}
-    system, user = prompt.render(**(dict.fromkeys(prompt.variables, "") | filled))
+    system, user = prompt.render(
+        passages=format_passages(found), passage=found[0].text if found else "", question=question, history=history
+    )
     sys.stdout.write(f"[system]\n{system}\n\n[user]\n{user}\n")
 
 

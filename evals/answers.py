@@ -10,13 +10,14 @@ from time import perf_counter
 from typing import Any, cast
 
 from app.domain.errors import FootnoteError, InvalidInput
+from app.domain.prices import Prices
 from app.domain.run import RunCompleted, TextDelta
 from app.services.outcome import AnswerSoFar
 from evals.datasets.jsonl import fingerprint_of
 from evals.datasets.questions import AskedQuestion, load_questions
 from evals.gold import gold_places
 from evals.judge import Case, Judge, Judgement
-from evals.metrics.cost import Prices, cost
+from evals.metrics.cost import cost
 from evals.metrics.exact_match import exact_match
 from evals.metrics.places import Place, place_precision, place_recall
 from evals.metrics.refusal import answer_rate, refusal_precision, refusal_recall

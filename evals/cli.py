@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from app.domain.errors import ConfigurationError, InvalidInput
+from app.domain.prices import Prices
 from app.domain.principal import Principal
 from app.embedded.connect import connected
 from app.settings import Settings, environment_value, load_settings
@@ -28,7 +29,6 @@ from evals.gate_report import print_decision
 from evals.harvest import question_of
 from evals.judge import open_judge
 from evals.judge_model import MOST_REPEATS, open_judge_model
-from evals.metrics.cost import Prices
 from evals.page.page import render_page
 from evals.policy import DEFAULT, load_policy
 from evals.preference import Comparer

@@ -54,14 +54,13 @@ class JudgeModel:
         word = re.compile(rf"\b({'|'.join(verdicts)})\b", re.IGNORECASE)
         for turn in range(self.repeats):
             shown = "\n".join(f"- {name}: {verdicts[name]}" for name in orders[turn * 5 % 6])
-            text = await self._reply(*self._prompt.render(verdicts=shown, **values))
+            text = await self._reply(self._prompt.messages(verdicts=shown, **values))
             verdict, quote = word.search(text), _QUOTE.search(text)
             words = " ".join(quote[1].strip().strip("\"'“”`. ").split()) if quote else ""
             found.append(Reply(verdict[1].lower() if verdict else None, words))
         return found
 
-    async def _reply(self, system: str, user: str) -> str:
-        asked = [ChatMessage("system", system), ChatMessage("user", user)]
+    async def _reply(self, asked: list[ChatMessage]) -> str:
         key = sha256(msgspec.json.encode((self._model.profile.name, asked))).hexdigest()
         kept = self._cache / key[:2] / key
         if kept.is_file():

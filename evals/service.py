@@ -11,7 +11,6 @@ from app.domain.principal import Principal
 from app.domain.run import RunCompleted, RunEvent, TextDelta, Usage
 from app.providers.prompt_files import PromptFiles
 from app.services.answering import Provenance, Question
-from app.services.completion import turn
 from app.settings import Settings
 from evals.datasets.questions import AskedQuestion
 from evals.settings_read import SettingsRead
@@ -130,7 +129,7 @@ class _ClosedBook(_InProcess):
         """What the model says; `collection` and the question's history are not told."""
         del collection
         usage, finish_reason = Usage(0, 0), "stop"
-        messages = turn(*self._prompt.render(question=question.question))
+        messages = self._prompt.messages(question=question.question)
         async with aclosing(self._services.model.stream(messages, max_tokens=_CLOSED_BOOK_TOKENS)) as deltas:
             async for delta in deltas:
                 yield TextDelta(delta.text)

@@ -2,7 +2,8 @@
 
 import asyncio
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from app.domain.errors import ConfigurationError, InvalidInput
 from app.domain.index import IndexGeneration
+from app.domain.ports import Embedder
 from app.domain.principal import Principal
 from app.embedded.connect import connected
 from app.providers.embedder import make_embedder
@@ -133,12 +135,9 @@ class _Command:
             await enable_contexts(self.database, self.workspace_id, self.collection_id, on=True)
             report = Report(self.collection, on=True)
         else:
-            async with AsyncExitStack() as stack:
-                embedder = make_embedder(self.settings)
-                stack.push_async_callback(embedder.close)
-                require_embedder(self.generation, embedder=embedder.name, dimensions=embedder.dimensions)
-                bar = stack.enter_context(ContextBar(console, "writing contexts", visible=not self.json))
-                report = await self._work(self.generation).turn_on(contexts, embedder, bar)
+            async with self._embedder(self.generation) as embedder:
+                with ContextBar(console, "writing contexts", visible=not self.json) as bar:
+                    report = await self._work(self.generation).turn_on(contexts, embedder, bar)
         spent = cost_of(self.settings, report.prompt_tokens, report.answer_tokens)
         if self.json:
             _print_json({**asdict(report), "model": contexts.model, "cost": spent})
@@ -156,12 +155,9 @@ class _Command:
             await enable_contexts(self.database, self.workspace_id, self.collection_id, on=False)
             report = Report(self.collection, on=False)
         else:
-            async with AsyncExitStack() as stack:
-                embedder = make_embedder(self.settings)
-                stack.push_async_callback(embedder.close)
-                require_embedder(self.generation, embedder=embedder.name, dimensions=embedder.dimensions)
-                bar = stack.enter_context(ContextBar(console, "taking contexts away", visible=not self.json))
-                report = await self._work(self.generation).turn_off(embedder, bar)
+            async with self._embedder(self.generation) as embedder:
+                with ContextBar(console, "taking contexts away", visible=not self.json) as bar:
+                    report = await self._work(self.generation).turn_off(embedder, bar)
         if self.json:
             _print_json(report)
             return
@@ -169,6 +165,16 @@ class _Command:
             f"“{self.collection}”: contexts are off; {report.done:,} chunks lost theirs and {report.embedded:,} were "
             f"embedded without, {report.seconds:.1f} s. Turning on again asks only for what has changed since."
         )
+
+    @asynccontextmanager
+    async def _embedder(self, generation: IndexGeneration) -> AsyncIterator[Embedder]:
+        """The generation's. Raises EmbedderMismatch when the settings have another one."""
+        embedder = make_embedder(self.settings)
+        try:
+            require_embedder(generation, embedder=embedder.name, dimensions=embedder.dimensions)
+            yield embedder
+        finally:
+            await embedder.close()
 
     def _contexts(self) -> Contexts:
         return Contexts(self.database, self.workspace_id, self.collection_id, *self.model.ready())

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from app.domain.prices import Prices
 from app.settings import Settings
 from ingestion.context_prompt import REPLY_TOKENS, Question
 
-_MILLION = 1_000_000
 _PRICES = "FOOTNOTE_CHAT_INPUT_PRICE and FOOTNOTE_CHAT_OUTPUT_PRICE"
 
 
@@ -66,7 +66,7 @@ def cost_of(settings: Settings, prompt_tokens: int, answer_tokens: int) -> float
     """What tokens cost by the prices of the settings, None when one is not set."""
     if settings.chat_input_price is None or settings.chat_output_price is None:
         return None
-    return (prompt_tokens * settings.chat_input_price + answer_tokens * settings.chat_output_price) / _MILLION
+    return Prices(settings.chat_input_price, settings.chat_output_price).cost(prompt_tokens, answer_tokens)
 
 
 def contexts_said(written: int, empty: int) -> str:

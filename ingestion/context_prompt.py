@@ -72,13 +72,13 @@ class Questions:
         around = self._around(outline.chunks, at, self._room - chunk.token_count)
         title, path = outline.title[:_TITLE_CHARS], " › ".join(chunk.heading_path)
         values = {"title": title, "headings": path, "chunk": text, **around}
-        system, user = self._prompt.render(**{name: _MARK.sub("‹", value) for name, value in values.items()})
+        messages = self._prompt.messages(**{name: _MARK.sub("‹", value) for name, value in values.items()})
         key = ContextKey(
             outline.uri,
             key=_hash(self._by, title, "\0".join(chunk.heading_path), chunk.text),
-            asked=_hash(self._by, system, user),
+            asked=_hash(self._by, *(message.content for message in messages)),
         )
-        return Question(key, (ChatMessage("system", system), ChatMessage("user", user)))
+        return Question(key, tuple(messages))
 
     def _around(self, chunks: Sequence[Chunk], at: int, room: int) -> dict[str, str]:
         """The beginning of the document and the chunk's neighbours, no part of the text twice."""

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from string import Template
 
+from app.domain.conversation import ChatMessage
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -30,3 +32,8 @@ class Prompt:
     def render(self, **values: str) -> tuple[str, str]:
         """The system and the user part with `values` filled in. Raises KeyError when one is missing."""
         return Template(self.system).substitute(values), Template(self.user).substitute(values)
+
+    def messages(self, **values: str) -> list[ChatMessage]:
+        """Both parts as a model gets them. Raises as `render`."""
+        system, user = self.render(**values)
+        return [ChatMessage("system", system), ChatMessage("user", user)]

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from app.domain.conversation import ChatMessage
 from app.domain.errors import ProviderRejected
 from app.domain.prompt import Prompt
 from app.providers.local_chat import LocalChatModel
@@ -40,8 +39,7 @@ class ChatReranker:
         await self._model.close()
 
     async def _score(self, question: str, passage: str) -> float:
-        system, user = self._prompt.render(question=question, passage=passage)
-        messages = [ChatMessage("system", system), ChatMessage("user", user)]
+        messages = self._prompt.messages(question=question, passage=passage)
         tokens = await self._model.first_tokens(messages, _CANDIDATE_TOKENS)
         yes, no = (sum(p for token, p in tokens.items() if token.strip().lower() == word) for word in ("yes", "no"))
         if not yes + no:

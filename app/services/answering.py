@@ -15,7 +15,6 @@ from app.domain.ports import ChatModel, TokenCounter
 from app.domain.principal import Principal
 from app.domain.prompt import Prompt
 from app.domain.run import FinishReason, RetrievalCompleted, RunCompleted, RunEvent, TextDelta, Usage
-from app.services.completion import turn
 from app.services.context import format_passages, pack
 from app.services.evidence import answerable, unmentioned
 from app.services.footnoting import Footnoting
@@ -174,8 +173,7 @@ class Answering:
         passages = pack(found, budget_tokens=max(budget, 0), count_tokens=self._count, limit=limit)
         # a small model heeds what it read last
         shown = passages[::-1] if profile.small else passages
-        system, user = prompt.render(passages=format_passages(shown), question=question, history=history)
-        return passages, turn(system, user)
+        return passages, prompt.messages(passages=format_passages(shown), question=question, history=history)
 
     def _room(self, frame: str, found: Sequence[Passage]) -> int:
         """Tokens that are left for passages beside the frame; too few by some where all of them fit anyway."""

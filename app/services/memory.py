@@ -100,10 +100,10 @@ class Memory:
         new = messages[known:]
         if len(new) > SUMMARISED_AT_ONCE:
             new = [*new[: SUMMARISED_AT_ONCE // 2], *new[-SUMMARISED_AT_ONCE // 2 :]]
-        system, user = self._prompt.render(
+        asked = self._prompt.messages(
             summary=before, history="\n".join(_line(message, SUMMARISED_CHARS) for message in new)
         )
-        summary = await complete(self._model, system, user, max_tokens=SUMMARY_TOKENS)
+        summary = await complete(self._model, asked, max_tokens=SUMMARY_TOKENS)
         self._summaries[keys[-1]] = summary
         while len(self._summaries) > _REMEMBERED:
             self._summaries.popitem(last=False)

@@ -43,8 +43,8 @@ class Understanding:
         by_words = Understood(f"{before}\n{question}" if follows else question, follows)
         if self._model.profile.small:
             return by_words
-        system, user = self._prompt.render(history=said.transcript, question=question)
-        reply = await complete(self._model, system, user, max_tokens=CONDENSE_TOKENS)
+        messages = self._prompt.messages(history=said.transcript, question=question)
+        reply = await complete(self._model, messages, max_tokens=CONDENSE_TOKENS)
         return _read(reply, question, by_words, may_ask=not said.asked_back)
 
 

@@ -13,6 +13,7 @@ from app.domain.ports import Vectors
 from app.storage.chunks import ChunkOwner, copy_chunks, copy_vectors
 from app.storage.engine import Database, WorkspaceConnection
 from app.storage.lexemes import index_words
+from app.storage.writers import lock_documents
 
 _WHITE = "".join(character for character in map(chr, range(0x3001)) if character.isspace())
 # For each current version: its chunks of the generation's chunker, and those of them without a vector. A version is
@@ -43,7 +44,6 @@ SELECT c.document_version_id, c.id, c.ordinal, c.heading_path, c.char_start, c.c
     c.space_after, c.context
 FROM chunk c WHERE c.document_version_id = ANY(%s) AND c.chunker = %s ORDER BY c.document_version_id, c.ordinal
 """
-_LOCK_DOCUMENTS = "SELECT FROM document WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
 _STILL_CURRENT = "SELECT id FROM document_version WHERE id = ANY(%s) AND valid_to IS NULL"
 _CONTEXTS = "SELECT id, context FROM chunk WHERE id = ANY(%s)"
 _EMBEDDED = "SELECT chunk_id FROM chunk_embedding WHERE generation_id = %s AND chunk_id = ANY(%s)"
@@ -149,7 +149,7 @@ class Building:
         The documents are locked first, as writers of new versions do, so that the two wait for each other.
         """
         async with self._database.connection(workspace_id) as connection:
-            await connection.execute(_LOCK_DOCUMENTS, ([filled.version.document_id for filled in batch],))
+            await lock_documents(connection, [filled.version.document_id for filled in batch])
             cursor = await connection.execute(_STILL_CURRENT, ([filled.version.version_id for filled in batch],))
             current = {row[0] for row in await cursor.fetchall()}
             for filled in batch:

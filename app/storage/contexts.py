@@ -12,7 +12,7 @@ from app.domain.errors import ContextsRefused
 from app.domain.index import IndexGeneration
 from app.domain.ports import Vectors
 from app.storage.engine import Database, WorkspaceConnection
-from app.storage.writers import write_into
+from app.storage.writers import lock_documents, write_into
 
 _ENABLED = "SELECT contexts FROM collection WHERE id = %s"
 _ENABLE = "UPDATE collection SET contexts = %s WHERE id = %s"
@@ -44,7 +44,6 @@ SELECT text_key FROM document
 WHERE collection_id = %s AND text_key = ANY(%s) AND duplicate_of IS NULL AND source_uri <> ALL(%s)
 """
 _SHARING = "SELECT id, state FROM index_generation WHERE chunker = %s AND id <> %s ORDER BY id LIMIT 1"
-_LOCK_DOCUMENTS = "SELECT FROM document WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
 _WRITE = "UPDATE chunk SET context = %s, text_hash = %s WHERE id = %s"
 _EMBED = "UPDATE chunk_embedding SET embedding = %s WHERE chunk_id = %s AND generation_id = %s"
 
@@ -121,7 +120,7 @@ class ContextStore:
         async with self._database.connection(self._workspace_id) as connection:
             await write_into(connection, self._generation)
             await self._require_alone(connection)
-            await connection.execute(_LOCK_DOCUMENTS, ([one.document_id for one in batch],))
+            await lock_documents(connection, [one.document_id for one in batch])
             cursor = connection.cursor()
             await cursor.executemany(_WRITE, [(one.chunk.context, one.chunk.text_hash, one.chunk_id) for one in batch])
             vectors = [

@@ -1,5 +1,8 @@
 """Writers: documents are written side by side, but never while the active generation is being exchanged."""
 
+from collections.abc import Sequence
+from uuid import UUID
+
 from app.domain.errors import GenerationRetired
 from app.domain.index import IndexGeneration
 from app.storage.engine import WorkspaceConnection
@@ -8,6 +11,7 @@ from app.storage.engine import WorkspaceConnection
 _KEY = 0x666F6F74_666C6970  # "footflip"
 _SHARED = f"SELECT pg_advisory_xact_lock_shared({_KEY})"
 _EXCLUSIVE = f"SELECT pg_advisory_xact_lock({_KEY})"
+_LOCK_DOCUMENTS = "SELECT FROM document WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
 _STATE = "SELECT state FROM index_generation WHERE id = %s"
 
 
@@ -27,3 +31,8 @@ async def join_writers(connection: WorkspaceConnection) -> None:
 async def stop_writers(connection: WorkspaceConnection) -> None:
     """Wait for the documents being written, and hold up further ones until this transaction ends."""
     await connection.execute(_EXCLUSIVE)
+
+
+async def lock_documents(connection: WorkspaceConnection, document_ids: Sequence[UUID]) -> None:
+    """Hold up writers of these documents' new versions until this transaction ends."""
+    await connection.execute(_LOCK_DOCUMENTS, (list(document_ids),))

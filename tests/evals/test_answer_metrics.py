@@ -2,8 +2,9 @@
 
 import pytest
 
+from app.domain.prices import Prices
 from app.domain.run import Citation, Usage, Verdict
-from evals.metrics.cost import Prices, cost
+from evals.metrics.cost import cost
 from evals.metrics.exact_match import exact_match
 from evals.metrics.places import Place, place_precision, place_recall
 from evals.metrics.refusal import answer_rate, refusal_precision, refusal_recall
