@@ -39,17 +39,17 @@ def test_requests_run_one_after_the_other_in_their_order() -> None:
         generation.requests.add(number, {"short": True})
     for _ in range(3):
         generation.go_on.release()
-        assert generation.ended.acquire(timeout=5)
+        assert generation.ended.acquire(timeout=30)
     assert [reply["id"] for reply in generation.replies if "end" in reply] == [3, 1, 2]
 
 
 def test_a_running_request_ends_at_its_next_chunk_and_says_no_more() -> None:
     generation = Generation()
     generation.requests.add(1, {})
-    assert generation.started.acquire(timeout=5)
+    assert generation.started.acquire(timeout=30)
     generation.requests.cancel(1)
     generation.go_on.release()
-    assert generation.ended.acquire(timeout=5)
+    assert generation.ended.acquire(timeout=30)
     assert generation.replies == [{"id": 1, "end": True}]
 
 
@@ -57,11 +57,11 @@ def test_a_waiting_request_ends_at_once_and_is_never_generated() -> None:
     generation = Generation()
     generation.requests.add(1, {"short": True})
     generation.requests.add(2, {"short": True})
-    assert generation.started.acquire(timeout=5)
+    assert generation.started.acquire(timeout=30)
     generation.requests.cancel(2)
     assert generation.replies == [{"id": 2, "end": True}]
     generation.go_on.release()
-    assert generation.ended.acquire(timeout=5)
+    assert generation.ended.acquire(timeout=30)
     assert len(generation.bodies) == 1
 
 
@@ -69,9 +69,9 @@ def test_a_late_cancel_disturbs_nobody() -> None:
     generation = Generation()
     generation.requests.add(1, {"short": True})
     generation.go_on.release()
-    assert generation.ended.acquire(timeout=5)
+    assert generation.ended.acquire(timeout=30)
     generation.requests.cancel(1)
     generation.requests.add(2, {"short": True})
     generation.go_on.release()
-    generation.ended.acquire(timeout=5)
+    generation.ended.acquire(timeout=30)
     assert next(reply for reply in generation.replies if reply["id"] == 2).get("chunk")

@@ -219,15 +219,17 @@ async def test_a_run_is_stopped_from_any_worker(settings: Settings, serve: Calla
 
 @pytest.mark.usefixtures("corpus")
 async def test_a_run_that_nobody_reads_is_stopped(settings: Settings, serve: Callable[[Settings], Server]) -> None:
-    quick = {"scripted_tokens_per_s": 20, "abandon_after_s": 0.6, "run_lease_s": 0.6}
+    quick = {"scripted_tokens_per_s": 20, "abandon_after_s": 1, "run_lease_s": 1}
     writer, other = (serve(settings.model_copy(update=quick)) for _ in range(2))
-    body = {"message": f"{QUESTION} [[tokens=80]]"}
+    body = {"message": f"{QUESTION} [[tokens=120]]"}
     async with writer.client() as client, other.client() as elsewhere:
         async with client.stream("POST", "/v1/chat", json=body) as response:
             left = await anext(read_events(response))
         async with client.stream("POST", "/v1/chat", json=body) as response:
             followed = await anext(read_events(response))
-        assert (await resumed(elsewhere, followed.data["run_id"]))[-1].type == "run.completed", "read on another worker"
+            reading = asyncio.ensure_future(resumed(elsewhere, followed.data["run_id"]))
+            await asyncio.sleep(0.2)  # the reader on the other worker is there before this one goes
+        assert (await reading)[-1].type == "run.completed", "read on another worker"
         message = await stored(client, left.data["conversation_id"])
         assert message["state"] == "cancelled"
 
@@ -258,11 +260,11 @@ async def test_a_stored_run_whose_log_has_no_end_gets_it(
     run = await orphan(server, settings, TextDelta("Because."))
     store = RunStore(server.services.database, worker="dead", lease_s=-1)
     await on(server, store.finish(run, Outcome(RunState.COMPLETED, "Because.", "stop")))
-    events = await asyncio.wait_for(resumed(client, run.id), 5)
+    events = await asyncio.wait_for(resumed(client, run.id), 20)
     assert [event.type for event in events] == ["run.started", "text.delta", "run.completed"]
     short = await orphan(server, settings, TextDelta("Beca"))
     await on(server, store.finish(short, Outcome(RunState.COMPLETED, "Because.", "stop")))
-    assert text_of(await asyncio.wait_for(resumed(client, short.id), 5)) == "Because.", "made anew from what is stored"
+    assert text_of(await asyncio.wait_for(resumed(client, short.id), 20)) == "Because.", "made anew from what is stored"
 
 
 def test_a_question_is_kept_whole() -> None:

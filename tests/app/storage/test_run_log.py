@@ -46,7 +46,7 @@ async def test_readers_follow_what_is_being_written(run_log: RunLog) -> None:
         writer.put(TextDelta(str(n)))
         await asyncio.sleep(0.002)
     writer.put(RunCompleted("stop"))
-    for events in await asyncio.wait_for(asyncio.gather(*readers), 10):
+    for events in await asyncio.wait_for(asyncio.gather(*readers), 30):
         assert [event.id for event in events] == list(range(1, 22))
     await writer.flushed()
     run_log.done(writer)
@@ -73,7 +73,7 @@ async def test_another_worker_reads_the_same_log(run_log: RunLog, redis_url: str
     reading = asyncio.create_task(collect(other, run_id))
     await asyncio.sleep(0.05)
     writer.put(RunCompleted("stop"))
-    assert len(await asyncio.wait_for(reading, 5)) == 2
+    assert len(await asyncio.wait_for(reading, 30)) == 2
     await writer.flushed()
     run_log.done(writer)
     await other.close()
@@ -121,7 +121,7 @@ async def test_a_log_that_lost_its_tail_is_filled_up_again(run_log: RunLog) -> N
 
 
 async def test_reading_an_unknown_run_ends(run_log: RunLog) -> None:
-    assert await asyncio.wait_for(collect(run_log, new_id()), 5) == []
+    assert await asyncio.wait_for(collect(run_log, new_id()), 30) == []
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ async def test_without_valkey_the_writers_own_worker_still_streams(nowhere: str)
         writer.put(TextDelta(str(n)))
         await asyncio.sleep(0.01)
     writer.put(RunCompleted("stop"))
-    events = await asyncio.wait_for(reading, 5)
+    events = await asyncio.wait_for(reading, 30)
     assert [event.id for event in events] == [1, 2, 3, 4, 5, 6]
     assert not await writer.flushed(0.1)
     with pytest.raises(RunLogUnavailable):
