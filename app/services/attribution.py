@@ -12,11 +12,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from app.domain.passage import Passage
 from app.domain.run import Citation, Verdict
 from app.services.citations import Sentence, split
-from app.services.claims import Claim, disagreements, join_claims, read_claim
+from app.services.claims import Claim, disagreements, join_claims, read_claim, read_words
 from app.services.words import stem, word_set
 
 SUPPORTED = 0.5
@@ -53,7 +54,7 @@ _ABOUT_THE_SOURCES = re.compile(
 """“The documents do not mention it.”"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class _Span:
     """A sentence of a passage, in offsets into the passage's text; spans that touch have consecutive `place`s."""
 
@@ -61,7 +62,13 @@ class _Span:
     place: int
     start: int
     end: int
-    claim: Claim
+    text: str
+    words: frozenset[str]
+
+    @cached_property
+    def claim(self) -> Claim:
+        """All that it says; few spans are ever asked."""
+        return read_claim(self.text)
 
 
 class Attributor:
@@ -77,17 +84,17 @@ class Attributor:
         for i, passage in enumerate(passages):
             place = self._spans[-1].place + 2 if self._spans else 0
             self._spans += [
-                _Span(i, place + j, start, end, read_claim(passage.text[start:end]))
+                _Span(i, place + j, start, end, text := passage.text[start:end], read_words(text))
                 for j, (start, end) in enumerate(_sentences(passage.text))
             ]
         self._known = [
-            heading.words.union(*(span.claim.words for span in self._spans if span.passage == i))
+            heading.words.union(*(span.words for span in self._spans if span.passage == i))
             for i, heading in enumerate(self._headings)
         ]
-        frequency = Counter(word for span in self._spans for word in span.claim.words)
+        frequency = Counter(word for span in self._spans for word in span.words)
         self._idf = {word: math.log(1 + len(self._spans) / count) for word, count in frequency.items()}
         self._unseen_idf = math.log(1 + 2 * len(self._spans))
-        self._question = read_claim(question).words
+        self._question = read_words(question)
 
     def attribute(self, sentence: Sentence) -> Citation | None:
         """The sentence's main citation, not numbered yet (`index` 0); None when the sentence makes no claim."""
@@ -112,18 +119,18 @@ class Attributor:
         """The spans that together cover most of the claim, the one that covers most first."""
         picked: list[_Span] = []
         words, pairs = claim.words, claim.pairs
-        spans = [span for span in self._spans if span.claim.words & words]
+        spans = [span for span in self._spans if span.words & words]
         while spans and len(picked) < MOST_SPANS:
             best = max(spans, key=lambda span: self._worth(span, words))
             picked.append(best)
-            words -= best.claim.words | self._question | self._headings[picked[0].passage].words
+            words -= best.words | self._question | self._headings[picked[0].passage].words
             pairs -= best.claim.pairs
-            spans = [span for span in spans if _adds(span.claim, words, pairs)]
+            spans = [span for span in spans if _adds(span, words, pairs)]
         return picked
 
     def _worth(self, span: _Span, wanted: frozenset[str]) -> float:
-        asked = self._weight(self._question & span.claim.words) if self._question else 0.0
-        return self._weight(wanted & span.claim.words) + QUESTION_WEIGHT * asked
+        asked = self._weight(self._question & span.words) if self._question else 0.0
+        return self._weight(wanted & span.words) + QUESTION_WEIGHT * asked
 
     def _judge(self, claim: Claim, spans: Sequence[_Span]) -> tuple[float, Verdict]:
         """The share of the claim's weight that the spans and the headings over the main one cover, and the verdict."""
@@ -182,10 +189,10 @@ def _sentences(text: str) -> list[tuple[int, int]]:
     return places
 
 
-def _adds(span: Claim, words: frozenset[str], pairs: frozenset[tuple[str, str]]) -> bool:
+def _adds(span: _Span, words: frozenset[str], pairs: frozenset[tuple[str, str]]) -> bool:
     """Whether a further span has enough of the words and pairs that are still to be supported."""
     added = len(words & span.words)
-    return added >= NEXT_SPAN_WORDS or (added > 0 and not pairs.isdisjoint(span.pairs))
+    return added >= NEXT_SPAN_WORDS or (added > 0 and not pairs.isdisjoint(span.claim.pairs))
 
 
 def _runs(spans: Sequence[_Span]) -> list[list[_Span]]:

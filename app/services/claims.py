@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise
 
-from app.services.quantities import FIRST, ONE, Quantity, read_quantities
+from app.services.quantities import FIRST, ONE, Quantity, Reading, read_quantities
 from app.services.words import Token, tokens_of, word_set
 
 _NOTE_MARK = re.compile(r"\[\^?\d{1,3}\]")
@@ -44,12 +44,19 @@ class Claim:
     denies: bool
 
 
+def read_words(text: str) -> frozenset[str]:
+    """The `words` of what `text` says, in half the time that reading all of it takes."""
+    placed = tokens_of(_spelled_out(text))
+    readings, numeric = _readings(placed)
+    stems = {stem for i, (_, token) in enumerate(placed) if i not in numeric for stem in token.stems}
+    return frozenset(stems.union(reading.quantity.value for reading in readings))
+
+
 def read_claim(text: str) -> Claim:
     """What `text` says; a model's own note marks ([1]) are left out."""
-    text = _SHORT_RANGE.sub(r"\1\2\1\3", _NOTE_MARK.sub(" ", text))
+    text = _spelled_out(text)
     placed = tokens_of(text)
-    readings = read_quantities([token for _, token in placed])
-    numeric = {i for reading in readings for i in range(reading.start, reading.end)}
+    readings, numeric = _readings(placed)
     pairs = _pairs([token for _, token in placed], numeric)
     placed = [pair for i, pair in enumerate(placed) if i not in numeric]
     said = [token for _, token in placed]
@@ -67,6 +74,16 @@ def read_claim(text: str) -> Claim:
         negates=negates,
         denies=negates or any(_DENIAL.fullmatch(token.lower) for token in said),
     )
+
+
+def _spelled_out(text: str) -> str:
+    return _SHORT_RANGE.sub(r"\1\2\1\3", _NOTE_MARK.sub(" ", text))
+
+
+def _readings(placed: Sequence[tuple[int, Token]]) -> tuple[list[Reading], set[int]]:
+    """The quantities, and which of the tokens spell them."""
+    readings = read_quantities([token for _, token in placed])
+    return readings, {i for reading in readings for i in range(reading.start, reading.end)}
 
 
 def join_claims(claims: Iterable[Claim]) -> Claim:

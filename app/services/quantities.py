@@ -18,6 +18,7 @@ _ORDINALS = (
 )
 _CARDINAL = {word: n for n, word in enumerate(_CARDINALS.split())} | {w: 10 * n for n, w in enumerate(_TENS.split(), 2)}
 _ORDINAL = {word: n for n, word in enumerate(_ORDINALS.split())}
+_NUMBER_WORDS = _CARDINAL.keys() | _ORDINAL.keys()
 _POWER_OF_TEN = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _UNIT_SPELLINGS = """
 % percent pct percentage
@@ -115,7 +116,8 @@ def read_quantities(tokens: Sequence[Token]) -> list[Reading]:
     readings: list[Reading] = []
     i = 0
     while i < len(tokens):
-        number = _number(tokens, i)
+        token = tokens[i]
+        number = _number(tokens, i) if token.kind == "number" or token.lower in _NUMBER_WORDS else None
         if number is None:
             i += 1
             continue
@@ -125,7 +127,7 @@ def read_quantities(tokens: Sequence[Token]) -> list[Reading]:
             end += 1
         if not unit:
             unit, end = _unit(tokens, i, end)
-        in_words = tokens[i].kind != "number"
+        in_words = token.kind != "number"
         readings.append(Reading(Quantity(format(value.normalize(), "f"), unit), i, end, in_words))
         i = end
     return readings

@@ -8,7 +8,7 @@ from math import log
 from app.domain.passage import Passage
 from app.domain.run import Citation, RunEvent, TextDelta
 from app.services.citations import split
-from app.services.claims import read_claim
+from app.services.claims import read_words
 
 INTRODUCTION = "No sentence of the language model could be verified. The closest words in the documents are:"
 QUOTES = 2
@@ -62,9 +62,9 @@ def quote_passages(passages: Sequence[Passage], question: str) -> list[RunEvent]
 def _best(passages: Sequence[Passage], question: str) -> list[_Quote]:
     sentences = [(rank, passage, s) for rank, passage in enumerate(passages) for s in split(passage.text)]
     checkable = [(rank, passage, s) for rank, passage, s in sentences if s.checkable] or sentences
-    words = [read_claim(" ".join((s.text, *passage.heading_path))).words for _, passage, s in checkable]
+    words = [read_words(" ".join((s.text, *passage.heading_path))) for _, passage, s in checkable]
     frequency = Counter(word for found in words for word in found)
-    asked = read_claim(question).words
+    asked = read_words(question)
     # log(1 + (N - n + .5) / (n + .5)), as in BM25 (Robertson, Zaragoza: The Probabilistic Relevance Framework, 2009)
     weight = {word: log(1 + (len(words) - frequency[word] + 0.5) / (frequency[word] + 0.5)) for word in asked}
     total = sum(weight.values()) or 1.0

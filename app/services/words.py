@@ -33,8 +33,9 @@ _CALENDAR = word_set(
 
 _CJK = "぀-ヿ㐀-䶿一-鿿"
 _LETTER = rf"[^\W\d_{_CJK}]"
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _TOKEN = re.compile(
-    rf"(?P<number>\d+(?:[.,]\d+)*)(?P<suffix>{_LETTER}*)"
+    rf"{_NUMBER.pattern}(?P<suffix>{_LETTER}*)"
     rf"|(?P<acronym>(?:{_LETTER}\.){{2,}})"
     rf"|(?P<word>{_LETTER}+(?:['’]{_LETTER}+)*\d*)"
     rf"|(?P<cjk>[{_CJK}]+)"
@@ -66,20 +67,19 @@ class Token:
 
 def tokens_of(text: str) -> list[tuple[int, Token]]:
     """The tokens of a text, each after its offset; punctuation is left out."""
-    tokens = []
-    for match in _TOKEN.finditer(text):
-        if match["number"]:
-            token = _token("number", match["number"], match["suffix"].lower())
-        elif match["acronym"]:
-            token = _token("acronym", match[0].replace(".", ""))
-        else:
-            token = _token(str(match.lastgroup), _ENCLITIC.sub("", match[0]))
-        tokens.append((match.start(), token))
-    return tokens
+    return [(match.start(), _token(match.lastgroup, match[0])) for match in _TOKEN.finditer(text)]
 
 
 @lru_cache(maxsize=20_000)
-def _token(kind: str, text: str, suffix: str = "") -> Token:
+def _token(group: str | None, text: str) -> Token:
+    """What matched as a token; `group` is the last of `_TOKEN`'s that took part, of a number always its suffix."""
+    kind, suffix = group or "", ""
+    if (number := _NUMBER.match(text)) is not None:
+        kind, text, suffix = "number", number[0], text[number.end() :].lower()
+    elif kind == "acronym":
+        text = text.replace(".", "")
+    else:
+        text = _ENCLITIC.sub("", text)
     lower = text.lower()
     capitalised = kind in {"word", "acronym"} and len(text) > 1 and text[0].isupper()
     acronym = kind == "acronym" or (len(text) > 1 and text.isupper())  # “US” and “IT” are no stop words

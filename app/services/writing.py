@@ -145,7 +145,7 @@ class Writing:
 
     async def _answer(self, answering: Answering, history: Sequence[ChatMessage]) -> End:
         """One writing of the answer, as the continuation of what is there."""
-        continuation = Continuation(replace(self.answer))
+        continuation, begun = Continuation(replace(self.answer)), False
         async with aclosing(answering.answer(self.principal, self.question, history, self.provenance)) as events:
             async for event in events:
                 if isinstance(event, RunCompleted):
@@ -154,4 +154,7 @@ class Writing:
                     return event
                 for needed in continuation.feed(event):
                     self.emit(needed)
+                if isinstance(event, TextDelta) and not begun:
+                    begun = True
+                    await self.writer.tried()  # the first words reach their readers before their sentence is judged
         raise AssertionError  # every answer ends with RunCompleted

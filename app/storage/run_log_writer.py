@@ -131,12 +131,12 @@ class RunLogWriter:
         else:
             # with a gap, Redis came back without what it had: all is here, so start over
             self._sent = 0 if last == GAP else min(last, len(self._events))
+        self._topic.wake()  # readers first: whoever waits for this may have long work to do
         if self.lag:
             self._flusher.add(self)
         else:
             self._flushed.set()
             self._tried.set()
-        self._topic.wake()
 
     def delay(self) -> None:
         """Redis is away."""

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from psycopg.types.json import Jsonb
 from sqlalchemy import case, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -24,6 +25,16 @@ from app.storage.engine import Database
 from app.storage.run_creation import NewRun, create_run
 
 _ONE_COUNTS = text("SELECT pg_advisory_xact_lock(hashtext('footnote.runs_written'))")
+_FINISH = """
+WITH ended AS (
+    UPDATE run SET state = %(state)s, finished_at = now(), question = NULL
+    WHERE id = %(run)s AND attempt = %(attempt)s AND state = 'running' RETURNING id
+)
+UPDATE message SET text = %(text)s, finish_reason = %(finish_reason)s, problem = %(problem)s,
+    citations = %(citations)s, passages = %(passages)s, usage = %(usage)s, prompt = %(prompt)s,
+    generation_id = %(generation_id)s, timings_ms = %(timings_ms)s
+WHERE id = %(message)s AND EXISTS (SELECT FROM ended)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,31 +94,23 @@ class RunStore:
 
         The lease stays until `close`, when the run's log has its end too.
         """
-        ended = (
-            update(m.Run)
-            .where(m.Run.id == run.id, m.Run.attempt == run.attempt, m.Run.state == RunState.RUNNING)
-            .values(state=outcome.state, finished_at=func.now(), question=None)
-            .returning(m.Run.id)
-        )
-        async with self._database.transaction(run.workspace_id) as session:
-            if (await session.execute(ended)).one_or_none() is None:
-                return False
-            await session.execute(
-                update(m.Message)
-                .where(m.Message.id == run.message_id)
-                .values(
-                    text=outcome.text,
-                    finish_reason=outcome.finish_reason,
-                    problem=msgspec.to_builtins(outcome.problem),
-                    citations=msgspec.to_builtins(outcome.citations),
-                    passages=msgspec.to_builtins(outcome.passages),
-                    usage=msgspec.to_builtins(outcome.usage),
-                    prompt=outcome.prompt,
-                    generation_id=outcome.generation_id,
-                    timings_ms=outcome.timings_ms,
-                )
-            )
-            return True
+        values = {
+            "run": run.id,
+            "attempt": run.attempt,
+            "message": run.message_id,
+            "state": outcome.state,
+            "text": outcome.text,
+            "finish_reason": outcome.finish_reason,
+            "problem": _json(outcome.problem),
+            "citations": _json(outcome.citations),
+            "passages": _json(outcome.passages),
+            "usage": _json(outcome.usage),
+            "prompt": outcome.prompt,
+            "generation_id": outcome.generation_id,
+            "timings_ms": _json(outcome.timings_ms),
+        }
+        async with self._database.reading(run.workspace_id) as connection:
+            return (await connection.execute(_FINISH, values)).rowcount == 1
 
     async def renew(self, workspace_id: UUID, run_ids: Sequence[UUID]) -> dict[UUID, bool]:
         """Extend this worker's leases; for each run that it still holds, whether someone asked to stop it."""
@@ -226,3 +229,7 @@ def _run_of(row: m.Run) -> Run:
         attempt=row.attempt,
         created_at=row.created_at,
     )
+
+
+def _json(value: object) -> Jsonb | None:
+    return None if value is None else Jsonb(value, dumps=msgspec.json.encode)
