@@ -105,16 +105,24 @@ def serve(settings: Settings, listener: socket.socket, *, on_started: Callable[[
                 timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
             )
             config.load()
-            # What is loaded by now stays until the end, so the garbage collector need not look at it again and again;
-            # each time, it would stop every answer for up to 200 ms.
-            gc.collect()
-            gc.freeze()
+            quieten_garbage_collector()
             await _Server(config, services, lambda: on_started(url_of(settings, listener))).serve([listener])
 
     # the fastest event loop there is on this platform, as uvicorn would choose it
     loop_factory = uvicorn.Config("app.main:create_app", factory=True).get_loop_factory()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(run())
+
+
+def quieten_garbage_collector() -> None:
+    """Let it leave alone what is loaded by now, which stays until the end, and look at the rest less often.
+
+    Each look at everything would stop every answer for up to 200 ms, and Python's own thresholds are made for programs
+    that run briefly.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def url_of(settings: Settings, listener: socket.socket) -> str:

@@ -20,7 +20,8 @@ from app.storage.topic import Topic
 
 log = structlog.get_logger()
 
-COALESCE_S = 0.005  # between two calls at most, else as long as a call takes; what comes meanwhile goes with the next
+MANY = 8  # runs in one call, from which on the next one waits a moment for more of them
+COALESCE_S = 0.005  # that moment at most, else as long as a call takes
 RETRY_S = 0.5
 RENEW_S = 10  # between two settings of a log's lifetime
 BATCH = 512  # of one run in one call
@@ -218,4 +219,5 @@ class Flusher:
                 continue
             for (writer, _), last in zip(sent, lasts, strict=True):
                 writer.settle(last)
-            await asyncio.sleep(min(COALESCE_S, loop.time() - began))
+            if len(sent) >= MANY:
+                await asyncio.sleep(min(COALESCE_S, loop.time() - began))

@@ -25,6 +25,7 @@ from starlette.routing import Route
 
 from app.api.streams import EventStream
 from app.domain.run import LoggedEvent, RunCompleted, RunEvent, TextDelta, encode_event
+from app.serving import quieten_garbage_collector
 from app.storage.run_log import RunLog
 
 EVENTS = 50
@@ -138,6 +139,7 @@ def main(contestant: str, descriptor: str, redis_url: str = "") -> None:
         server.should_exit = server.force_exit = True
 
     threading.Thread(target=wait, daemon=True).start()
+    quieten_garbage_collector()  # as our server does; every contestant has it
     server.run([socket.socket(fileno=int(descriptor))])
 
 
