@@ -16,10 +16,10 @@ from app.domain.passage import Passage
 from app.domain.principal import Principal
 from app.embedded.connect import connected
 from app.providers.prompt_files import activate as activate_version
-from app.providers.prompt_files import active_versions, prompt_text, read_prompt, versions_of
+from app.providers.prompt_files import active_versions, prompt_path, prompt_text, read_prompt, versions_of
 from app.services.context import format_passages, merge_neighbours
 from app.services.retrieval import SearchRequest
-from app.settings import Settings, load_settings
+from app.settings import Settings, load_settings, packaged_prompts
 from app.telemetry import configure_logging
 
 commands = typer.Typer(no_args_is_help=True)
@@ -35,12 +35,13 @@ def prompts() -> None:
 @commands.command(name="list")
 def list_prompts() -> None:
     """Show each prompt with its versions, the one in use, and what it is for."""
-    folder = load_settings().prompts_dir
-    table = Table("prompt", "in use", "versions", "checksum", "system", title=str(folder), highlight=False)
+    folder, packaged = load_settings().prompts_dir, packaged_prompts()
+    table = Table("prompt", "in use", "of", "versions", "checksum", "system", title=str(folder), highlight=False)
     for name, version in active_versions(folder).items():
         prompt = read_prompt(folder, name, version)
         others = ", ".join(map(str, versions_of(folder, name)))
-        table.add_row(name, str(version), others, prompt.checksum[:8], prompt.system.strip().splitlines()[0])
+        owner = "yours" if prompt_path(folder, name, version) != prompt_path(packaged, name, version) else "Footnote"
+        table.add_row(name, str(version), owner, others, prompt.checksum[:8], prompt.system.strip().splitlines()[0])
     Console().print(table)
 
 

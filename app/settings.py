@@ -25,6 +25,11 @@ def _packaged(name: str, in_wheel: str) -> Path:
     return beside if beside.is_dir() else _ROOT / "app" / in_wheel
 
 
+def packaged_prompts() -> Path:
+    """The folder of the prompts that Footnote comes with."""
+    return _packaged("prompts", "prompts")
+
+
 class Settings(BaseSettings):
     """Everything that can be configured. Names carry their units; every field is explained in docs/configure.md."""
 
@@ -49,7 +54,9 @@ class Settings(BaseSettings):
         description="Redis or Valkey; unset: an embedded one in the data folder.",
     )
     data_dir: Path = Field(Path(".footnote"), description="Where the embedded services keep their data.")
-    prompts_dir: Path = Field(default_factory=lambda: _packaged("prompts", "prompts"), description="Prompt files.")
+    prompts_dir: Path = Field(
+        default_factory=packaged_prompts, description="Prompt files, or those that differ from the packaged ones."
+    )
     handbook_dir: Path = Field(
         default_factory=lambda: _packaged("docs", "handbook"), description="The first corpus of `footnote up`."
     )

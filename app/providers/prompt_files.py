@@ -1,5 +1,7 @@
 """Prompt files: `prompts/<name>/v<N>.md`, of which `prompts/ACTIVE.toml` names the versions in use.
 
+A folder of one's own (FOOTNOTE_PROMPTS_DIR) lies over the packaged one: it holds what is different, files and lines of
+`ACTIVE.toml`; all else, prompts of later versions of Footnote included, comes from the package.
 A file begins with front matter between `---` lines (`purpose`, `model`, `variables`), then come its two parts under
 `## system` and `## user`, with `$variable` placeholders and `$$` for a dollar sign.
 """
@@ -12,6 +14,7 @@ from string import Template
 
 from app.domain.errors import ConfigurationError
 from app.domain.prompt import Prompt
+from app.settings import packaged_prompts
 
 # What is filled in. A prompt may leave some out, but cannot ask for more.
 _SUPPLIED = {
@@ -25,6 +28,8 @@ _SUPPLIED = {
     "judge-compare": frozenset({"question", "reference", "first", "second", "verdicts"}),
     "closed-book": frozenset({"question"}),
 }
+_ACTIVE = "ACTIVE.toml"
+_HEADER = "# The version of each prompt that is in use, where it is not the packaged one.\n"
 _REQUIRED_FIELDS = ("purpose", "model", "variables")
 _FILE = re.compile(r"---\n(?P<front>.*?)\n---\n\s*## system\n(?P<system>.*?)\n## user\n(?P<user>.*)", re.DOTALL)
 
@@ -33,42 +38,57 @@ class PromptFiles:
     """The active prompts of a folder, read and checked once. Raises ConfigurationError naming file and fault."""
 
     def __init__(self, folder: Path) -> None:
-        versions = _active_versions(folder / "ACTIVE.toml")
-        self._prompts = {name: read_prompt(folder, name, versions[name]) for name in _SUPPLIED}
+        self._prompts = {name: read_prompt(folder, name, number) for name, number in active_versions(folder).items()}
 
     def active(self, name: str) -> Prompt:
         """The version in use of the prompt `name`. Raises ConfigurationError when there is no such prompt."""
         if name not in self._prompts:
-            raise ConfigurationError(f"There is no prompt `{name}`; there are {', '.join(sorted(self._prompts))}.")
+            raise ConfigurationError(_unknown(name))
         return self._prompts[name]
-
-
-def _active_versions(path: Path) -> dict[str, int]:
-    """The version number of each prompt."""
-    try:
-        table = tomllib.loads(_bytes(path).decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is not TOML: {error}.") from error
-    for name in _SUPPLIED:
-        if not isinstance(table.get(name), int):
-            raise ConfigurationError(
-                f"{path} names no version of the prompt `{name}`; add a line such as `{name} = 1`."
-            )
-    return table
 
 
 def active_versions(folder: Path) -> dict[str, int]:
     """The version in use of each prompt. Raises ConfigurationError."""
-    versions = _active_versions(folder / "ACTIVE.toml")
+    if not folder.is_dir():
+        raise ConfigurationError(f"There is no folder {folder}; see FOOTNOTE_PROMPTS_DIR.")
+    versions: dict[str, int] = {}
+    for path in (packaged_prompts() / _ACTIVE, folder / _ACTIVE):
+        versions |= _chosen(path) if path.is_file() else {}
     return {name: versions[name] for name in _SUPPLIED}
+
+
+def _chosen(path: Path) -> dict[str, int]:
+    """The version numbers that a file names."""
+    try:
+        table = tomllib.loads(_bytes(path).decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}.") from error
+    for name, number in table.items():
+        if name not in _SUPPLIED:
+            raise ConfigurationError(f"{path}: {_unknown(name)}")
+        if not isinstance(number, int):
+            raise ConfigurationError(f"{path} names no version of `{name}`; write a line such as `{name} = 1`.")
+    return table
 
 
 def versions_of(folder: Path, name: str) -> list[int]:
     """The versions that there are of a prompt, the oldest first. Raises ConfigurationError for an unknown name."""
     if name not in _SUPPLIED:
-        raise ConfigurationError(f"There is no prompt `{name}`; there are {', '.join(sorted(_SUPPLIED))}.")
-    numbers = [re.fullmatch(r"v(\d+)\.md", path.name) for path in (folder / name).glob("v*.md")]
-    return sorted(int(number[1]) for number in numbers if number)
+        raise ConfigurationError(_unknown(name))
+    files = [path for each in (packaged_prompts(), folder) for path in (each / name).glob("v*.md")]
+    numbers = [re.fullmatch(r"v(\d+)\.md", path.name) for path in files]
+    return sorted({int(number[1]) for number in numbers if number})
+
+
+def _unknown(name: str) -> str:
+    return f"There is no prompt `{name}`; there are {', '.join(sorted(_SUPPLIED))}."
+
+
+def prompt_path(folder: Path, name: str, version: int) -> Path:
+    """The file of a version: the folder's own, or, where it has none, the packaged one."""
+    file = Path(name, f"v{version}.md")
+    packaged = packaged_prompts() / file
+    return packaged if packaged.is_file() and not (folder / file).is_file() else folder / file
 
 
 def prompt_text(folder: Path, name: str, version: int) -> str:
@@ -77,30 +97,32 @@ def prompt_text(folder: Path, name: str, version: int) -> str:
     if version not in there:
         shown = ", ".join(map(str, there)) or "none"
         raise ConfigurationError(f"The prompt `{name}` has no version {version}; there are: {shown}.")
-    return _bytes(folder / name / f"v{version}.md").decode(errors="replace")
+    return _bytes(prompt_path(folder, name, version)).decode(errors="replace")
 
 
 def activate(folder: Path, name: str, version: int) -> int:
     """Use this version from the next start on; returns the one that was in use. Raises ConfigurationError."""
     prompt_text(folder, name, version)
     read_prompt(folder, name, version)
-    path, before = folder / "ACTIVE.toml", active_versions(folder)[name]
-    text = re.sub(rf"(?m)^{re.escape(name)}\s*=.*$", f"{name} = {version}", path.read_text())
+    path, before = folder / _ACTIVE, active_versions(folder)[name]
+    text, line = path.read_text() if path.is_file() else _HEADER, f"{name} = {version}"
+    text, found = re.subn(rf"(?m)^{re.escape(name)}\s*=.*$", line, text)
+    text += "" if found else ("" if text.endswith("\n") else "\n") + line + "\n"
     try:
         draft = path.with_suffix(".draft")
         draft.write_text(text)
         draft.replace(path)
     except OSError as error:
         raise ConfigurationError(
-            f"{path} cannot be written ({error.strerror}). Copy {folder} to a place of your own, and set "
-            "FOOTNOTE_PROMPTS_DIR to it."
+            f"{path} cannot be written ({error.strerror}). Make a folder of your own, and set FOOTNOTE_PROMPTS_DIR to "
+            "it; it need hold no more than what you change."
         ) from error
     return before
 
 
 def read_prompt(folder: Path, name: str, version: int) -> Prompt:
     """A version of a prompt, checked. Raises ConfigurationError."""
-    path = folder / name / f"v{version}.md"
+    path = prompt_path(folder, name, version)
     data = _bytes(path)
     parts = _FILE.fullmatch(data.decode(errors="replace").replace("\r\n", "\n"))
     if parts is None:

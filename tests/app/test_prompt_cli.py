@@ -33,6 +33,18 @@ def test_the_list_names_versions_and_the_one_in_use(folder: Path) -> None:
     assert "1, 2" in shown
 
 
+def test_the_list_tells_ones_own_from_the_packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "answer").mkdir()
+    text = (Settings().prompts_dir / "answer" / "v1.md").read_text()
+    (tmp_path / "answer" / "v2.md").write_text(text)
+    monkeypatch.setenv("FOOTNOTE_PROMPTS_DIR", str(tmp_path))
+    assert runner.invoke(commands, ["activate", "answer", "2"]).exit_code == 0
+    lines = runner.invoke(commands, ["list"], env={"COLUMNS": "200"}).output.splitlines()
+    owners = {line.split()[1]: line.split()[5] for line in lines if line.count("│") > 5}
+    assert owners["answer"] == "yours"
+    assert owners["condense"] == "Footnote"
+
+
 def test_the_difference_of_two_versions(folder: Path) -> None:
     done = runner.invoke(commands, ["diff", "answer"])
     assert done.exit_code == 1

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from app.domain.errors import ConfigurationError
-from app.providers.prompt_files import PromptFiles
-from app.settings import Settings
+from app.providers.prompt_files import PromptFiles, activate, read_prompt, versions_of
+from app.settings import Settings, packaged_prompts
 
 _VALUES = [
     "passages",
@@ -117,17 +117,38 @@ def test_mistakes_in_a_file_are_told_at_the_start(folder: Path, text: str, fault
     assert str(folder / "answer" / "v1.md") in caught.value.message
 
 
-@pytest.mark.parametrize("toml", ["answer = 1\ncondense = 1\n", 'answer = "one"\n', "answer = [", ""])
-def test_mistakes_in_the_list_of_versions_are_told(folder: Path, toml: str) -> None:
+@pytest.mark.parametrize(
+    ("toml", "fault"),
+    [("anwser = 2", "no prompt `anwser`"), ('answer = "one"', "no version of `answer`"), ("answer = [", "not TOML")],
+)
+def test_mistakes_in_the_list_of_versions_are_told(folder: Path, toml: str, fault: str) -> None:
     (folder / "ACTIVE.toml").write_text(toml)
-    with pytest.raises(ConfigurationError, match=r"ACTIVE\.toml"):
+    with pytest.raises(ConfigurationError, match=rf"ACTIVE\.toml.*{fault}"):
         PromptFiles(folder)
 
 
 def test_a_missing_file_is_named(folder: Path) -> None:
-    (folder / "condense" / "v1.md").unlink()
-    with pytest.raises(ConfigurationError, match=r"condense/v1\.md cannot be read.*FOOTNOTE_PROMPTS_DIR"):
+    (folder / "ACTIVE.toml").write_text("condense = 99\n")
+    with pytest.raises(ConfigurationError, match=r"condense/v99\.md cannot be read.*FOOTNOTE_PROMPTS_DIR"):
         PromptFiles(folder)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"no folder .*FOOTNOTE_PROMPTS_DIR"):
+        PromptFiles(tmp_path / "promts")
+
+
+def test_a_folder_need_hold_no_more_than_what_is_different(tmp_path: Path) -> None:
+    packaged = PromptFiles(packaged_prompts())
+    write(tmp_path, "answer", FILE.format(variables="question", user="Well: $question"), version=40)
+    assert PromptFiles(tmp_path).active("answer") == packaged.active("answer"), "it was not chosen"
+    assert activate(tmp_path, "answer", 40) == packaged.active("answer").version
+    assert versions_of(tmp_path, "answer") == [*versions_of(packaged_prompts(), "answer"), 40]
+    mine = PromptFiles(tmp_path)
+    assert mine.active("answer").user == "Well: $question"
+    assert [mine.active(name) for name in NAMES[1:]] == [packaged.active(name) for name in NAMES[1:]]
+    assert activate(tmp_path, "answer", 1) == 40
+    assert PromptFiles(tmp_path).active("answer") == read_prompt(packaged_prompts(), "answer", 1)
 
 
 def test_an_unknown_prompt_is_told(folder: Path) -> None:
