@@ -102,6 +102,7 @@ class Bar:
         )
         self._tasks: list[TaskID] = []
         self._contexts: TaskID | None = None
+        self._indexes: TaskID | None = None
 
     def __enter__(self) -> "Bar":
         self._progress.start()
@@ -121,8 +122,10 @@ class Bar:
             if self._contexts is None:
                 self._contexts = self._progress.add_task("contexts", unit="asked of the model", total=None)
             self._progress.update(self._contexts, completed=report.contexts)
-        if report.indexing:
-            self._progress.add_task("building the search indexes", unit="", total=None)
+        if report.indexing and self._indexes is None:
+            self._indexes = self._progress.add_task("building the search indexes", unit="", total=None)
+        elif self._indexes is not None and not report.indexing:
+            self._progress.update(self._indexes, total=1, completed=1)
 
     def __exit__(self, *_error: object) -> None:
         self._progress.stop()
