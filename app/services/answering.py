@@ -195,8 +195,9 @@ class Answering:
         messages: list[ChatMessage],
         provenance: Provenance,
     ) -> AsyncGenerator[RunEvent, None]:
-        withhold = self._model.profile.small if self._options.withhold is None else self._options.withhold
-        footnoting = Footnoting(passages, query, withhold=withhold)
+        small = self._model.profile.small
+        withhold = small if self._options.withhold is None else self._options.withhold
+        footnoting = Footnoting(passages, query, withhold=withhold, verbatim=small)
         usage, finish_reason, began, first = Usage(0, 0), "stop", time_ns(), 0
         async with aclosing(self._model.stream(messages, max_tokens=self._max_tokens)) as deltas:
             async for delta in deltas:

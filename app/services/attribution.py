@@ -18,7 +18,7 @@ from app.domain.passage import Passage
 from app.domain.run import Citation, Verdict
 from app.services.citations import Sentence, split
 from app.services.claims import Claim, disagreements, join_claims, read_claim, read_words
-from app.services.words import stem, word_set
+from app.services.words import stem, tokens_of, word_set
 
 SUPPORTED = 0.5
 """Least score of a supported sentence."""
@@ -28,6 +28,10 @@ NEXT_SPAN_WORDS = 2
 """How many words a further span must add, so that a sentence is not pieced together from single words; one is enough
 when the span also has a pair of the sentence's neighbouring words that no span before it has."""
 MOST_SPANS = 4
+KEPT_PAIRS = 0.6
+"""Least share of its neighbouring words that are neighbours in its spans, in a sentence that keeps to their words."""
+KEPT_ORDER = 0.6
+"""Least share of its words that follow each other as they do there."""
 QUESTION_WEIGHT = 0.05
 """How much a span's likeness to the question counts: enough to choose between equals for an answer such as “Paris.”"""
 
@@ -115,6 +119,23 @@ class Attributor:
             return (Citation(0, sentence.start, sentence.end, "", "", 0, 0, "", score, verdict),)
         return tuple(self._citation(sentence, run, score, verdict) for run in _runs(spans))
 
+    def keeps_to_its_spans(self, sentence: Sentence) -> bool:
+        """Whether the sentence is supported, and says it in the words of its spans, in their order, its numbers too.
+
+        What a small model says in words of its own is wrong too often, however well the words are supported: the right
+        ones, put together into what no passage says.
+        """
+        claim = read_claim(sentence.text)
+        spans = self._pick(claim)
+        if self._judge(claim, spans)[1] != "supported":
+            return False
+        there = {span.passage: self._headings[span.passage].pairs for span in spans}
+        pairs = frozenset().union(*there.values(), *(span.claim.pairs for span in spans))
+        if len(claim.pairs & pairs) < KEPT_PAIRS * len(claim.pairs):
+            return False
+        source = " ".join(span.text for run in _runs(spans) for span in run)
+        return _kept_in_order(sentence.text, source) >= KEPT_ORDER
+
     def _pick(self, claim: Claim) -> list[_Span]:
         """The spans that together cover most of the claim, the one that covers most first."""
         picked: list[_Span] = []
@@ -193,6 +214,25 @@ def _adds(span: _Span, words: frozenset[str], pairs: frozenset[tuple[str, str]])
     """Whether a further span has enough of the words and pairs that are still to be supported."""
     added = len(words & span.words)
     return added >= NEXT_SPAN_WORDS or (added > 0 and not pairs.isdisjoint(span.claim.pairs))
+
+
+def _kept_in_order(text: str, source: str) -> float:
+    """The share of the text's words that stand in the source in the same order, as many of its numbers as can among
+    them (a longest common subsequence); 0 when a number is not."""
+    words, there = ([(s, t.kind == "number") for _, t in tokens_of(each) for s in t.stems] for each in (text, source))
+    a_number = len(words) + 1  # is worth more than all words together
+    best = [0] * (len(there) + 1)
+    for word, is_number in words:
+        last, row = 0, [0]
+        for at, (other, _) in enumerate(there):
+            same = best[at] + (a_number if is_number else 1) if word == other else 0
+            last = max(last, best[at + 1], same)
+            row.append(last)
+        best = row
+    numbers, kept = divmod(best[-1], a_number)
+    if numbers < sum(is_number for _, is_number in words):
+        return 0.0
+    return (numbers + kept) / max(len(words), 1)
 
 
 def _runs(spans: Sequence[_Span]) -> list[list[_Span]]:

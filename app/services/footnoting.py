@@ -18,15 +18,17 @@ class Footnoting:
     """Fed with deltas, gives text and citation events; a sentence that rests on several spans has a citation for each.
 
     Marking (`withhold=False`): the text goes out as it comes, a sentence's citation follows its end. Withholding: a
-    sentence goes out, with its citation, once it was checked and found supported or partly so; others never do.
+    sentence goes out, with its citation, once it was checked and found supported or partly so; others never do. Of a
+    model that is not trusted with its own words (`verbatim`), only what keeps to the words of the passages does.
     """
 
-    def __init__(self, passages: Sequence[Passage], question: str, *, withhold: bool) -> None:
+    def __init__(self, passages: Sequence[Passage], question: str, *, withhold: bool, verbatim: bool = False) -> None:
         self._passages = passages
         self._question = question
         self._splitter = SentenceSplitter()
         self._numbers = FootnoteNumbers()
         self._withhold = withhold
+        self._verbatim = verbatim
         self._raw = ""
         self._judged = 0  # how much of `_raw` lies in sentences that were judged
         self._declines = False
@@ -74,6 +76,8 @@ class Footnoting:
         self._judged = sentence.end
         citations = self._citations(sentence)
         if not citations or citations[0].verdict == "unsupported" or _PROMPTS_MARK.search(sentence.text):
+            return []
+        if self._verbatim and not self._attributor.keeps_to_its_spans(sentence):
             return []
         start = len(self.text) + len(lead)
         self.text += lead + sentence.text

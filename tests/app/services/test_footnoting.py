@@ -51,6 +51,25 @@ def test_withholding_shows_only_what_holds(pieces: int) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("said", "holds"),
+    [
+        ("The crossing takes 25 minutes.", True),
+        ("The ferry leaves the north quay every hour, and the crossing takes 25 minutes.", True),
+        ("Bicycles pay 140 crowns, and cars travel free of charge.", False),  # all of its words are supported
+        ("Every hour bicycles cross the quay free of the ferry's charge.", False),
+        ("140 cars take 25 minutes.", False),
+    ],
+)
+def test_a_small_model_must_keep_to_the_words_of_its_passages(said: str, *, holds: bool) -> None:
+    def shown_of(*, verbatim: bool) -> str:
+        footnoting = Footnoting([PASSAGE], "", withhold=True, verbatim=verbatim)
+        return shown([*footnoting.feed(said), *footnoting.flush()])
+
+    assert shown_of(verbatim=False) == said
+    assert shown_of(verbatim=True) == (said if holds else "")
+
+
 def test_spans_are_offsets_into_the_document_version() -> None:
     for event in events_of(ANSWER, withhold=True):
         if isinstance(event, Citation):
