@@ -16,9 +16,9 @@ from app.settings import environment_value
 router = APIRouter(tags=["operations"])
 
 BIGGER_MODEL = (
-    "Answers are written by a very small model that comes with Footnote, so only sentences that the documents support "
-    "are shown. For real answers use a bigger one: set FOOTNOTE_CHAT_MODEL to gguf:PATH, ollama:NAME, openai:NAME "
-    "(with OPENAI_API_KEY) or anthropic:NAME (with ANTHROPIC_API_KEY) and start again."
+    "Answers are written by a very small model that comes with Footnote, so only sentences that keep to the words of "
+    "the documents are shown. For real answers use a bigger one: set FOOTNOTE_CHAT_MODEL to gguf:PATH, ollama:NAME, "
+    "openai:NAME (with OPENAI_API_KEY) or anthropic:NAME (with ANTHROPIC_API_KEY) and start again."
 )
 
 

@@ -77,7 +77,7 @@ class Footnoting:
         citations = self._citations(sentence)
         if not citations or citations[0].verdict == "unsupported" or _PROMPTS_MARK.search(sentence.text):
             return []
-        if self._verbatim and not self._attributor.keeps_to_its_spans(sentence):
+        if self._verbatim and not self._attributor.keeps_to_its_passage(sentence):
             return []
         start = len(self.text) + len(lead)
         self.text += lead + sentence.text

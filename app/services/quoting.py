@@ -10,7 +10,7 @@ from app.domain.run import Citation, RunEvent, TextDelta
 from app.services.citations import split
 from app.services.claims import read_words
 
-INTRODUCTION = "No sentence of the language model could be verified. The closest words in the documents are:"
+INTRODUCTION = "In the words of the documents:"
 QUOTES = 2
 WORTH = 0.5  # a further quote must cover this share of what the best one covers of the question
 PRIOR = 0.1  # of the passage's rank: decides between sentences that share equally much with the question
