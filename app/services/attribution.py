@@ -28,8 +28,10 @@ NEXT_SPAN_WORDS = 2
 """How many words a further span must add, so that a sentence is not pieced together from single words; one is enough
 when the span also has a pair of the sentence's neighbouring words that no span before it has."""
 MOST_SPANS = 4
-KEPT = 0.9
-"""Least share of the words that a sentence which keeps to its passage takes from there, in their order."""
+OWN_SHARE = 0.1
+OWN_WORDS = 2
+"""How many words a sentence that keeps to its passage may have beside those that stand there in the same order: this
+share of them at most, and so many."""
 QUESTION_WEIGHT = 0.05
 """How much a span's likeness to the question counts: enough to choose between equals for an answer such as “Paris.”"""
 
@@ -127,7 +129,7 @@ class Attributor:
         if self._judge(claim, spans)[1] != "supported":
             return False
         places = (" ".join(span.text for span in run) for run in _runs(spans))
-        return any(_kept_in_order(sentence.text, place) >= KEPT for place in places)
+        return any(_keeps_to(place, sentence.text) for place in places)
 
     def _pick(self, claim: Claim) -> list[_Span]:
         """The spans that together cover most of the claim, the one that covers most first."""
@@ -209,23 +211,25 @@ def _adds(span: _Span, words: frozenset[str], pairs: frozenset[tuple[str, str]])
     return added >= NEXT_SPAN_WORDS or (added > 0 and not pairs.isdisjoint(span.claim.pairs))
 
 
-def _kept_in_order(text: str, source: str) -> float:
-    """The share of the text's words that stand in the source in the same order, as many of its numbers as can among
-    them (a longest common subsequence); 0 when a number is not."""
-    words, there = ([(s, t.kind == "number") for _, t in tokens_of(each) for s in t.stems] for each in (text, source))
-    a_number = len(words) + 1  # is worth more than all words together
+def _keeps_to(source: str, text: str) -> bool:
+    """Whether the text's words, all its numbers and names among them, stand in the source in the same order, but for
+    few; a longest common subsequence, in which a number or name is worth more than all words together."""
+    words, there = (
+        [(each, token.kind == "number" or token.capitalised) for _, token in tokens_of(of) for each in token.stems]
+        for of in (text, source)
+    )
+    a_fact = len(words) + 1
     best = [0] * (len(there) + 1)
-    for word, is_number in words:
+    for word, is_fact in words:
         last, row = 0, [0]
         for at, (other, _) in enumerate(there):
-            same = best[at] + (a_number if is_number else 1) if word == other else 0
+            same = best[at] + (a_fact if is_fact else 1) if word == other else 0
             last = max(last, best[at + 1], same)
             row.append(last)
         best = row
-    numbers, kept = divmod(best[-1], a_number)
-    if numbers < sum(is_number for _, is_number in words):
-        return 0.0
-    return (numbers + kept) / max(len(words), 1)
+    facts, kept = divmod(best[-1], a_fact)
+    own = len(words) - facts - kept
+    return facts == sum(is_fact for _, is_fact in words) and own <= min(OWN_WORDS, OWN_SHARE * len(words))
 
 
 def _runs(spans: Sequence[_Span]) -> list[list[_Span]]:
