@@ -17,7 +17,7 @@ from functools import cached_property
 from app.domain.passage import Passage
 from app.domain.run import Citation, Verdict
 from app.services.citations import Sentence, split
-from app.services.claims import Claim, disagreements, join_claims, read_claim, read_words
+from app.services.claims import Claim, disagreements, join_claims, read_claim, read_words, spelled_out
 from app.services.words import stem, tokens_of, word_set
 
 SUPPORTED = 0.5
@@ -216,7 +216,7 @@ def _keeps_to(source: str, text: str) -> bool:
     few; a longest common subsequence, in which a number or name is worth more than all words together."""
     words, there = (
         [(each, token.kind == "number" or token.capitalised) for _, token in tokens_of(of) for each in token.stems]
-        for of in (text, source)
+        for of in (spelled_out(text), spelled_out(source))
     )
     a_fact = len(words) + 1
     best = [0] * (len(there) + 1)

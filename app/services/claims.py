@@ -46,7 +46,7 @@ class Claim:
 
 def read_words(text: str) -> frozenset[str]:
     """The `words` of what `text` says, in half the time that reading all of it takes."""
-    placed = tokens_of(_spelled_out(text))
+    placed = tokens_of(spelled_out(text))
     readings, numeric = _readings(placed)
     stems = {stem for i, (_, token) in enumerate(placed) if i not in numeric for stem in token.stems}
     return frozenset(stems.union(reading.quantity.value for reading in readings))
@@ -54,7 +54,7 @@ def read_words(text: str) -> frozenset[str]:
 
 def read_claim(text: str) -> Claim:
     """What `text` says; a model's own note marks ([1]) are left out."""
-    text = _spelled_out(text)
+    text = spelled_out(text)
     placed = tokens_of(text)
     readings, numeric = _readings(placed)
     pairs = _pairs([token for _, token in placed], numeric)
@@ -76,7 +76,8 @@ def read_claim(text: str) -> Claim:
     )
 
 
-def _spelled_out(text: str) -> str:
+def spelled_out(text: str) -> str:
+    """The text with short ranges of years in full, without a model's own note marks."""
     return _SHORT_RANGE.sub(r"\1\2\1\3", _NOTE_MARK.sub(" ", text))
 
 

@@ -55,6 +55,7 @@ def test_withholding_shows_only_what_holds(pieces: int) -> None:
     ("said", "holds"),
     [
         ("The crossing takes 25 minutes.", True),
+        ("The crossing takes 25 minutes [1].", True),
         ("The ferry leaves the north quay every hour, and the crossing takes 25 minutes.", True),
         ("Bicycles pay 140 crowns, and cars travel free of charge.", False),  # all of its words are supported
         ("Every hour bicycles cross the quay free of the ferry's charge.", False),
