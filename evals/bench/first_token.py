@@ -31,6 +31,7 @@ from evals.drills.fleet import fleet
 
 QUESTION = "How do I install Footnote? [[tokens={words}]]"
 WARM = 30
+OPENED = "the stream opened"
 PAUSE_S = 1.0  # at most, of each client before its next question, when there are several
 STAGES = {"condensed": "question understood", "retrieved": "passages found", "first_token": "the model's first token"}
 console = Console(width=110)
@@ -60,7 +61,7 @@ async def _many(url: str, answers: int, clients: int) -> dict[str, list[float]]:
     """Milliseconds by stage of so many answers, asked by so many clients at a time."""
     times: dict[str, list[float]] = defaultdict(list)
     left, chance = iter(range(answers)), random.Random(clients)  # noqa: S311 - a benchmark
-    pause_s = PAUSE_S if clients > 1 else 0.0
+    pause_s, conversations = PAUSE_S if clients > 1 else 0.0, list[str]()
 
     async def one() -> None:
         async with httpx.AsyncClient(base_url=url, timeout=60) as client:
@@ -68,20 +69,24 @@ async def _many(url: str, answers: int, clients: int) -> dict[str, list[float]]:
                 await asyncio.sleep(chance.uniform(0, pause_s))
                 began = time.perf_counter()
                 async with client.stream("POST", "/v1/chat", json={"message": QUESTION.format(words=20)}) as response:
-                    times["the stream opened"].append((time.perf_counter() - began) * 1000)
+                    times[OPENED].append((time.perf_counter() - began) * 1000)
                     conversation, first = "", 0.0
                     async for line in response.aiter_lines():
                         if not conversation and '"conversation_id":"' in line:
                             conversation = line.partition('"conversation_id":"')[2].partition('"')[0]
                         if not first and line == "event: text.delta":
                             first = (time.perf_counter() - began) * 1000
-                stored = (await client.get(f"/v1/conversations/{conversation}")).json()["messages"][-1]["timings_ms"]
-                for stage, name in STAGES.items():
-                    times[f"  from the run's start: {name}"].append(stored[stage])
+                conversations.append(conversation)
                 times["the client has the first text"].append(first)
 
     await asyncio.gather(*(one() for _ in range(clients)))
-    return times
+    stages: dict[str, list[float]] = defaultdict(list)
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+        for conversation in conversations:
+            stored = (await client.get(f"/v1/conversations/{conversation}")).json()["messages"][-1]["timings_ms"]
+            for stage, name in STAGES.items():
+                stages[f"  from the run's start: {name}"].append(stored[stage])
+    return {OPENED: times.pop(OPENED)} | stages | times
 
 
 async def _pairs(url: str, bare_url: str, answers: int) -> tuple[list[float], list[float]]:
