@@ -148,6 +148,9 @@ class Writing:
         continuation, begun = Continuation(replace(self.answer)), False
         async with aclosing(answering.answer(self.principal, self.question, history, self.provenance)) as events:
             async for event in events:
+                if self._generation is not None and self._generation.cancelling():
+                    # asked to end, and a library swallowed it: asyncio.wait_for does before Python 3.12
+                    raise asyncio.CancelledError
                 if isinstance(event, RunCompleted):
                     for last in continuation.finish():
                         self.emit(last)

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -13,8 +14,10 @@ import pytest
 
 from app.domain.conversation import ChatMessage
 from app.domain.filter_wire import parse_filter
+from app.domain.ports import ChatDelta
 from app.domain.principal import DEFAULT_WORKSPACE_ID, Principal
 from app.domain.run import Run, RunCancelled, RunCompleted, RunEvent, RunStarted, RunState, TextDelta, TextRewind
+from app.providers.fakes import ScriptedChatModel
 from app.services.answering import Question
 from app.services.stored_question import restored
 from app.services.stored_question import stored as stored_question
@@ -232,6 +235,37 @@ async def test_a_run_that_nobody_reads_is_stopped(settings: Settings, serve: Cal
         assert (await reading)[-1].type == "run.completed", "read on another worker"
         message = await stored(client, left.data["conversation_id"])
         assert message["state"] == "cancelled"
+
+
+class Swallowing(ScriptedChatModel):
+    """A model whose client swallows a cancellation, as `asyncio.wait_for` does before Python 3.12."""
+
+    async def stream(self, messages: Sequence[ChatMessage], *, max_tokens: int) -> AsyncGenerator[ChatDelta, None]:
+        """As the scripted one, a word every 20 ms."""
+        async with aclosing(super().stream(messages, max_tokens=max_tokens)) as deltas:
+            async for delta in deltas:
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0.02)
+                yield delta
+
+
+@pytest.mark.usefixtures("corpus")
+async def test_a_stop_that_a_library_swallows_is_not_lost(
+    settings: Settings, serve: Callable[[Settings], Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.providers.chat_model.ScriptedChatModel", Swallowing)
+    async with serve(settings).client() as client:
+        body = {"message": f"{QUESTION} [[tokens=500]]"}
+        async with client.stream("POST", "/v1/chat", json=body) as response:
+            events = read_events(response)
+            run_id = (await anext(events)).data["run_id"]
+            async for event in events:
+                if event.type == "text.delta":
+                    break
+            stopped = (await client.post(f"/v1/runs/{run_id}/cancel")).json()
+            last = [event async for event in events][-1]
+    assert (stopped["state"], last.type) == ("cancelled", "run.cancelled")
+    assert stopped["tokens"] < 250, "it did not go on to its end"
 
 
 @pytest.mark.usefixtures("corpus")
