@@ -40,7 +40,7 @@ def list_prompts() -> None:
     for name, version in active_versions(folder).items():
         prompt = read_prompt(folder, name, version)
         others = ", ".join(map(str, versions_of(folder, name)))
-        owner = "yours" if prompt_path(folder, name, version) != prompt_path(packaged, name, version) else "Footnote"
+        owner = "Footnote" if prompt_path(folder, name, version).is_relative_to(packaged) else "yours"
         table.add_row(name, str(version), owner, others, prompt.checksum[:8], prompt.system.strip().splitlines()[0])
     Console().print(table)
 

@@ -215,7 +215,7 @@ class Answering:
         span_between("stream", first or last, last)
         for event in footnoting.flush():
             yield event
-        declined = footnoting.declined and not self._model.profile.small  # what a small one says of itself is chance
+        declined = footnoting.declined and not small  # what a small one says of itself is chance
         if withhold and not footnoting.text:
             nothing = [TextDelta(_refusal(question.collection, query, passages))]
             for event in nothing if declined else quote_passages(passages, query):

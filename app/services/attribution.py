@@ -119,18 +119,6 @@ class Attributor:
             return (Citation(0, sentence.start, sentence.end, "", "", 0, 0, "", score, verdict),)
         return tuple(self._citation(sentence, run, score, verdict) for run in _runs(spans))
 
-    def keeps_to_its_passage(self, sentence: Sentence) -> bool:
-        """Whether the sentence is supported, and one place in a passage says it in the same words and order.
-
-        A small model puts the right words together into what no passage says.
-        """
-        claim = read_claim(sentence.text)
-        spans = self._pick(claim)
-        if self._judge(claim, spans)[1] != "supported":
-            return False
-        places = (" ".join(span.text for span in run) for run in _runs(spans))
-        return any(_keeps_to(place, sentence.text) for place in places)
-
     def _pick(self, claim: Claim) -> list[_Span]:
         """The spans that together cover most of the claim, the one that covers most first."""
         picked: list[_Span] = []
@@ -186,6 +174,30 @@ def declines(text: str) -> bool:
     return _ABOUT_THE_SOURCES.search(text) is not None
 
 
+def keeps_to(source: str, text: str) -> bool:
+    """Whether the text's words, all its numbers and names among them, stand in the source in the same order, but for
+    few; a longest common subsequence, in which a number or name is worth more than all words together.
+
+    A small model puts the right words together into what no passage says.
+    """
+    words, there = (
+        [(each, token.kind == "number" or token.capitalised) for _, token in tokens_of(of) for each in token.stems]
+        for of in (spelled_out(text), spelled_out(source))
+    )
+    a_fact = len(words) + 1
+    best = [0] * (len(there) + 1)
+    for word, is_fact in words:
+        last, row = 0, [0]
+        for at, (other, _) in enumerate(there):
+            same = best[at] + (a_fact if is_fact else 1) if word == other else 0
+            last = max(last, best[at + 1], same)
+            row.append(last)
+        best = row
+    facts, kept = divmod(best[-1], a_fact)
+    own = len(words) - facts - kept
+    return facts == sum(is_fact for _, is_fact in words) and own <= min(OWN_WORDS, OWN_SHARE * len(words))
+
+
 def _claims_nothing(text: str, claim: Claim) -> bool:
     """Whether this is a question, small talk, a remark on the sources, or a lead-in without facts."""
     if text.rstrip("\"'”’)*_ ").endswith(("?", "？")) or claim.words <= _SMALL_TALK or declines(text):
@@ -209,27 +221,6 @@ def _adds(span: _Span, words: frozenset[str], pairs: frozenset[tuple[str, str]])
     """Whether a further span has enough of the words and pairs that are still to be supported."""
     added = len(words & span.words)
     return added >= NEXT_SPAN_WORDS or (added > 0 and not pairs.isdisjoint(span.claim.pairs))
-
-
-def _keeps_to(source: str, text: str) -> bool:
-    """Whether the text's words, all its numbers and names among them, stand in the source in the same order, but for
-    few; a longest common subsequence, in which a number or name is worth more than all words together."""
-    words, there = (
-        [(each, token.kind == "number" or token.capitalised) for _, token in tokens_of(of) for each in token.stems]
-        for of in (spelled_out(text), spelled_out(source))
-    )
-    a_fact = len(words) + 1
-    best = [0] * (len(there) + 1)
-    for word, is_fact in words:
-        last, row = 0, [0]
-        for at, (other, _) in enumerate(there):
-            same = best[at] + (a_fact if is_fact else 1) if word == other else 0
-            last = max(last, best[at + 1], same)
-            row.append(last)
-        best = row
-    facts, kept = divmod(best[-1], a_fact)
-    own = len(words) - facts - kept
-    return facts == sum(is_fact for _, is_fact in words) and own <= min(OWN_WORDS, OWN_SHARE * len(words))
 
 
 def _runs(spans: Sequence[_Span]) -> list[list[_Span]]:

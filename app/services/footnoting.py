@@ -7,7 +7,7 @@ from functools import cached_property
 
 from app.domain.passage import Passage
 from app.domain.run import Citation, RunEvent, TextDelta
-from app.services.attribution import Attributor, declines
+from app.services.attribution import Attributor, declines, keeps_to
 from app.services.citations import FootnoteNumbers, Sentence, SentenceSplitter
 
 _PROMPTS_MARK = re.compile(r"[<‹]\s*/?\s*passage\b", re.IGNORECASE)
@@ -77,12 +77,17 @@ class Footnoting:
         citations = self._citations(sentence)
         if not citations or citations[0].verdict == "unsupported" or _PROMPTS_MARK.search(sentence.text):
             return []
-        if self._verbatim and not self._attributor.keeps_to_its_passage(sentence):
+        if self._verbatim and not _says_the_same(citations, sentence):
             return []
         start = len(self.text) + len(lead)
         self.text += lead + sentence.text
         moved = [replace(c, sentence_start=start, sentence_end=len(self.text)) for c in citations]
         return [TextDelta(lead + sentence.text), *(self._numbers.number(citation) for citation in moved)]
+
+
+def _says_the_same(citations: Sequence[Citation], sentence: Sentence) -> bool:
+    """Whether the sentence is supported, and one place in a passage says it in the same words and order."""
+    return citations[0].verdict == "supported" and any(keeps_to(each.quote, sentence.text) for each in citations)
 
 
 def _lead(gap: str, *, first: bool) -> str:
