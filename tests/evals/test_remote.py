@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -175,8 +175,9 @@ async def cutting(port: int, cuts: int) -> AsyncIterator[str]:
     left, handling = cuts, list[asyncio.Task[None] | None]()
 
     async def forward(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        while data := await source.read(65536):
-            sink.write(data)
+        with suppress(ConnectionError):  # whoever has what it asked for may hang up in any way
+            while data := await source.read(65536):
+                sink.write(data)
         sink.close()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
