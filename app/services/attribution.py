@@ -12,13 +12,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from app.domain.passage import Passage
 from app.domain.run import Citation, Verdict
 from app.services.citations import Sentence, split
 from app.services.claims import Claim, disagreements, join_claims, read_claim, read_words, spelled_out
-from app.services.words import stem, tokens_of, word_set
+from app.services.words import PASSAGES_KEPT, stem, tokens_of, word_set
 
 SUPPORTED = 0.5
 """Least score of a supported sentence."""
@@ -78,7 +78,8 @@ class _Span:
 class Attributor:
     """Finds the support of an answer's sentences in the passages that it was written from.
 
-    Making one takes some milliseconds (all passages are read), attributing a sentence about one; neither does I/O.
+    Making one takes some milliseconds (all passages are read, but for those read lately), attributing a sentence about
+    one; neither does I/O.
     """
 
     def __init__(self, passages: Sequence[Passage], question: str = "") -> None:
@@ -88,8 +89,8 @@ class Attributor:
         for i, passage in enumerate(passages):
             place = self._spans[-1].place + 2 if self._spans else 0
             self._spans += [
-                _Span(i, place + j, start, end, text := passage.text[start:end], read_words(text))
-                for j, (start, end) in enumerate(_sentences(passage.text))
+                _Span(i, place + j, start, end, passage.text[start:end], words)
+                for j, (start, end, words) in enumerate(_read(passage.text))
             ]
         self._known = [
             heading.words.union(*(span.words for span in self._spans if span.passage == i))
@@ -204,6 +205,12 @@ def _claims_nothing(text: str, claim: Claim) -> bool:
         return True
     has_facts = claim.quantities or claim.calendar or claim.names
     return text.rstrip("* ").endswith((":", "：")) and not has_facts
+
+
+@lru_cache(PASSAGES_KEPT)
+def _read(text: str) -> tuple[tuple[int, int, frozenset[str]], ...]:
+    """A passage's sentences: where each starts and ends, and its words."""
+    return tuple((start, end, read_words(text[start:end])) for start, end in _sentences(text))
 
 
 def _sentences(text: str) -> list[tuple[int, int]]:

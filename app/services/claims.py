@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from app.services.quantities import FIRST, ONE, Quantity, Reading, read_quantities
@@ -52,6 +53,7 @@ def read_words(text: str) -> frozenset[str]:
     return frozenset(stems.union(reading.quantity.value for reading in readings))
 
 
+@lru_cache(4_000)
 def read_claim(text: str) -> Claim:
     """What `text` says; a model's own note marks ([1]) are left out."""
     text = spelled_out(text)

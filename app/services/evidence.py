@@ -9,9 +9,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 from app.domain.passage import Passage
-from app.services.words import tokens_of, word_set
+from app.services.words import PASSAGES_KEPT, tokens_of, word_set
 
 READ = 6
 """So many of the best passages are read."""
@@ -83,7 +84,7 @@ def read_evidence(question: str, passages: Sequence[Passage]) -> Evidence:
     asked = _stems(question)
     similarities = sorted((passage.similarity or 0.0 for passage in passages), reverse=True)
     lexical = sorted((passage.lexical or 0.0 for passage in passages), reverse=True)
-    sentences = [[_stems(s) for s in _SENTENCE_END.split(p.text) if s.strip()] for p in passages[:READ]]
+    sentences = [_read(p.text) for p in passages[:READ]]
     headings = [_stems(" ".join((p.title, *p.heading_path))) for p in passages[:READ]]
     frequency = Counter(stem for each in sentences for sentence in each for stem in sentence & asked)
     total = sum(len(each) for each in sentences)
@@ -101,6 +102,12 @@ def read_evidence(question: str, passages: Sequence[Passage]) -> Evidence:
         coverage_gap=held[0] - _mean(held[1:]),
         lexical_margin=lexical[0] - (lexical[1] if len(lexical) > 1 else 0.0),
     )
+
+
+@lru_cache(PASSAGES_KEPT)
+def _read(text: str) -> tuple[frozenset[str], ...]:
+    """The stems of a passage's sentences."""
+    return tuple(_stems(sentence) for sentence in _SENTENCE_END.split(text) if sentence.strip())
 
 
 def _stems(text: str) -> frozenset[str]:

@@ -4,6 +4,9 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+PASSAGES_KEPT = 1_000
+"""What was read in so many passages is kept: the next questions of a conversation find most of them again."""
+
 
 def word_set(text: str) -> frozenset[str]:
     """The space-separated words of a table."""

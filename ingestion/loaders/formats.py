@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
+from olefile import OleFileIO
+
 from app.domain.errors import DamagedFile, EncryptedFile, UnsupportedFormat
 
 
@@ -31,7 +33,11 @@ PDF = Format("PDF", (".pdf",), "ingestion.loaders.pdf:PdfReader")
 DOCX = Format("DOCX", (".docx",), "ingestion.loaders.docx:DocxReader")
 PPTX = Format("PPTX", (".pptx",), "ingestion.loaders.pptx:PptxReader")
 XLSX = Format("XLSX", (".xlsx",), "ingestion.loaders.xlsx:XlsxReader")
-ODT = Format("ODT", (".odt",), "ingestion.loaders.odt:OdtReader")
+DOC = Format("DOC", (".doc", ".dot"), "ingestion.loaders.doc:DocReader")
+PPT = Format("PPT", (".ppt", ".pps"), "ingestion.loaders.ppt:PptReader")
+ODT = Format("ODT", (".odt",), "ingestion.loaders.open_document:OdtReader")
+ODP = Format("ODP", (".odp",), "ingestion.loaders.open_document:OdpReader")
+ODS = Format("ODS", (".ods",), "ingestion.loaders.open_document:OdsReader")
 EPUB = Format("EPUB", (".epub",), "ingestion.loaders.epub:EpubReader")
 RTF = Format("RTF", (".rtf",), "ingestion.loaders.rtf:RtfReader")
 CSV = Format("CSV", (".csv", ".tsv", ".tab"), "ingestion.loaders.delimited:DelimitedReader")
@@ -51,8 +57,8 @@ _CODE_SUFFIXES = (
 )
 CODE = Format("source code", _CODE_SUFFIXES, "ingestion.loaders.code:CodeReader")
 FORMATS = (
-    *(MARKDOWN, RST, ASCIIDOC, ORG, PLAIN, HTML, PDF, DOCX, PPTX, XLSX, XLS, ODT, EPUB, RTF, CSV, JSON, NOTEBOOK),
-    *(MAIL, OUTLOOK, ARCHIVE, CODE),
+    *(MARKDOWN, RST, ASCIIDOC, ORG, PLAIN, HTML, PDF, DOCX, DOC, PPTX, PPT, XLSX, XLS, ODT, ODP, ODS, EPUB, RTF, CSV),
+    *(JSON, NOTEBOOK, MAIL, OUTLOOK, ARCHIVE, CODE),
 )
 SUFFIXES = {suffix: format_ for format_ in FORMATS for suffix in format_.suffixes}
 
@@ -60,7 +66,7 @@ _SUPPORTED = "Supported are " + ", ".join(f"{format_.name} ({format_.suffixes[0]
 _SNIFFED_BYTES = 65_536
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
+_ENCRYPTED_PACKAGE = "EncryptedPackage"
 _HTML = re.compile(
     rb"\s*(?:<\?xml[^>]*>\s*)?(?:(?><!--.*?-->)\s*)*+<(?:!doctype\s+html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
@@ -76,9 +82,21 @@ _MAIL = re.compile(
     rb"|X-[\w-]+|DKIM-Signature|Content-[\w-]+|Reply-To|Cc|Sender|Thread-[\w-]+): ?[^\n]*\n(?:[ \t][^\n]*\n)*){2}",
     re.IGNORECASE,
 )
-_OPEN_DOCUMENT = b"application/vnd.oasis.opendocument.text"
+_BY_MIMETYPE = {
+    b"application/vnd.oasis.opendocument.text": ODT,
+    b"application/vnd.oasis.opendocument.presentation": ODP,
+    b"application/vnd.oasis.opendocument.spreadsheet": ODS,
+    b"application/epub+zip": EPUB,
+}
+_PACKAGES = {DOCX, PPTX, XLSX, ODT, ODP, ODS, EPUB}
 _IN_PACKAGE = {"word/document.xml": DOCX, "ppt/presentation.xml": PPTX, "xl/workbook.xml": XLSX}
-_IN_COMPOUND = {("__substg1.0_", "__properties_version1.0"): OUTLOOK, ("Workbook\0", "Book\0"): XLS}
+_IN_COMPOUND = {
+    "WordDocument": DOC,
+    "PowerPoint Document": PPT,
+    "Workbook": XLS,
+    "Book": XLS,
+    "__properties_version1.0": OUTLOOK,
+}
 _BY_SUFFIX = {MARKDOWN, RST, ASCIIDOC, ORG, HTML, CSV, JSON, NOTEBOOK, CODE}  # texts whose content does not tell
 _MARKDOWN = re.compile(rb"\A\s*# \S[^\n]*\n(?:.*\n)??## \S", re.DOTALL)
 
@@ -98,7 +116,7 @@ def detect(path: Path, data: bytes) -> Format:
         return _compound(data)
     if head.startswith(b"{\\rtf"):
         return RTF
-    if named in {PDF, DOCX, PPTX, XLSX, XLS, ODT, EPUB, RTF, OUTLOOK, ARCHIVE}:
+    if named in {PDF, RTF, DOC, PPT, XLS, OUTLOOK, ARCHIVE, *_PACKAGES}:
         raise DamagedFile(f"The file is named {path.suffix} but is not {named.name} inside; get a whole copy.")
     if head.startswith(b"%!PS"):
         raise UnsupportedFormat(f"PostScript cannot be read. {_SUPPORTED}")
@@ -129,29 +147,34 @@ def _inside_zip(data: bytes, named: Format | None) -> Format:
             names = set(package.namelist())
             mimetype = package.read("mimetype")[:100] if "mimetype" in names else b""
     except (BadZipFile, NotImplementedError, OSError, ValueError) as error:
-        if named in {DOCX, PPTX, XLSX, ODT, EPUB} or b"word/document.xml" in data:
+        if named in _PACKAGES or b"word/document.xml" in data:
             kind = named.name if named else DOCX.name
             raise DamagedFile(f"The {kind} file is damaged or truncated ({error}); get a whole copy.") from error
         raise UnsupportedFormat(f"The file is a damaged archive. {_SUPPORTED}") from error
     for part, format_ in _IN_PACKAGE.items():
         if part in names:
             return format_
-    if mimetype.startswith(_OPEN_DOCUMENT) and "content.xml" in names:
-        return ODT
-    if mimetype.startswith(b"application/epub+zip"):
-        return EPUB
+    for beginning, format_ in _BY_MIMETYPE.items():
+        if mimetype.startswith(beginning):
+            return format_
     if "mimetype" in names or "[Content_Types].xml" in names:
         raise UnsupportedFormat(f"The file is an office file of another kind. {_SUPPORTED}")
     return ARCHIVE
 
 
 def _compound(data: bytes) -> Format:
-    """Compound files hold encrypted documents, those of Office before 2007 and mails of Outlook."""
-    if _ENCRYPTED_PACKAGE in data:
+    """Compound files hold encrypted documents, those of Office before 2007 and mails of Outlook.
+
+    What is embedded in them has streams of the same names, deeper inside.
+    """
+    try:
+        with OleFileIO(io.BytesIO(data)) as file:
+            names = {entry[0] for entry in file.listdir() if len(entry) == 1}
+    except Exception as error:  # olefile lets many a kind of error through
+        raise DamagedFile(f"The file is damaged or truncated ({error}); get a whole copy.") from error
+    if _ENCRYPTED_PACKAGE in names:
         raise EncryptedFile("The document is encrypted; save it without a password and ingest it again.")
-    for streams, format_ in _IN_COMPOUND.items():
-        if any(stream.encode("utf-16-le") in data for stream in streams):
+    for name, format_ in _IN_COMPOUND.items():
+        if name in names:
             return format_
-    raise UnsupportedFormat(
-        "The file is of an Office version before 2007; save it as DOCX or PPTX and ingest it again. " + _SUPPORTED
-    )
+    raise UnsupportedFormat(f"The file is an office file of another kind. {_SUPPORTED}")

@@ -88,6 +88,13 @@ class Pieces:
         self._length += len(text) + 2
 
 
+def trimmed(rows: list[list[str]]) -> list[list[str]]:
+    """Without the columns that are empty everywhere."""
+    width = max(len(row) for row in rows)
+    kept = [at for at in range(width) if any(at < len(row) and row[at] for row in rows)]
+    return [[row[at] if at < len(row) else "" for at in kept] for row in rows]
+
+
 def _cell(value: str) -> str:
     return " ".join(clean(value).replace("|", "\\|").split())
 

@@ -6,9 +6,9 @@ import xlrd
 
 from app.domain.document import ParsedDocument
 from app.domain.errors import EncryptedFile
-from ingestion.loaders.pieces import Pieces
+from ingestion.loaders.pieces import Pieces, trimmed
 from ingestion.loaders.reader import StructureReader
-from ingestion.loaders.xlsx import cell_text, trimmed
+from ingestion.loaders.xlsx import cell_text
 
 MEDIA_TYPE = "application/vnd.ms-excel"
 

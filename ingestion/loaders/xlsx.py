@@ -7,7 +7,7 @@ import openpyxl
 
 from app.domain.document import ParsedDocument
 from ingestion.loaders.package import opened, refuse_entities
-from ingestion.loaders.pieces import Pieces
+from ingestion.loaders.pieces import Pieces, trimmed
 from ingestion.loaders.reader import StructureReader
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -32,13 +32,6 @@ class XlsxReader(StructureReader):
         return pieces.document(
             name, MEDIA_TYPE, properties.title or "", author=properties.creator, date=_day(properties.modified)
         )
-
-
-def trimmed(rows: list[list[str]]) -> list[list[str]]:
-    """Without the columns that are empty everywhere."""
-    width = max(len(row) for row in rows)
-    kept = [at for at in range(width) if any(at < len(row) and row[at] for row in rows)]
-    return [[row[at] if at < len(row) else "" for at in kept] for row in rows]
 
 
 def cell_text(value: object) -> str:

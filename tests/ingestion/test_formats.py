@@ -24,6 +24,7 @@ from ingestion.loaders.formats import (
 )
 from ingestion.loaders.plugged import PluggedReader
 from ingestion.loaders.reader import StructureReader
+from tests.fixtures.compound import compound_file
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
 
@@ -60,8 +61,10 @@ def test_content_first_then_the_suffix(name: str, data: bytes, expected: Format)
 @pytest.mark.parametrize(
     ("name", "data", "error", "advice"),
     [
-        ("a.doc", OLE, UnsupportedFormat, "save it as DOCX"),
-        ("a.docx", OLE + "EncryptedPackage".encode("utf-16-le"), EncryptedFile, "without a password"),
+        ("a.doc", OLE, DamagedFile, "whole copy"),
+        ("a.vsd", compound_file({"VisioDocument": b"x"}), UnsupportedFormat, "office file of another kind"),
+        ("a.docx", compound_file({"EncryptedPackage": b"x"}), EncryptedFile, "without a password"),
+        ("a.doc", b"Not found", DamagedFile, "not DOC inside"),
         ("a.pdf", b"<p>Not found</p>", DamagedFile, "not PDF inside"),
         ("a.docx", b"Not found", DamagedFile, "not DOCX inside"),
         ("a.docx", b"PK\x03\x04 and nothing more", DamagedFile, "whole copy"),

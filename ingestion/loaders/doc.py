@@ -1,0 +1,288 @@
+"""DOC: a document of Word 97 to 2003 ([MS-DOC])."""
+
+import struct
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from app.domain.document import ParsedDocument
+from app.domain.errors import DamagedFile, EncryptedFile, UnsupportedFormat
+from ingestion.loaders.compound import opened, properties, stream
+from ingestion.loaders.pieces import Pieces
+from ingestion.loaders.reader import StructureReader
+
+MEDIA_TYPE = "application/msword"
+_WORD_97 = 0xA5EC
+_ENCRYPTED, _SECOND_TABLE = 0x0100, 0x0200
+_STORIES_AT = 0x4C  # lengths of: text, footnotes, headers, macros, comments, endnotes, text boxes, those of headers
+_READ = (0, 1, 5, 6)
+_PLACES_AT = 0x9A  # pairs of offset and length in the table stream
+_PARAGRAPHS, _PIECES = 13, 33
+_PAGE = 512
+_COMPRESSED = 0x40000000  # a piece in a byte for each character, not two
+_PARAGRAPH_ENDS = "\r\x07\x0c\x0e"
+_CELL_END = "\x07"
+_BEGIN, _SEPARATE, _END = "\x13\x14\x15"  # of a field: its instruction, then what is shown
+_PLAIN = str.maketrans({"\x0b": "\n", "\x1e": "-", "\xa0": " "} | dict.fromkeys("\x01\x02\x03\x04\x05\x08\x1f", ""))
+_IN_TABLE, _ROW_END, _LIST, _DEPTH, _OUTLINE, _TABLE_SHAPE, _TABS = (
+    *(0x2416, 0x2417, 0x460B, 0x260A),
+    *(0x2640, 0xD608, 0xC615),
+)
+_OPERAND_BYTES = {0: 1, 1: 1, 2: 2, 3: 4, 4: 2, 5: 2, 7: 3}
+_BODY = 9  # the outline level of what is no heading
+
+
+@dataclass(frozen=True, slots=True)
+class _Properties:
+    """What a paragraph is: a heading of a level (0: none), a row's end, in a table, in a list at a depth."""
+
+    level: int = 0
+    row_end: bool = False
+    in_table: bool = False
+    depth: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Characters `start` to `end` of the text: where they are in the main stream, in so many bytes each."""
+
+    start: int
+    end: int
+    place: int
+    bytes_each: int
+
+
+@dataclass(slots=True)
+class _Writing:
+    """What is being put together: a table's rows and cells, or a list's lines."""
+
+    pieces: Pieces
+    rows: list[list[str]] = field(default_factory=list)
+    cells: list[str] = field(default_factory=list)
+    cell: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+    def paragraph(self, text: str, mark: str, what: _Properties) -> None:
+        """Take a paragraph, or a cell's or row's end."""
+        if mark == _CELL_END and what.row_end:
+            self.rows.append(self.cells)
+            self.cells, self.cell = [], []
+        elif mark == _CELL_END:
+            self.cells.append("\n".join((*self.cell, text)))
+            self.cell = []
+        elif what.in_table:
+            self.cell.append(text)
+        elif what.level:
+            self.flush()
+            self.pieces.heading(what.level, text)
+        elif what.depth is not None:
+            self._end_table()
+            if text.strip():
+                self.lines.append(f"{'  ' * what.depth}- {text.strip()}")
+        else:
+            self.flush()
+            self.pieces.block(text)
+
+    def flush(self) -> None:
+        """Write the table and the list that end here."""
+        self._end_table()
+        self.pieces.block("\n".join(self.lines))
+        self.lines = []
+
+    def _end_table(self) -> None:
+        if self.cells or self.cell:  # a row whose end is not marked
+            self.rows.append([*self.cells, "\n".join(self.cell)])
+            self.cells, self.cell = [], []
+        if self.rows:
+            self.pieces.block("\n".join(self.lines))
+            self.lines = []
+            self.pieces.table(self.rows)
+            self.rows = []
+
+
+class DocReader(StructureReader):
+    """Reads text, notes and text boxes; headers, comments, pictures and the table of contents are left out."""
+
+    def parse(self, name: str, data: bytes) -> ParsedDocument:
+        """Headings by style or outline level, lists, tables, fields as they were last shown."""
+        with opened(data) as file:
+            word = _Word(main := stream(file, "WordDocument"), stream(file, _table_of(main)))
+            about = properties(file)
+        writing = _Writing(Pieces())
+        for text, mark, what in word.paragraphs():
+            writing.paragraph(text, mark, what)
+        writing.flush()
+        return writing.pieces.document(name, MEDIA_TYPE, about.pop("title", ""), **about)
+
+
+def _table_of(main: bytes) -> str:
+    """Which of its two tables a document uses. Raises EncryptedFile, UnsupportedFormat."""
+    kind, flags = _number(main, 0, "H"), _number(main, 0x0A, "H")
+    if kind != _WORD_97:
+        raise UnsupportedFormat("The file is of a Word version before 97; save it as DOCX and ingest it again.")
+    if flags & _ENCRYPTED:
+        raise EncryptedFile
+    return "1Table" if flags & _SECOND_TABLE else "0Table"
+
+
+class _Word:
+    """A document's main stream and its table stream."""
+
+    def __init__(self, main: bytes, table: bytes) -> None:
+        self._main = main
+        self._pieces = _pieces(self._part(table, _PIECES))
+        self._starts, self._ends, self._properties = self._all_properties(self._part(table, _PARAGRAPHS))
+
+    def paragraphs(self) -> Iterator[tuple[str, str, _Properties]]:
+        """Each with the mark that ends it, of all parts that are read."""
+        units, at = "".join(self._units()), 0
+        for story in range(8):
+            length = _number(self._main, _STORIES_AT + 4 * story, "I")
+            if story in _READ:
+                yield from self._paragraphs(units, at, min(at + length, len(units)))
+            at += length
+
+    def _paragraphs(self, units: str, start: int, end: int) -> Iterator[tuple[str, str, _Properties]]:
+        text, fields = list[str](), _Fields()
+        for at in range(start, end):
+            unit = units[at]
+            shown = fields.shows(unit)
+            if unit in _PARAGRAPH_ENDS and fields.shown:
+                yield _joined(text), unit, self._properties_at(at)
+                text = []
+            elif shown:
+                text.append(unit)
+        if text:
+            yield _joined(text), "\r", _Properties()
+
+    def _units(self) -> Iterator[str]:
+        """The text piece by piece, as UTF-16 code units."""
+        for piece in self._pieces:
+            length = (piece.end - piece.start) * piece.bytes_each
+            raw = self._main[piece.place : piece.place + length]
+            if len(raw) < length:
+                raise DamagedFile("The DOC file ends before its text does; get a whole copy and ingest it again.")
+            if piece.bytes_each == 1:
+                yield raw.decode("cp1252", errors="replace")
+            else:
+                yield "".join(map(chr, struct.unpack(f"<{length // 2}H", raw)))
+
+    def _properties_at(self, unit: int) -> _Properties:
+        piece = self._pieces[bisect_right(self._pieces, unit, key=lambda one: one.start) - 1]
+        place = piece.place + (unit - piece.start) * piece.bytes_each
+        at = bisect_right(self._starts, place) - 1
+        return self._properties[at] if at >= 0 and place < self._ends[at] else _Properties()
+
+    def _all_properties(self, table: bytes) -> tuple[list[int], list[int], list[_Properties]]:
+        """What all paragraphs are, by where they start and end in the main stream, in order."""
+        found = list[tuple[int, int, _Properties]]()
+        pages = (len(table) - 4) // 8
+        for page in range(pages):
+            start = (_number(table, 4 * (pages + 1 + page), "I") & 0x3FFFFF) * _PAGE
+            found += _page_of_properties(self._main[start : start + _PAGE])
+        found.sort(key=lambda one: one[0])
+        return [one[0] for one in found], [one[1] for one in found], [one[2] for one in found]
+
+    def _part(self, table: bytes, number: int) -> bytes:
+        start, length = (_number(self._main, _PLACES_AT + 8 * number + 4 * i, "I") for i in range(2))
+        return table[start : start + length]
+
+
+class _Fields:
+    """Follows fields: of each, only what is shown is text, and of a table of contents nothing."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[bool, str]] = []  # whether it is shown by now, and how its instruction begins
+        self.shown = True
+
+    def shows(self, unit: str) -> bool:
+        """Whether the unit, which is next, is text that is shown."""
+        if unit == _BEGIN:
+            self._open.append((False, ""))
+        elif unit == _SEPARATE and self._open:
+            instruction = self._open[-1][1]
+            self._open[-1] = (instruction.split()[:1] != ["TOC"], instruction)
+        elif unit == _END and self._open:
+            self._open.pop()
+        else:
+            if self._open and not self._open[-1][0]:
+                self._open[-1] = (False, (self._open[-1][1] + unit)[:8])
+            return self.shown
+        self.shown = all(shown for shown, _ in self._open)
+        return False
+
+
+def _pieces(table: bytes) -> list[_Piece]:
+    """The pieces of the text in order."""
+    at = 0
+    while at < len(table) and table[at] == 1:  # formatting that pieces refer to
+        at += 3 + _number(table, at + 1, "H")
+    if at >= len(table) or table[at] != 2:
+        raise DamagedFile("The DOC file lacks the table of its text; get a whole copy and ingest it again.")
+    count = (_number(table, at + 1, "I") - 4) // 12
+    at += 5
+    bounds = struct.unpack_from(f"<{count + 1}I", table, at)
+    pieces = []
+    for number, (start, end) in enumerate(pairwise(bounds)):
+        place = _number(table, at + 4 * (count + 1) + 8 * number + 2, "I")
+        bytes_each = 1 if place & _COMPRESSED else 2
+        pieces.append(_Piece(start, end, (place & (_COMPRESSED - 1)) // (3 - bytes_each), bytes_each))
+    return [piece for piece in pieces if piece.start < piece.end]
+
+
+def _page_of_properties(page: bytes) -> Iterator[tuple[int, int, _Properties]]:
+    """The paragraphs of a page of properties (PapxFkp): where each starts and ends, and what it is."""
+    count = page[-1] if len(page) == _PAGE else 0
+    bounds = struct.unpack_from(f"<{count + 1}I", page) if 17 * count + 4 < _PAGE else ()
+    for number in range(len(bounds) - 1):
+        at = 2 * page[4 * len(bounds) + 13 * number]
+        if not at:
+            yield bounds[number], bounds[number + 1], _Properties()
+            continue
+        start, length = (at + 1, 2 * page[at] - 1) if page[at] else (at + 2, 2 * page[at + 1])
+        yield bounds[number], bounds[number + 1], _read_properties(page[start : start + length])
+
+
+def _read_properties(data: bytes) -> _Properties:
+    """What a paragraph is, by its style and the changes to it (GrpPrlAndIstd)."""
+    style = _number(data, 0, "H") if len(data) > 1 else 0
+    said = dict(_changes(data[2:]))
+    outline = said.get(_OUTLINE, _BODY)
+    level = style if 1 <= style <= _BODY else 0 if outline >= _BODY else outline + 1
+    return _Properties(
+        level=min(6, level),
+        row_end=bool(said.get(_ROW_END)),
+        in_table=bool(said.get(_IN_TABLE)),
+        depth=min(8, said.get(_DEPTH, 0)) if said.get(_LIST) else None,
+    )
+
+
+def _changes(data: bytes) -> Iterator[tuple[int, int]]:
+    """The changes (Prl) with operands of one or two bytes, in order."""
+    at = 0
+    while at + 3 <= len(data):
+        code, size = _number(data, at, "H"), 0
+        at += 2
+        if code >> 13 in _OPERAND_BYTES:
+            size = _OPERAND_BYTES[code >> 13]
+        elif code == _TABLE_SHAPE and at + 2 <= len(data):
+            size = 1 + _number(data, at, "H")
+        elif code == _TABS and data[at] == 255:
+            return  # its length must be counted; it is always the last one
+        else:
+            size = 1 + data[at]
+        if size in {1, 2} and at + size <= len(data):
+            yield code, int.from_bytes(data[at : at + size], "little")
+        at += size
+
+
+def _joined(units: list[str]) -> str:
+    """A paragraph's text of its UTF-16 code units; characters of symbol fonts, mere bullets, are left out."""
+    text = "".join(units).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").translate(_PLAIN)
+    return "".join(character for character in text if not "\uf000" <= character <= "\uf0ff").strip(" ")
+
+
+def _number(data: bytes, at: int, kind: str) -> int:
+    """A little-endian number of the kind that `struct` calls so."""
+    return int(struct.unpack_from(f"<{kind}", data, at)[0])
