@@ -18,17 +18,18 @@ _ENCRYPTED, _SECOND_TABLE = 0x0100, 0x0200
 _STORIES_AT = 0x4C  # lengths of: text, footnotes, headers, macros, comments, endnotes, text boxes, those of headers
 _READ = (0, 1, 5, 6)
 _PLACES_AT = 0x9A  # pairs of offset and length in the table stream
-_PARAGRAPHS, _PIECES = 13, 33
+_CHARACTERS, _PARAGRAPHS, _PIECES = 12, 13, 33
 _PAGE = 512
 _COMPRESSED = 0x40000000  # a piece in a byte for each character, not two
 _PARAGRAPH_ENDS = "\r\x07\x0c\x0e"
 _CELL_END = "\x07"
 _BEGIN, _SEPARATE, _END = "\x13\x14\x15"  # of a field: its instruction, then what is shown
-_PLAIN = str.maketrans({"\x0b": "\n", "\x1e": "-", "\xa0": " "} | dict.fromkeys("\x01\x02\x03\x04\x05\x08\x1f", ""))
+_PLAIN = str.maketrans({"\x0b": "\n", "\x1e": "-", "\xa0": " "} | dict.fromkeys("\x00\x01\x02\x03\x04\x05\x08\x1f", ""))
 _IN_TABLE, _ROW_END, _LIST, _DEPTH, _OUTLINE, _TABLE_SHAPE, _TABS = (
     *(0x2416, 0x2417, 0x460B, 0x260A),
     *(0x2640, 0xD608, 0xC615),
 )
+_DELETED, _HIDDEN = 0x0800, 0x083C
 _OPERAND_BYTES = {0: 1, 1: 1, 2: 2, 3: 4, 4: 2, 5: 2, 7: 3}
 _BODY = 9  # the outline level of what is no heading
 
@@ -102,7 +103,7 @@ class _Writing:
 
 
 class DocReader(StructureReader):
-    """Reads text, notes and text boxes; headers, comments, pictures and the table of contents are left out."""
+    """Reads text, notes and text boxes; headers, comments, deleted and hidden text, the contents are left out."""
 
     def parse(self, name: str, data: bytes) -> ParsedDocument:
         """Headings by style or outline level, lists, tables, fields as they were last shown."""
@@ -132,7 +133,11 @@ class _Word:
     def __init__(self, main: bytes, table: bytes) -> None:
         self._main = main
         self._pieces = _pieces(self._part(table, _PIECES))
-        self._starts, self._ends, self._properties = self._all_properties(self._part(table, _PARAGRAPHS))
+        self._gone = self._deleted(self._part(table, _CHARACTERS))
+        found = [one for page in self._pages(self._part(table, _PARAGRAPHS)) for one in _page_of_properties(page)]
+        found.sort(key=lambda one: one[0])
+        self._starts, self._ends = [one[0] for one in found], [one[1] for one in found]
+        self._properties = [one[2] for one in found]
 
     def paragraphs(self) -> Iterator[tuple[str, str, _Properties]]:
         """Each with the mark that ends it, of all parts that are read."""
@@ -163,10 +168,12 @@ class _Word:
             raw = self._main[piece.place : piece.place + length]
             if len(raw) < length:
                 raise DamagedFile("The DOC file ends before its text does; get a whole copy and ingest it again.")
-            if piece.bytes_each == 1:
-                yield raw.decode("cp1252", errors="replace")
-            else:
-                yield "".join(map(chr, struct.unpack(f"<{length // 2}H", raw)))
+            units = list(raw.decode("cp1252", errors="replace") if piece.bytes_each == 1 else _unpacked(raw))
+            for start, end in self._gone:
+                first, last = ((place - piece.place) // piece.bytes_each for place in (start, end))
+                first, last = max(0, first), min(len(units), last)
+                units[first:last] = "\0" * (last - first)
+            yield "".join(units)
 
     def _properties_at(self, unit: int) -> _Properties:
         piece = self._pieces[bisect_right(self._pieces, unit, key=lambda one: one.start) - 1]
@@ -174,15 +181,16 @@ class _Word:
         at = bisect_right(self._starts, place) - 1
         return self._properties[at] if at >= 0 and place < self._ends[at] else _Properties()
 
-    def _all_properties(self, table: bytes) -> tuple[list[int], list[int], list[_Properties]]:
-        """What all paragraphs are, by where they start and end in the main stream, in order."""
-        found = list[tuple[int, int, _Properties]]()
-        pages = (len(table) - 4) // 8
-        for page in range(pages):
-            start = (_number(table, 4 * (pages + 1 + page), "I") & 0x3FFFFF) * _PAGE
-            found += _page_of_properties(self._main[start : start + _PAGE])
-        found.sort(key=lambda one: one[0])
-        return [one[0] for one in found], [one[1] for one in found], [one[2] for one in found]
+    def _deleted(self, table: bytes) -> list[tuple[int, int]]:
+        """Where in the main stream characters begin and end that are deleted with changes tracked, or hidden."""
+        return [place for page in self._pages(table) for place in _page_of_deleted(page)]
+
+    def _pages(self, table: bytes) -> Iterator[bytes]:
+        """The pages of the main stream that a table of properties (PlcBte) lists."""
+        count = (len(table) - 4) // 8
+        for number in range(count):
+            start = (_number(table, 4 * (count + 1 + number), "I") & 0x3FFFFF) * _PAGE
+            yield self._main[start : start + _PAGE]
 
     def _part(self, table: bytes, number: int) -> bytes:
         start, length = (_number(self._main, _PLACES_AT + 8 * number + 4 * i, "I") for i in range(2))
@@ -231,10 +239,30 @@ def _pieces(table: bytes) -> list[_Piece]:
     return [piece for piece in pieces if piece.start < piece.end]
 
 
+def _unpacked(raw: bytes) -> str:
+    """Text as UTF-16 code units."""
+    return "".join(map(chr, struct.unpack(f"<{len(raw) // 2}H", raw)))
+
+
+def _page_of_deleted(page: bytes) -> Iterator[tuple[int, int]]:
+    """The deleted and hidden runs of a page of characters' properties (ChpxFkp): where each starts and ends."""
+    bounds = _bounds(page, 1)
+    for number, (start, end) in enumerate(pairwise(bounds)):
+        at = 2 * page[4 * len(bounds) + number]
+        said = dict(_changes(page[at + 1 : at + 1 + page[at]])) if at else {}
+        if said.get(_DELETED) or said.get(_HIDDEN):
+            yield start, end
+
+
+def _bounds(page: bytes, size: int) -> tuple[int, ...]:
+    """Where the runs of a page begin, and where the last one ends; of each run it has `size` bytes more."""
+    count = page[-1] if len(page) == _PAGE else 0
+    return struct.unpack_from(f"<{count + 1}I", page) if (4 + size) * count + 4 < _PAGE else ()
+
+
 def _page_of_properties(page: bytes) -> Iterator[tuple[int, int, _Properties]]:
     """The paragraphs of a page of properties (PapxFkp): where each starts and ends, and what it is."""
-    count = page[-1] if len(page) == _PAGE else 0
-    bounds = struct.unpack_from(f"<{count + 1}I", page) if 17 * count + 4 < _PAGE else ()
+    bounds = _bounds(page, 13)
     for number in range(len(bounds) - 1):
         at = 2 * page[4 * len(bounds) + 13 * number]
         if not at:

@@ -44,7 +44,7 @@ class Reader:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
         for advice in re.findall(r"^Set ((?:FOOTNOTE_\w+=\S+ )+)", done.stdout + done.stderr, re.MULTILINE):
             self.environment |= dict(setting.split("=", 1) for setting in advice.split())

@@ -45,6 +45,10 @@ def test_doc() -> None:
     assert (document.title, document.media_type) == ("Tides", "application/msword")
 
 
+def test_what_is_deleted_with_changes_tracked_is_left_out() -> None:
+    assert read("a.doc", word_document(TIDES[:4], deleted="at the quay")).text.startswith("# Tides\n\nCafé .\nOpen")
+
+
 def test_a_workbook_in_a_document_does_not_make_it_one() -> None:
     document = read("a.doc", word_document(TIDES[:2], more={"ObjectPool": {"_1": {"Workbook": b"x"}}}))
     assert document.text.startswith("# Tides")
