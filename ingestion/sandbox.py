@@ -7,7 +7,8 @@ cannot crash it, and the other process takes seconds to start. What comes back i
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -19,6 +20,7 @@ from app.domain.errors import DamagedFile, FileTooLarge, UnreadableFile
 from ingestion.loaders.dispatch import load
 from ingestion.loaders.formats import ASCIIDOC, CODE, CSV, JSON, MARKDOWN, NOTEBOOK, ORG, PLAIN, RST, detect
 from ingestion.loaders.member import Member
+from ingestion.loaders.recognition import MOST_PAGES
 from ingestion.sandbox_worker import Answer, Limits, Wanted, receive, send
 
 OWN = {MARKDOWN, RST, ASCIIDOC, ORG, PLAIN, CODE, CSV, JSON, NOTEBOOK}
@@ -33,7 +35,10 @@ class Sandbox:
     def __init__(
         self, *, timeout_s: float = TIMEOUT_S, memory_bytes: int = MEMORY_BYTES, most_chars: int = MOST_CHARS
     ) -> None:
-        """For each file: seconds, bytes of memory beside what the parsers take by themselves, characters of text."""
+        """For each file: seconds, bytes of memory beside what the parsers take by themselves, characters of text.
+
+        A page that has to be recognised has as many seconds of its own.
+        """
         self._timeout_s = timeout_s
         self._limits = Limits(memory_bytes, most_chars)
         self._process: subprocess.Popen[bytes] | None = None
@@ -77,16 +82,15 @@ class Sandbox:
         assert process.stdin is not None  # noqa: S101 - pipes
         assert process.stdout is not None  # noqa: S101
         late = threading.Event()
-
-        def expire() -> None:
-            late.set()
-            process.kill()
-
-        timer = threading.Timer(self._timeout_s, expire)
-        timer.start()
         try:
-            send(process.stdin, msgspec.msgpack.encode((what, name, data)))
-            return msgspec.msgpack.decode(receive(process.stdout), type=Answer)
+            for number in range(MOST_PAGES + 2):
+                with self._limited(process, late):
+                    if number == 0:
+                        send(process.stdin, msgspec.msgpack.encode((what, name, data)))
+                    answer = msgspec.msgpack.decode(receive(process.stdout), type=Answer)
+                if not answer.working:
+                    return answer
+            raise EOFError  # it works on and on
         except (EOFError, OSError, msgspec.MsgspecError) as error:
             self._end()
             if late.is_set():
@@ -95,6 +99,19 @@ class Sandbox:
             raise DamagedFile(
                 "The file crashed its parser, so it was left out; get a whole copy or another format."
             ) from error
+
+    @contextmanager
+    def _limited(self, process: subprocess.Popen[bytes], late: threading.Event) -> Iterator[None]:
+        """Kill the process, and say so, when this takes too long."""
+
+        def expire() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(self._timeout_s, expire)
+        timer.start()
+        try:
+            yield
         finally:
             timer.cancel()
 

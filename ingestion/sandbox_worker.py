@@ -17,6 +17,7 @@ import msgspec
 from app.domain.document import ParsedDocument
 from app.domain.errors import FileTooLarge, UnreadableFile
 from ingestion.loaders.member import Member
+from ingestion.loaders.recognition import WORKING
 
 PARSERS_BYTES = 512 * 1024**2  # what the parsers take before they see a file
 _LENGTH = struct.Struct(">Q")
@@ -33,12 +34,16 @@ Wanted = Literal["load", "members"]
 
 
 class Answer(msgspec.Struct):
-    """The document or the files in it, or which error of `app.domain.errors` it is, and why."""
+    """The document or the files in it, or which error of `app.domain.errors` it is, and why.
+
+    One that is `working` says no more than that a long piece of work has got on; another one follows.
+    """
 
     document: ParsedDocument | None = None
     members: Sequence[Member] = ()
     error: str = ""
     message: str = ""
+    working: bool = False
 
 
 def send(stream: IO[bytes], message: bytes) -> None:
@@ -85,6 +90,7 @@ def main() -> None:
     limits = Limits(*map(int, sys.argv[1:3]))
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a parser prints is no answer
+    WORKING.set(lambda: send(answers, msgspec.msgpack.encode(Answer(working=True))))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
     most = limits.memory_bytes + PARSERS_BYTES
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))

@@ -16,6 +16,7 @@ from ingestion.loaders.pdf_headings import Entry, locate, numbered
 from ingestion.loaders.pdf_layout import Layout, lay_out
 from ingestion.loaders.pdf_page import read_page
 from ingestion.loaders.reader import StructureReader
+from ingestion.loaders.recognition import Recognizer, available
 from ingestion.loaders.title import choose_title
 
 MEDIA_TYPE = "application/pdf"
@@ -30,14 +31,15 @@ _NO_TITLE = re.compile(
 
 
 class PdfReader(StructureReader):
-    """Reads the text layer of a PDF with PDFium; a scan without one is refused."""
+    """Reads the text layer of a PDF with PDFium; a page without one is recognised, where the extra `ocr` is there."""
 
     def parse(self, name: str, data: bytes) -> ParsedDocument:
         """Paragraphs with hyphens undone, the start of each page, headings where the outline and the text agree."""
+        recognizer = Recognizer() if available() else None
         with _PDFIUM:
             document = _open(data)
             try:
-                pages = [read_page(document, number) for number in range(len(document))]
+                pages = [read_page(document, number, recognizer) for number in range(len(document))]
                 outline = _outline(document)
                 title = document.get_metadata_value("Title").strip()
             finally:
@@ -45,7 +47,10 @@ class PdfReader(StructureReader):
         layout = lay_out(pages)
         if not layout.text.strip():
             raise EmptyFile(
-                "The PDF has no text layer (it is a scan, or empty); run it through OCR and ingest it again."
+                "There is no text in the PDF, and none was recognised on its pages."
+                if recognizer
+                else "The PDF has no text layer (it is a scan, or empty); install Footnote's extra `ocr`, or run the "
+                "file through OCR, and ingest it again."
             )
         if _NO_TITLE.fullmatch(title):
             title = _largest_text(layout)

@@ -9,6 +9,7 @@ from pypdfium2 import raw
 from app.domain.errors import DamagedFile
 from ingestion.loaders.characters import clean
 from ingestion.loaders.pdf_layout import Line
+from ingestion.loaders.recognition import Recognizer
 
 _HYPHEN_AT_LINE_END = 0x02
 _LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"})
@@ -16,15 +17,21 @@ _COLUMN_GAP = 1.1  # of the line's height
 _WIDE_GAP = 2.0
 
 
-def read_page(document: Any, number: int) -> list[Line]:
-    """The lines of a page (counted from 0) in the file's order. Raises DamagedFile."""
+def read_page(document: Any, number: int, recognizer: Recognizer | None) -> list[Line]:
+    """The lines of a page (counted from 0) in the file's order; without any, those that the recognizer sees on it.
+
+    Raises DamagedFile, FileTooLarge.
+    """
     try:
         page = document[number]
         text_page = page.get_textpage()
     except pypdfium2.PdfiumError as error:
         raise DamagedFile(f"Page {number + 1} of the PDF is damaged; get a whole copy and ingest it again.") from error
     try:
-        return _read_lines(text_page)
+        lines = _read_lines(text_page)
+        if not lines and recognizer is not None and raw.FPDFPage_CountObjects(page):
+            return recognizer.read(page)
+        return lines
     finally:
         text_page.close()
         page.close()

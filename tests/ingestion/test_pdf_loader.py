@@ -190,11 +190,11 @@ def test_a_stamp_in_the_margin_does_not_interrupt_the_text() -> None:
     assert (PROSE * 3).strip() in text
 
 
-def test_a_scan_needs_ocr() -> None:
+def test_a_page_on_which_no_words_are_seen_is_refused() -> None:
     made = blank()
     made.add_page()
     made.rect(10, 10, 50, 50, style="F")
-    with pytest.raises(EmptyFile, match="OCR"):
+    with pytest.raises(EmptyFile, match="none was recognised"):
         read(made)
 
 

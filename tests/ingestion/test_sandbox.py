@@ -12,6 +12,7 @@ from fpdf import FPDF
 from app.domain.errors import DamagedFile, EmptyFile, EncryptedFile, FileTooLarge, UnsupportedFormat
 from ingestion.loaders.dispatch import load
 from ingestion.sandbox import Sandbox
+from tests.fixtures.compound import compound_file
 from tests.ingestion.test_office_loaders import workbook
 
 WORKBOOK = workbook([["Ship", "Seats"], ["Ilse", 120]])
@@ -40,7 +41,7 @@ def test_documents_come_back_as_they_were_read(sandbox: Sandbox, name: str, data
     [
         ("a.pdf", b"%PDF-1.7 nothing", DamagedFile),
         ("a.html", b"<html></html>", EmptyFile),
-        ("a.docx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le"), EncryptedFile),
+        ("a.docx", compound_file({"EncryptedPackage": b"x"}), EncryptedFile),
         ("a.png", b"\x89PNG\r\n\x1a\n" + bytes(range(256)), UnsupportedFormat),
     ],
 )
