@@ -25,11 +25,11 @@ _PARAGRAPH_ENDS = "\r\x07\x0c\x0e"
 _CELL_END = "\x07"
 _BEGIN, _SEPARATE, _END = "\x13\x14\x15"  # of a field: its instruction, then what is shown
 _PLAIN = str.maketrans({"\x0b": "\n", "\x1e": "-", "\xa0": " "} | dict.fromkeys("\x00\x01\x02\x03\x04\x05\x08\x1f", ""))
-_IN_TABLE, _ROW_END, _LIST, _DEPTH, _OUTLINE, _TABLE_SHAPE, _TABS = (
-    *(0x2416, 0x2417, 0x460B, 0x260A),
-    *(0x2640, 0xD608, 0xC615),
-)
+# The changes (sprm) that are looked at.
+_IN_TABLE, _ROW_END, _LIST, _DEPTH, _OUTLINE = 0x2416, 0x2417, 0x460B, 0x260A, 0x2640
+_TABLE_SHAPE, _TABS = 0xD608, 0xC615
 _DELETED, _HIDDEN = 0x0800, 0x083C
+_NO_LIST = 0xF801
 _OPERAND_BYTES = {0: 1, 1: 1, 2: 2, 3: 4, 4: 2, 5: 2, 7: 3}
 _BODY = 9  # the outline level of what is no heading
 
@@ -282,7 +282,7 @@ def _read_properties(data: bytes) -> _Properties:
         level=min(6, level),
         row_end=bool(said.get(_ROW_END)),
         in_table=bool(said.get(_IN_TABLE)),
-        depth=min(8, said.get(_DEPTH, 0)) if said.get(_LIST) else None,
+        depth=min(8, said.get(_DEPTH, 0)) if 0 < said.get(_LIST, 0) < _NO_LIST else None,
     )
 
 
