@@ -213,4 +213,5 @@ def _options(settings: Settings) -> AnsweringOptions:
         min_evidence=settings.min_evidence,
         packaged_embedder=settings.embedder == "local",
         withhold=None if settings.unsupported == "auto" else settings.unsupported == "withhold",
+        own_words=None if settings.own_words == "auto" else settings.own_words == "yes",
     )

@@ -171,6 +171,11 @@ class Settings(BaseSettings):
         "auto",
         description="Sentences without support: shown marked, or not shown. `auto` withholds for the packaged model.",
     )
+    own_words: Literal["auto", "yes", "no"] = Field(
+        "auto",
+        description="Where they are not shown: whether a model may say in its own words what passages say. `auto`: not "
+        "the packaged one and GGUF files under 2 GB.",
+    )
 
     # runs
     runs_per_minute: int | None = Field(

@@ -35,12 +35,14 @@ class ChatModelProfile:
     """What the answering service must know of a model.
 
     `context_tokens` is the prompt and the answer together. `small` marks a model that must not be trusted with its own
-    words: its sentences are shown only once they were checked, and it is not asked to rewrite questions.
+    words: its sentences are shown only once they were checked, and it is not asked to rewrite questions. One without
+    `own_words` may say only what stands in a passage in those words, where what has no support is withheld.
     """
 
     name: str
     context_tokens: int
     small: bool = False
+    own_words: bool = True
 
 
 class ChatModel(Protocol):

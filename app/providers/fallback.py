@@ -30,6 +30,7 @@ class FallbackChatModel:
             profiles[0].name,
             min(profile.context_tokens for profile in profiles),
             small=any(profile.small for profile in profiles),
+            own_words=all(profile.own_words for profile in profiles),
         )
 
     async def stream(self, messages: Sequence[ChatMessage], *, max_tokens: int) -> AsyncGenerator[ChatDelta, None]:

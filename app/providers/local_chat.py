@@ -17,6 +17,9 @@ from app.providers.llama_process import LlamaProcess
 # speak with the system's voice.
 _CONTROL_TOKEN = re.compile(r"<(\|[^|<>\s]{1,40}\|)>")
 
+OWN_WORDS_BYTES = 2 * 1024**3
+"""A model in a smaller file puts the right words together into wrong statements too often (docs/decisions/0027)."""
+
 
 class LocalChatModel:
     """A model that runs on this machine, one answer at a time, others waiting in order.
@@ -28,7 +31,8 @@ class LocalChatModel:
     def __init__(
         self, path: Path, *, name: str, context_tokens: int, threads: int, prompt_threads: int, small: bool = False
     ) -> None:
-        self._profile = ChatModelProfile(name, context_tokens, small)
+        own_words = path.is_file() and path.stat().st_size >= OWN_WORDS_BYTES
+        self._profile = ChatModelProfile(name, context_tokens, small, own_words)
         self._options = {
             "path": str(path),
             "context_tokens": context_tokens,
@@ -40,7 +44,7 @@ class LocalChatModel:
 
     @property
     def profile(self) -> ChatModelProfile:
-        """`small` is true for the packaged model alone."""
+        """`small` is true for the packaged model alone, `own_words` for files of about three billion parameters on."""
         return self._profile
 
     async def ready(self) -> None:

@@ -84,7 +84,8 @@ class AnsweringOptions:
 
     `min_evidence`: least probability of an answer in the passages, below which none is written.
     `packaged_embedder`: cosines are those that the probability was calibrated on. `withhold`: sentences without support
-    are not shown; None: only for a small model.
+    are not shown; None: only for a small model. `own_words`: whether what is shown then may be said in the model's own
+    words; None: as its profile has it.
     """
 
     max_tokens: int
@@ -93,6 +94,7 @@ class AnsweringOptions:
     min_evidence: float
     packaged_embedder: bool
     withhold: bool | None
+    own_words: bool | None = None
 
 
 class Answering:
@@ -195,9 +197,10 @@ class Answering:
         messages: list[ChatMessage],
         provenance: Provenance,
     ) -> AsyncGenerator[RunEvent, None]:
-        small = self._model.profile.small
+        small, own_words = self._model.profile.small, self._options.own_words
         withhold = small if self._options.withhold is None else self._options.withhold
-        footnoting = Footnoting(passages, query, withhold=withhold, verbatim=small)
+        own_words = self._model.profile.own_words if own_words is None else own_words
+        footnoting = Footnoting(passages, query, withhold=withhold, verbatim=not own_words)
         usage, finish_reason, began, first = Usage(0, 0), "stop", time_ns(), 0
         async with aclosing(self._model.stream(messages, max_tokens=self._max_tokens)) as deltas:
             async for delta in deltas:

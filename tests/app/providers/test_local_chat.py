@@ -14,7 +14,7 @@ import pytest
 from app.domain.conversation import ChatMessage
 from app.domain.errors import ConfigurationError, ProviderRejected, ProviderUnavailable
 from app.providers.chat_model import make_chat_model
-from app.providers.local_chat import LocalChatModel
+from app.providers.local_chat import OWN_WORDS_BYTES, LocalChatModel
 from app.providers.package_files import package_file
 from app.settings import Settings
 
@@ -29,6 +29,15 @@ async def model() -> AsyncIterator[LocalChatModel]:
     )
     yield made
     await made.close()
+
+
+async def test_a_small_file_may_not_use_its_own_words(tmp_path: Path) -> None:
+    for size, own_words in ((OWN_WORDS_BYTES - 1, False), (OWN_WORDS_BYTES, True)):
+        with (path := tmp_path / "a.gguf").open("wb") as file:
+            file.truncate(size)
+        made = LocalChatModel(path, name="gguf:a", context_tokens=100, threads=1, prompt_threads=1)
+        assert made.profile.own_words is own_words
+        await made.close()
 
 
 async def text_of(model: LocalChatModel, messages: list[ChatMessage], max_tokens: int) -> str:

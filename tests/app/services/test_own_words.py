@@ -1,0 +1,29 @@
+"""Own words: what a model may say, where sentences without support are withheld, by its profile and by the setting."""
+
+from dataclasses import replace
+
+import pytest
+
+from app.domain.run import TextDelta
+from tests.app.services.test_several_turns import OPTIONS, answer
+from tests.fixtures.replies import Replies
+from tests.fixtures.server import Server
+
+PARAPHRASE = "For the crossing of the ferry to Holm Island one needs 25 minutes in all."
+
+
+@pytest.mark.usefixtures("corpus")
+@pytest.mark.parametrize(
+    ("profile", "setting", "shown"),
+    [(True, None, True), (True, False, False), (False, None, False), (False, True, True)],
+)
+async def test_a_paraphrase_is_shown_where_own_words_are_allowed(
+    server: Server, profile: bool, setting: bool | None, shown: bool
+) -> None:
+    model = Replies(PARAPHRASE)
+    model.profile = replace(model.profile, own_words=profile)
+    options = replace(OPTIONS, withhold=True, own_words=setting)
+    events = await answer(server, model, "How long does the ferry to Holm Island take?", options=options)
+    text = "".join(event.text for event in events if isinstance(event, TextDelta))
+    assert (text == PARAPHRASE) is shown
+    assert shown or text.startswith("In the words of the documents:")
