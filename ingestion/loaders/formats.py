@@ -98,6 +98,7 @@ _IN_COMPOUND = {
     "__properties_version1.0": OUTLOOK,
 }
 _BY_SUFFIX = {MARKDOWN, RST, ASCIIDOC, ORG, HTML, CSV, JSON, NOTEBOOK, CODE}  # texts whose content does not tell
+_OFFICE = b"urn:schemas-microsoft-com:office"
 _MARKDOWN = re.compile(rb"\A\s*# \S[^\n]*\n(?:.*\n)??## \S", re.DOTALL)
 
 
@@ -116,6 +117,8 @@ def detect(path: Path, data: bytes) -> Format:
         return _compound(data)
     if head.startswith(b"{\\rtf"):
         return RTF
+    if named in {DOC, XLS} and (exported := _exported(head)):
+        return exported
     if named in {PDF, RTF, DOC, PPT, XLS, OUTLOOK, ARCHIVE, *_PACKAGES}:
         raise DamagedFile(f"The file is named {path.suffix} but is not {named.name} inside; get a whole copy.")
     if head.startswith(b"%!PS"):
@@ -139,6 +142,13 @@ def _markup(head: bytes) -> Format:
     if _RST.search(head):
         return RST
     return MARKDOWN if _MARKDOWN.match(head) else PLAIN
+
+
+def _exported(head: bytes) -> Format | None:
+    """What some programs write as DOC or XLS: a web page, or one with its pictures, put together as a mail is."""
+    if _MAIL.match(head):
+        return MAIL
+    return HTML if _HTML.match(head) and _OFFICE in head else None
 
 
 def _inside_zip(data: bytes, named: Format | None) -> Format:
