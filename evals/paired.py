@@ -1,11 +1,13 @@
 """Paired statistics: two runs over the same questions, question by question.
 
-Those that draw take the differences (head minus base), shape (questions,), and are deterministic for a seed.
+Those that draw take the differences (head minus base), shape (questions,), and draw the same for the same differences.
+With one seed for all of them the signs drawn would be the same ones each time, and what they get wrong too.
 """
 
 from itertools import product
 from math import ceil, comb, log2, sqrt
 from statistics import NormalDist
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +20,10 @@ _TIE = 1e-12
 
 
 def bootstrap_interval(
-    differences: Differences, *, confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+    differences: Differences, *, confidence: float = 0.95, resamples: int = RESAMPLES
 ) -> tuple[float, float]:
     """Percentile interval of the mean by the paired bootstrap (Efron and Tibshirani 1993, section 13.3)."""
-    chance, size = np.random.default_rng(seed), len(differences)
+    chance, size = _chance(differences), len(differences)
     means = [
         differences[chance.integers(0, size, (min(_CHUNK, resamples - done), size))].mean(axis=1)
         for done in range(0, resamples, _CHUNK)
@@ -30,7 +32,7 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def permutation_p(differences: Differences, *, resamples: int = RESAMPLES, seed: int = 0) -> float:
+def permutation_p(differences: Differences, *, resamples: int = RESAMPLES) -> float:
     """Two-sided p of "which run is which does not matter": the share of sign assignments with a mean as far from 0.
 
     Exact with few questions; else of random assignments, the observed one counted in (Phipson and Smyth 2010).
@@ -39,12 +41,16 @@ def permutation_p(differences: Differences, *, resamples: int = RESAMPLES, seed:
     if size < EXACT_BELOW:
         signs = np.array(list(product((-1.0, 1.0), repeat=size)))
         return float((abs(signs @ differences) >= observed).mean())
-    chance, extreme = np.random.default_rng(seed), 0
+    chance, extreme = _chance(differences), 0
     for done in range(0, resamples, _CHUNK):
         rows = min(_CHUNK, resamples - done)
         signs = chance.integers(0, 2, (rows, size), dtype=np.int8) * 2.0 - 1.0
         extreme += int((abs(signs @ differences) >= observed).sum())
     return (1 + extreme) / (1 + resamples)
+
+
+def _chance(differences: Differences) -> np.random.Generator:
+    return np.random.default_rng(crc32(np.ascontiguousarray(differences, np.float64).tobytes()))
 
 
 def sign_test_p(wins: int, losses: int) -> float:
