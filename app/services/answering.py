@@ -197,9 +197,9 @@ class Answering:
         messages: list[ChatMessage],
         provenance: Provenance,
     ) -> AsyncGenerator[RunEvent, None]:
-        small, own_words = self._model.profile.small, self._options.own_words
-        withhold = small if self._options.withhold is None else self._options.withhold
-        own_words = self._model.profile.own_words if own_words is None else own_words
+        profile, options = self._model.profile, self._options
+        withhold = profile.small if options.withhold is None else options.withhold
+        own_words = profile.own_words if options.own_words is None else options.own_words
         footnoting = Footnoting(passages, query, withhold=withhold, verbatim=not own_words)
         usage, finish_reason, began, first = Usage(0, 0), "stop", time_ns(), 0
         async with aclosing(self._model.stream(messages, max_tokens=self._max_tokens)) as deltas:
@@ -218,7 +218,7 @@ class Answering:
         span_between("stream", first or last, last)
         for event in footnoting.flush():
             yield event
-        declined = footnoting.declined and not small  # what a small one says of itself is chance
+        declined = footnoting.declined and not profile.small  # what a small one says of itself is chance
         if withhold and not footnoting.text:
             nothing = [TextDelta(_refusal(question.collection, query, passages))]
             for event in nothing if declined else quote_passages(passages, query):

@@ -2,8 +2,7 @@
 
 import codecs
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
+import struct
 from typing import Any
 
 from olefile import OleFileIO
@@ -11,11 +10,9 @@ from olefile import OleFileIO
 from app.domain.errors import DamagedFile
 
 
-@contextmanager
-def opened(data: bytes) -> Iterator[OleFileIO]:
-    """The file with its streams, for a while."""
-    with OleFileIO(io.BytesIO(data)) as file:
-        yield file
+def opened(data: bytes) -> OleFileIO:
+    """The file with its streams; a context manager."""
+    return OleFileIO(io.BytesIO(data))
 
 
 def stream(file: OleFileIO, name: str) -> bytes:
@@ -24,6 +21,11 @@ def stream(file: OleFileIO, name: str) -> bytes:
         raise DamagedFile(f"The file lacks its part “{name}”; get a whole copy and ingest it again.")
     with file.openstream(name) as part:
         return bytes(part.read())
+
+
+def number_at(data: bytes, at: int, kind: str = "I") -> int:
+    """A little-endian number of the kind that `struct` calls so. Raises struct.error where the data end before."""
+    return int(struct.unpack_from(f"<{kind}", data, at)[0])
 
 
 def properties(file: OleFileIO) -> dict[str, str]:

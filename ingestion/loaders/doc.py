@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from app.domain.document import ParsedDocument
 from app.domain.errors import DamagedFile, EncryptedFile, UnsupportedFormat
-from ingestion.loaders.compound import opened, properties, stream
+from ingestion.loaders.compound import number_at, opened, properties, stream
 from ingestion.loaders.pieces import Pieces
 from ingestion.loaders.reader import StructureReader
 
@@ -119,7 +119,7 @@ class DocReader(StructureReader):
 
 def _table_of(main: bytes) -> str:
     """Which of its two tables a document uses. Raises EncryptedFile, UnsupportedFormat."""
-    kind, flags = _number(main, 0, "H"), _number(main, 0x0A, "H")
+    kind, flags = number_at(main, 0, "H"), number_at(main, 0x0A, "H")
     if kind != _WORD_97:
         raise UnsupportedFormat("The file is of a Word version before 97; save it as DOCX and ingest it again.")
     if flags & _ENCRYPTED:
@@ -135,15 +135,13 @@ class _Word:
         self._pieces = _pieces(self._part(table, _PIECES))
         self._gone = self._deleted(self._part(table, _CHARACTERS))
         found = [one for page in self._pages(self._part(table, _PARAGRAPHS)) for one in _page_of_properties(page)]
-        found.sort(key=lambda one: one[0])
-        self._starts, self._ends = [one[0] for one in found], [one[1] for one in found]
-        self._properties = [one[2] for one in found]
+        self._properties = sorted(found, key=_start)
 
     def paragraphs(self) -> Iterator[tuple[str, str, _Properties]]:
         """Each with the mark that ends it, of all parts that are read."""
         units, at = "".join(self._units()), 0
         for story in range(8):
-            length = _number(self._main, _STORIES_AT + 4 * story, "I")
+            length = number_at(self._main, _STORIES_AT + 4 * story)
             if story in _READ:
                 yield from self._paragraphs(units, at, min(at + length, len(units)))
             at += length
@@ -178,8 +176,9 @@ class _Word:
     def _properties_at(self, unit: int) -> _Properties:
         piece = self._pieces[bisect_right(self._pieces, unit, key=lambda one: one.start) - 1]
         place = piece.place + (unit - piece.start) * piece.bytes_each
-        at = bisect_right(self._starts, place) - 1
-        return self._properties[at] if at >= 0 and place < self._ends[at] else _Properties()
+        before = bisect_right(self._properties, place, key=_start)
+        _, end, what = self._properties[before - 1] if before else (0, 0, _Properties())
+        return what if place < end else _Properties()
 
     def _deleted(self, table: bytes) -> list[tuple[int, int]]:
         """Where in the main stream characters begin and end that are deleted with changes tracked, or hidden."""
@@ -189,11 +188,11 @@ class _Word:
         """The pages of the main stream that a table of properties (PlcBte) lists."""
         count = (len(table) - 4) // 8
         for number in range(count):
-            start = (_number(table, 4 * (count + 1 + number), "I") & 0x3FFFFF) * _PAGE
+            start = (number_at(table, 4 * (count + 1 + number)) & 0x3FFFFF) * _PAGE
             yield self._main[start : start + _PAGE]
 
     def _part(self, table: bytes, number: int) -> bytes:
-        start, length = (_number(self._main, _PLACES_AT + 8 * number + 4 * i, "I") for i in range(2))
+        start, length = (number_at(self._main, _PLACES_AT + 8 * number + 4 * i) for i in range(2))
         return table[start : start + length]
 
 
@@ -225,15 +224,15 @@ def _pieces(table: bytes) -> list[_Piece]:
     """The pieces of the text in order."""
     at = 0
     while at < len(table) and table[at] == 1:  # formatting that pieces refer to
-        at += 3 + _number(table, at + 1, "H")
+        at += 3 + number_at(table, at + 1, "H")
     if at >= len(table) or table[at] != 2:
         raise DamagedFile("The DOC file lacks the table of its text; get a whole copy and ingest it again.")
-    count = (_number(table, at + 1, "I") - 4) // 12
+    count = (number_at(table, at + 1) - 4) // 12
     at += 5
     bounds = struct.unpack_from(f"<{count + 1}I", table, at)
     pieces = []
     for number, (start, end) in enumerate(pairwise(bounds)):
-        place = _number(table, at + 4 * (count + 1) + 8 * number + 2, "I")
+        place = number_at(table, at + 4 * (count + 1) + 8 * number + 2)
         bytes_each = 1 if place & _COMPRESSED else 2
         pieces.append(_Piece(start, end, (place & (_COMPRESSED - 1)) // (3 - bytes_each), bytes_each))
     return [piece for piece in pieces if piece.start < piece.end]
@@ -260,6 +259,10 @@ def _bounds(page: bytes, size: int) -> tuple[int, ...]:
     return struct.unpack_from(f"<{count + 1}I", page) if (4 + size) * count + 4 < _PAGE else ()
 
 
+def _start(run: tuple[int, int, _Properties]) -> int:
+    return run[0]
+
+
 def _page_of_properties(page: bytes) -> Iterator[tuple[int, int, _Properties]]:
     """The paragraphs of a page of properties (PapxFkp): where each starts and ends, and what it is."""
     bounds = _bounds(page, 13)
@@ -274,7 +277,7 @@ def _page_of_properties(page: bytes) -> Iterator[tuple[int, int, _Properties]]:
 
 def _read_properties(data: bytes) -> _Properties:
     """What a paragraph is, by its style and the changes to it (GrpPrlAndIstd)."""
-    style = _number(data, 0, "H") if len(data) > 1 else 0
+    style = number_at(data, 0, "H") if len(data) > 1 else 0
     said = dict(_changes(data[2:]))
     outline = said.get(_OUTLINE, _BODY)
     level = style if 1 <= style <= _BODY else 0 if outline >= _BODY else outline + 1
@@ -290,12 +293,12 @@ def _changes(data: bytes) -> Iterator[tuple[int, int]]:
     """The changes (Prl) with operands of one or two bytes, in order."""
     at = 0
     while at + 3 <= len(data):
-        code, size = _number(data, at, "H"), 0
+        code, size = number_at(data, at, "H"), 0
         at += 2
         if code >> 13 in _OPERAND_BYTES:
             size = _OPERAND_BYTES[code >> 13]
         elif code == _TABLE_SHAPE and at + 2 <= len(data):
-            size = 1 + _number(data, at, "H")
+            size = 1 + number_at(data, at, "H")
         elif code == _TABS and data[at] == 255:
             return  # its length must be counted; it is always the last one
         else:
@@ -309,8 +312,3 @@ def _joined(units: list[str]) -> str:
     """A paragraph's text of its UTF-16 code units; characters of symbol fonts, mere bullets, are left out."""
     text = "".join(units).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").translate(_PLAIN)
     return "".join(character for character in text if not "\uf000" <= character <= "\uf0ff").strip(" ")
-
-
-def _number(data: bytes, at: int, kind: str) -> int:
-    """A little-endian number of the kind that `struct` calls so."""
-    return int(struct.unpack_from(f"<{kind}", data, at)[0])

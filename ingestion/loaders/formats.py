@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
-from olefile import OleFileIO
-
 from app.domain.errors import DamagedFile, EncryptedFile, UnsupportedFormat
+from ingestion.loaders.compound import opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +145,8 @@ def _markup(head: bytes) -> Format:
 
 def _exported(head: bytes) -> Format | None:
     """What some programs write as DOC or XLS: a web page, or one with its pictures, put together as a mail is."""
-    if _MAIL.match(head):
-        return MAIL
-    return HTML if _HTML.match(head) and _OFFICE in head else None
+    markup = _markup(head)
+    return markup if markup is MAIL or (markup is HTML and _OFFICE in head) else None
 
 
 def _inside_zip(data: bytes, named: Format | None) -> Format:
@@ -178,7 +176,7 @@ def _compound(data: bytes) -> Format:
     What is embedded in them has streams of the same names, deeper inside.
     """
     try:
-        with OleFileIO(io.BytesIO(data)) as file:
+        with opened(data) as file:
             names = {entry[0] for entry in file.listdir() if len(entry) == 1}
     except Exception as error:  # olefile lets many a kind of error through
         raise DamagedFile(f"The file is damaged or truncated ({error}); get a whole copy.") from error

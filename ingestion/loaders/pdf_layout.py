@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
+COLUMN_GAP = 1.1
+"""Of a line's height: what is farther apart in it stands in columns."""
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _ENDS_SENTENCE = re.compile(r"[.!?:;…。！？][\"'”’)\]]*$")
 _ITEM = re.compile(r"(?:[•◦▪‣∙·●○■*–—-]|\(?\d{1,3}[.)]|\[\d+\]|\(?[a-zA-Z][.)])\s")
@@ -45,6 +47,12 @@ class Layout:
     page_starts: tuple[int, ...]
     lines: tuple[tuple[tuple[int, Line], ...], ...]
     """For each page: offset and line."""
+
+
+def without_hyphen(text: str) -> tuple[str, bool]:
+    """A line's text without the hyphen that it ends in, and whether it did."""
+    hyphenated = text[-1:] in {"-", "\u00ad"} and text[-2:-1].isalpha()
+    return (text[:-1] if hyphenated else text), hyphenated
 
 
 def lay_out(pages: Sequence[Sequence[Line]]) -> Layout:

@@ -8,13 +8,12 @@ from pypdfium2 import raw
 
 from app.domain.errors import DamagedFile
 from ingestion.loaders.characters import clean
-from ingestion.loaders.pdf_layout import Line
+from ingestion.loaders.pdf_layout import COLUMN_GAP, Line, without_hyphen
 from ingestion.loaders.recognition import Recognizer
 
 _HYPHEN_AT_LINE_END = 0x02
 _LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"})
-_COLUMN_GAP = 1.1  # of the line's height
-_WIDE_GAP = 2.0
+_WIDE_GAP = 2.0  # of the line's height
 
 
 def read_page(document: Any, number: int, recognizer: Recognizer | None) -> list[Line]:
@@ -64,8 +63,7 @@ def _line(text_page: Any, characters: list[tuple[int, str]], *, hyphenated: bool
     extent = max(box.top for box in boxes) - min(box.bottom for box in boxes)
     tallest = max(boxes, key=lambda box: box.top - box.bottom)  # not a raised or lowered one
     text = _text(text_page, characters, tallest.top - tallest.bottom)
-    if text[-1:] in {"-", "\u00ad"} and text[-2:-1].isalpha():
-        text, hyphenated = text[:-1], True
+    text, ends_in_hyphen = without_hyphen(text)
     text = clean(text)
     if not text:
         return None
@@ -75,7 +73,7 @@ def _line(text_page: Any, characters: list[tuple[int, str]], *, hyphenated: bool
         right=right,
         bottom=tallest.bottom,
         top=tallest.top,
-        hyphenated=hyphenated,
+        hyphenated=hyphenated or ends_in_hyphen,
         font=fonts.pop() if len(fonts) == 1 else "",
         sideways=extent > 2 * (right - left),
     )
@@ -100,7 +98,7 @@ def _text(text_page: Any, characters: list[tuple[int, str]], height: float) -> s
     for word, gap, last in zip(words[1:], gaps[1:], words, strict=False):
         # justified text stretches all spaces of a line, most of all those after punctuation
         stretched = gap < 2 * narrowest or last[-1] in ".,;:?!)"
-        text += ("\t" if gap > (_WIDE_GAP if stretched else _COLUMN_GAP) * height else " ") + word
+        text += ("\t" if gap > (_WIDE_GAP if stretched else COLUMN_GAP) * height else " ") + word
     # PDFium counts in UTF-16 units: put the halves of a character together
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").translate(_LIGATURES)
 

@@ -88,6 +88,12 @@ class Pieces:
         self._length += len(text) + 2
 
 
+def listed(lines: Iterable[tuple[int, str]]) -> str:
+    """Lines, each after its depth, as a list; one alone stays a line, empty ones are left out."""
+    said = [(depth, text) for depth, text in lines if text]
+    return "\n".join(f"{'  ' * depth}- {text}" if len(said) > 1 else text for depth, text in said)
+
+
 def trimmed(rows: list[list[str]]) -> list[list[str]]:
     """Without the columns that are empty everywhere."""
     width = max(len(row) for row in rows)

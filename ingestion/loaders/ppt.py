@@ -1,13 +1,13 @@
 """PPT: the slides of a presentation of PowerPoint 97 to 2003 as pages ([MS-PPT])."""
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from app.domain.document import ParsedDocument
 from app.domain.errors import DamagedFile, EncryptedFile
-from ingestion.loaders.compound import opened, properties, stream
-from ingestion.loaders.pieces import Pieces
+from ingestion.loaders.compound import number_at, opened, properties, stream
+from ingestion.loaders.pieces import Pieces, listed
 from ingestion.loaders.reader import StructureReader
 
 MEDIA_TYPE = "application/vnd.ms-powerpoint"
@@ -65,7 +65,7 @@ class PptReader(StructureReader):
             pieces.heading(2, (title.text if title else "") or f"Slide {number}")
             for text in texts:
                 if text is not title:
-                    pieces.block(_as_list(text.text))
+                    pieces.block(listed((0, line) for line in text.text.split("\n")))
             pieces.block(f"Notes: {notes}" if notes else "")
         return pieces.document(name, MEDIA_TYPE, about.pop("title", ""), **about)
 
@@ -75,9 +75,9 @@ class _Deck:
 
     def __init__(self, data: bytes, current_user: bytes) -> None:
         self._data = data
-        if len(current_user) >= 20 and _number(current_user, 12) == _ENCRYPTED:
+        if len(current_user) >= 20 and number_at(current_user, 12) == _ENCRYPTED:
             raise EncryptedFile
-        self._places, document = self._directory(_number(current_user, 16))
+        self._places, document = self._directory(number_at(current_user, 16))
         container = self._part(document)
         lists = {one.instance: one for one in self._children(container) if one.type == _LIST}
         self._listed = {which: self._entries(lists[which]) if which in lists else [] for which in (_SLIDES, _NOTES)}
@@ -88,7 +88,7 @@ class _Deck:
         for entry in self._listed[_SLIDES]:
             slide = self._part(entry.reference)
             about = next((one for one in self._children(slide) if one.type == _SLIDE_ATOM), None)
-            number = _number(self._data, about.start + 16) if about and about.end - about.start >= 20 else 0
+            number = number_at(self._data, about.start + 16) if about and about.end - about.start >= 20 else 0
             said = self._texts(notes[number]) if number in notes else []
             spoken = "\n".join(text.text for text in said if text.kind == _NOTES_TEXT)
             yield self._texts(entry), spoken
@@ -102,19 +102,19 @@ class _Deck:
         return [text for text in (*hidden, *found) if text.text]
 
     def _read_texts(
-        self, records: Iterator[_Record], outline: Sequence[_Text] = (), told: set[int] | None = None
+        self, records: Iterable[_Record], outline: Sequence[_Text] = (), told: set[int] | None = None
     ) -> list[_Text]:
         found, kind = list[_Text](), _OTHER
         for record in records:
             raw = self._data[record.start : record.end]
             if record.type == _HEADER and len(raw) >= 4:
-                kind = _number(raw, 0)
+                kind = number_at(raw, 0)
             elif record.type == _CHARS:
                 found.append(_Text(kind, _clean(raw.decode("utf-16-le", errors="replace"))))
             elif record.type == _BYTES:
                 found.append(_Text(kind, _clean(raw.decode("latin-1"))))
             elif record.type == _OUTLINE and told is not None and len(raw) >= 4:
-                at = _number(raw, 0)
+                at = number_at(raw, 0)
                 if at < len(outline) and at not in told:
                     found.append(outline[at])
                     told.add(at)
@@ -124,12 +124,12 @@ class _Deck:
         entries, texts = list[tuple[int, int]](), list[list[_Record]]()
         for record in self._children(listed):
             if record.type == _ENTRY and record.end - record.start >= 16:
-                entries.append((_number(self._data, record.start), _number(self._data, record.start + 12)))
+                entries.append((number_at(self._data, record.start), number_at(self._data, record.start + 12)))
                 texts.append([])
             elif texts:
                 texts[-1].append(record)
         return [
-            _Entry(reference, number, self._read_texts(iter(own)))
+            _Entry(reference, number, self._read_texts(own))
             for (reference, number), own in zip(entries, texts, strict=True)
         ]
 
@@ -148,7 +148,7 @@ class _Deck:
             record = self._record(edit)
             if record.type != _EDIT or record.end - record.start < 20:
                 raise DamagedFile("The PPT file lacks the list of its parts; get a whole copy and ingest it again.")
-            before, directory, reference = (_number(self._data, record.start + at) for at in (8, 12, 16))
+            before, directory, reference = (number_at(self._data, record.start + at) for at in (8, 12, 16))
             document = document or reference
             for number, place in self._listed_places(self._record(directory)):
                 places.setdefault(number, place)
@@ -160,9 +160,9 @@ class _Deck:
     def _listed_places(self, record: _Record) -> Iterator[tuple[int, int]]:
         at = record.start if record.type == _DIRECTORY else record.end
         while at + 4 <= record.end:
-            head = _number(self._data, at)
+            head = number_at(self._data, at)
             for i in range(min(head >> 20, (record.end - at - 4) // 4)):
-                yield (head & 0xFFFFF) + i, _number(self._data, at + 4 + 4 * i)
+                yield (head & 0xFFFFF) + i, number_at(self._data, at + 4 + 4 * i)
             at += 4 + 4 * (head >> 20)
 
     def _part(self, number: int) -> _Record:
@@ -185,12 +185,3 @@ class _Deck:
 
 def _clean(text: str) -> str:
     return "\n".join(" ".join(line.split()) for line in text.translate(_LINES).split("\n")).strip()
-
-
-def _as_list(text: str) -> str:
-    lines = [line for line in text.split("\n") if line]
-    return "\n".join(f"- {line}" for line in lines) if len(lines) > 1 else "".join(lines)
-
-
-def _number(data: bytes, at: int) -> int:
-    return int(struct.unpack_from("<I", data, at)[0])

@@ -9,7 +9,7 @@ from pptx.enum.shapes import MSO_SHAPE_TYPE
 
 from app.domain.document import ParsedDocument
 from ingestion.loaders.package import opened, refuse_entities
-from ingestion.loaders.pieces import Pieces
+from ingestion.loaders.pieces import Pieces, listed
 from ingestion.loaders.reader import StructureReader
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
@@ -32,7 +32,7 @@ class PptxReader(StructureReader):
                 if title is not None and shape.shape_id == title.shape_id:
                     continue
                 if shape.has_text_frame:
-                    pieces.block("\n".join(_lines(shape.text_frame)))
+                    pieces.block(listed(_lines(shape.text_frame)))
                 elif getattr(shape, "has_table", False):
                     pieces.table([[cell.text for cell in row.cells] for row in shape.table.rows])
             if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
@@ -52,9 +52,5 @@ def _shapes(shapes: Any) -> Iterator[Any]:
             yield shape
 
 
-def _lines(frame: Any) -> Iterator[str]:
-    paragraphs = [(paragraph.level, paragraph.text.replace("\v", " ").strip()) for paragraph in frame.paragraphs]
-    several = sum(bool(text) for _, text in paragraphs) > 1
-    for level, text in paragraphs:
-        if text:
-            yield f"{'  ' * level}- {text}" if several else text
+def _lines(frame: Any) -> Iterator[tuple[int, str]]:
+    return ((paragraph.level, paragraph.text.replace("\v", " ").strip()) for paragraph in frame.paragraphs)

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from app.domain.errors import FileTooLarge
-from ingestion.loaders.pdf_layout import Line
+from ingestion.loaders.pdf_layout import COLUMN_GAP, Line, without_hyphen
 
 MOST_PAGES = 1_000
 """So many pages of a document are recognised at most; some seconds each on two cores."""
@@ -20,7 +20,6 @@ _MOST_DOTS = 2_500  # of a side
 _FEWEST_DOTS = 30  # of a side; no letter is smaller
 _LEAST_SCORE = 0.6
 _UNEVEN = 0.25
-_WIDE_GAP = 1.1  # of a line's height: more separates columns of a table
 _SAME_ROW = 0.5  # of a line's height
 _FEWEST_LINES = 5  # on each side of what separates two columns of text
 _COLUMN_SHARE = 0.3  # of the page's width, which half the lines of a column have at least
@@ -70,7 +69,7 @@ def in_order(lines: Sequence[Line], width: float) -> list[Line]:
     for line in rest:
         if middle is not None and line.left < middle < line.right:
             ordered += _band(band, middle, width)
-            ordered += _rows([line])
+            ordered.append(line)
             band = []
         else:
             band.append(line)
@@ -86,9 +85,8 @@ def _engine() -> Any:
 
 def _line(text: str, corners: Sequence[tuple[float, float]]) -> Line:
     xs, ys = [x for x, _ in corners], [y for _, y in corners]
-    hyphenated = text[-1:] == "-" and text[-2:-1].isalpha()
     sideways = max(ys) - min(ys) > 2 * (max(xs) - min(xs)) and len(text) > 2
-    text = text[:-1] if hyphenated else text
+    text, hyphenated = without_hyphen(text)
     return Line(" ".join(text.split()), min(xs), max(xs), min(ys), max(ys), hyphenated, sideways=sideways)
 
 
@@ -139,7 +137,7 @@ def _rows(lines: Sequence[Line]) -> list[Line]:
 def _joined(row: Sequence[Line]) -> Line:
     text, last = row[0].text, row[0]
     for line in row[1:]:
-        text += ("\t" if line.left - last.right > _WIDE_GAP * line.height else " ") + line.text
+        text += ("\t" if line.left - last.right > COLUMN_GAP * line.height else " ") + line.text
         last = line
     return Line(
         text,
