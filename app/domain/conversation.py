@@ -22,7 +22,7 @@ class ChatMessage:
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message of a conversation; an assistant's carries its run, footnotes, the passages they point into and how
-    the run stands."""
+    the run stands. `reranked`: whether a reranker ordered the passages; None when none was set."""
 
     id: UUID
     role: Role
@@ -34,6 +34,7 @@ class Message:
     problem: Problem | None = None
     citations: tuple[Citation, ...] = ()
     passages: tuple[Passage, ...] = ()
+    reranked: bool | None = None
     usage: Usage | None = None
     prompt: str | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)

@@ -59,7 +59,7 @@ class RunQueued:
 class RetrievalCompleted:
     """The passages that the answer may rest on, best first.
 
-    `reranked`: whether a reranker ordered them; left out when none is set, and when made anew from a stored message.
+    `reranked`: whether a reranker ordered them; left out when none is set.
     """
 
     type: ClassVar[str] = "retrieval.completed"

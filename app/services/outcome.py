@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from msgspec import UNSET
+
 from app.domain.passage import Passage
 from app.domain.run import (
     Citation,
@@ -36,6 +38,7 @@ class AnswerSoFar:
     text: str = ""
     citations: list[Citation] = field(default_factory=list)
     passages: tuple[Passage, ...] = ()
+    reranked: bool | None = None
     retrieved: bool = False
     usage: Usage | None = None
     end: RunCompleted | RunCancelled | RunFailed | None = None
@@ -48,8 +51,9 @@ class AnswerSoFar:
             case TextRewind(to):
                 self.text = self.text[:to]
                 self.citations = [c for c in self.citations if c.sentence_end <= to]
-            case RetrievalCompleted(passages):
+            case RetrievalCompleted(passages, reranked):
                 self.passages, self.retrieved = passages, True
+                self.reranked = None if reranked is UNSET else reranked
             case Citation():
                 self.citations.append(event)
             case Usage():
@@ -70,6 +74,7 @@ class AnswerSoFar:
             problem=problem,
             citations=tuple(self.citations),
             passages=self.passages,
+            reranked=self.reranked,
             usage=self.usage,
             prompt=known.prompt,
             generation_id=known.generation_id,

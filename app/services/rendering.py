@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncGenerator
 
+from msgspec import UNSET
+
 from app.domain.conversation import Message
 from app.domain.run import (
     LoggedEvent,
@@ -22,7 +24,8 @@ from app.services.outcome import INTERRUPTED
 
 async def rendered(run: Run, message: Message, after: int) -> AsyncGenerator[list[LoggedEvent], None]:
     """The run's events, numbered from `after` + 1; a client that had some of them is told to start over."""
-    events: list[RunEvent] = [started(run), RetrievalCompleted(message.passages)]
+    reranked = UNSET if message.reranked is None else message.reranked
+    events: list[RunEvent] = [started(run), RetrievalCompleted(message.passages, reranked)]
     if after:
         events.append(TextRewind(0))
     if message.text:

@@ -106,6 +106,7 @@ def message_of(row: m.Message, run_id: UUID | None, state: str | None) -> Messag
         problem=msgspec.convert(row.problem, Problem | None),
         citations=msgspec.convert(row.citations, tuple[Citation, ...]),
         passages=msgspec.convert(row.passages, tuple[Passage, ...]),
+        reranked=row.reranked,
         usage=msgspec.convert(row.usage, Usage | None),
         prompt=row.prompt,
         timings_ms=row.timings_ms,

@@ -317,6 +317,7 @@ class Message(Base):
     problem: Mapped[dict[str, Any] | None]
     citations: Mapped[list[Any]] = mapped_column(server_default=literal("'[]'"))
     passages: Mapped[list[Any]] = mapped_column(server_default=literal("'[]'"))
+    reranked: Mapped[bool | None]
     prompt: Mapped[str | None]
     generation_id: Mapped[int | None]
     usage: Mapped[dict[str, Any] | None]

@@ -31,8 +31,8 @@ WITH ended AS (
     WHERE id = %(run)s AND attempt = %(attempt)s AND state = 'running' RETURNING id
 )
 UPDATE message SET text = %(text)s, finish_reason = %(finish_reason)s, problem = %(problem)s,
-    citations = %(citations)s, passages = %(passages)s, usage = %(usage)s, prompt = %(prompt)s,
-    generation_id = %(generation_id)s, timings_ms = %(timings_ms)s
+    citations = %(citations)s, passages = %(passages)s, reranked = %(reranked)s, usage = %(usage)s,
+    prompt = %(prompt)s, generation_id = %(generation_id)s, timings_ms = %(timings_ms)s
 WHERE id = %(message)s AND EXISTS (SELECT FROM ended)
 """
 
@@ -47,6 +47,7 @@ class Outcome:
     problem: Problem | None = None
     citations: tuple[Citation, ...] = ()
     passages: tuple[Passage, ...] = ()
+    reranked: bool | None = None
     usage: Usage | None = None
     prompt: str | None = None
     generation_id: int | None = None
@@ -104,6 +105,7 @@ class RunStore:
             "problem": _json(outcome.problem),
             "citations": _json(outcome.citations),
             "passages": _json(outcome.passages),
+            "reranked": outcome.reranked,
             "usage": _json(outcome.usage),
             "prompt": outcome.prompt,
             "generation_id": outcome.generation_id,

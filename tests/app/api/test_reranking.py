@@ -111,6 +111,8 @@ async def test_an_answers_passages_say_whether_they_were_reranked(
             retrieved = next(event for event in events if event.type == "retrieval.completed")
             assert retrieved.data["reranked"] is expected
             assert events[-1].type == "run.completed"
+            conversation = await client.get(f"/v1/conversations/{events[0].data['conversation_id']}")
+            assert conversation.json()["messages"][-1]["reranked"] is expected
 
 
 async def test_a_reranker_that_is_gone_costs_no_answer(serve: Serve, reranking_settings: Settings) -> None:

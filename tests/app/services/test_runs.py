@@ -103,8 +103,7 @@ async def test_a_finished_run_is_rendered_anew_once_its_log_expired(server: Serv
     again = await resumed(client, run_id)
     assert text_of(again) == text_of(events)
     assert [e.data for e in again if e.type == "citation"] == [e.data for e in events if e.type == "citation"]
-    assert again[0].data == events[0].data
-    assert again[-1].data == events[-1].data
+    assert [again[i].data for i in (0, 1, -1)] == [events[i].data for i in (0, 1, -1)]
     rest = await resumed(client, run_id, after=5)
     assert rest[0].id == 6
     assert text_of(events[:5] + rest) == text_of(events), "a resuming client is told to begin again"
