@@ -9,16 +9,17 @@ from app.storage.engine import Database
 from app.storage.maintenance import workspace_ids
 
 # Of jobs that were done once: those that another one has followed, and those whose documents are gone. An archive has
-# no document of its own, so that its job names none; what was in it does.
+# no document of its own, so that its job names none; what was in it does. (NOT IN: they are gone through once, not for
+# each job, whatever the planner believes.)
 _NEEDLESS = """
 SELECT j.id FROM job j
 WHERE j.id = ANY(%(ids)s) AND j.chunks IS NOT NULL AND j.state IN ('done', 'failed') AND (
     (j.state = 'done' AND NOT %(keep)s)
     OR EXISTS (SELECT FROM job n WHERE n.collection = j.collection AND n.name = j.name AND n.state = 'done'
         AND (n.updated_at, n.id) > (j.updated_at, j.id))
-    OR (j.document_id IS NULL AND NOT EXISTS (SELECT FROM document d JOIN collection c ON c.id = d.collection_id
-        WHERE starts_with(d.source_uri, 'upload:') AND c.name = j.collection
-        AND split_part(substr(d.source_uri, 8), '!/', 1) = j.name)))
+    OR (j.document_id IS NULL AND (j.collection, j.name) NOT IN (
+        SELECT c.name, split_part(substr(d.source_uri, 8), '!/', 1)
+        FROM document d JOIN collection c ON c.id = d.collection_id WHERE starts_with(d.source_uri, 'upload:'))))
 """
 
 
