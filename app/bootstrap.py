@@ -36,6 +36,7 @@ from app.storage.rate_limit import RateLimit
 from app.storage.revision import require_current
 from app.storage.run_log import RunLog
 from app.storage.runs import RunStore
+from app.storage.upload_files import UploadFiles
 
 log = structlog.get_logger()
 
@@ -98,7 +99,7 @@ async def open_services(settings: Settings, *, worker: bool = True) -> AsyncIter
             stack.push_async_callback(rate_limit.close)
         retrieval = make_retrieval(settings, database, embedder, reranking)
         answering = Answering(retrieval, model, prompts, count_tokens, _options(settings))
-        conversations = ConversationStore(database)
+        conversations, documents = ConversationStore(database), DocumentStore(database)
         runs = Runs(
             RunStore(
                 database, worker=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}", lease_s=settings.run_lease_s
@@ -129,9 +130,11 @@ async def open_services(settings: Settings, *, worker: bool = True) -> AsyncIter
             answering,
             runs,
             conversations,
-            DocumentStore(database),
+            documents,
             Embedding(embedder, count_tokens, decode_tokens),
-            Uploads(JobStore(database, open_queue(database.url)), settings.uploads_dir),
+            Uploads(
+                JobStore(database, open_queue(database.url)), UploadFiles(database, settings.uploads_dir), documents
+            ),
             FeedbackStore(database),
         )
 

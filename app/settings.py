@@ -129,6 +129,9 @@ class Settings(BaseSettings):
     sources_file: Path = Field(Path("footnote.toml"), description="Where sources are declared for `footnote sync`.")
     chunk_tokens: int = Field(200, ge=32, le=2000, description="Largest chunk, in cl100k_base tokens.")
     max_file_bytes: int = Field(104_857_600, ge=1024, description="Largest file that is ingested.")
+    keep_uploads: bool = Field(
+        True, description="Keep the last uploaded file of each document, so that it can be re-ingested."
+    )
     text_search_config: str = Field(
         "auto",
         pattern=r"^[a-z_]+$",
@@ -223,7 +226,7 @@ class Settings(BaseSettings):
 
     @property
     def uploads_dir(self) -> Path:
-        """Where uploaded files lie, each under its job's id, until their documents are stored."""
+        """Where uploaded files lie, each under its job's id."""
         return self.data_dir / "uploads"
 
     def require_safe_listener(self) -> None:

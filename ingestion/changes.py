@@ -36,11 +36,20 @@ class Changes:
     """
 
     def __init__(
-        self, known: Mapping[str, StoredDocument], listed: Iterable[Item] = (), *, source: str | None = None
+        self,
+        known: Mapping[str, StoredDocument],
+        listed: Iterable[Item] = (),
+        *,
+        source: str | None = None,
+        again: bool = False,
     ) -> None:
-        """`known`: the collection; `listed`: all that is in the source now, which tells what vanished from it."""
+        """`known`: the collection; `listed`: all that is in the source now, which tells what vanished from it.
+
+        With `again` every stored document that is still there counts as changed.
+        """
         self._known = known
         self._source = source
+        self._again = again
         there = {item.uri for item in listed}
         self._vanished = [
             document
@@ -58,7 +67,8 @@ class Changes:
     def look(self, item: Item, *, max_bytes: int) -> Change | None:
         """What changed, None when nothing did. Blocks. Raises UnreadableFile."""
         before = self._known.get(item.uri)
-        content = item.read(max_bytes=max_bytes, known=_unstamped(before.stamp) if before else None)
+        stored = None if before is None or self._again else _unstamped(before.stamp)
+        content = item.read(max_bytes=max_bytes, known=stored)
         if content is None:
             if before is not None:
                 self._note(before, before.stamp)
@@ -68,7 +78,7 @@ class Changes:
             old = self._movable.pop(found, None)
             self._gone.pop(old, None) if old else None
             return Change("moved" if old else "added", item.uri, content, found, stamp, old)
-        if before.content_hash != found:
+        if self._again or before.content_hash != found:
             return Change("changed", item.uri, content, found, stamp)
         self._note(before, stamp)
         return None

@@ -34,23 +34,28 @@ On = Annotated[
     ),
 ]
 
+Again = Annotated[
+    bool, typer.Option("--again", help="Read anew what has not changed too, after an update that reads it better.")
+]
+
 
 def ingest(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders.", show_default=False)],
     collection: Annotated[str, typer.Option(help="Collection that the documents go to.")] = "default",
     data_dir: Annotated[Path | None, typer.Option(help="Where the embedded services keep their data.")] = None,
     on: On = None,
+    again: Again = False,
     json: Annotated[bool, typer.Option("--json", help="Print progress and report as lines of JSON.")] = False,
 ) -> None:
     """Bring documents into a collection: texts, HTML, PDF, Office files, mail, archives and more.
 
-    Unchanged files are skipped; one bad file never stops the rest. Exit code 0: all files are in; 1: some could not be
-    read, each is named with its reason; 2: nothing could be done.
+    Unchanged files are skipped, unless `--again`; one bad file never stops the rest. Exit code 0: all files are in; 1:
+    some could not be read, each is named with its reason; 2: nothing could be done.
     """
     configure_logging(level="warning", json=False)
     sources = find_files(paths)
     with connected(load_settings(data_dir=data_dir)) as settings, Bar(visible=not json) as bar:
-        report = asyncio.run(ingest_files(settings, sources, collection, Events() if json else bar, on=on))
+        report = asyncio.run(ingest_files(settings, sources, collection, Events() if json else bar, on=on, again=again))
     if json:
         print_event("done", asdict(report))
     else:
@@ -74,13 +79,14 @@ async def ingest_files(
     progress: Callable[[Report], None],
     *,
     on: str | None = None,
+    again: bool = False,
 ) -> Report:
     """Ingest files into a collection of DATABASE_URL, made when missing; see `ingestion.pipeline.ingest`.
 
-    `on` is where they are parsed and embedded, see `ingestion.opening.opened`.
+    `on` is where they are parsed and embedded, see `ingestion.opening.opened`; `again`: unchanged ones too.
     """
     async with opened_database(settings) as database, opened(database, settings, collection, on=on) as run:
-        changes = Changes(await run.inventory.documents())
+        changes = Changes(await run.inventory.documents(), again=again)
         report = await run_pipeline(sources, changes, run, progress)
         await run.inventory.claim(None, changes.unchanged)
     return report

@@ -72,13 +72,17 @@ class SyncReport:
 
 @dataclass(frozen=True, slots=True)
 class SyncOptions:
-    """How to sync; what is None is as the source declares; `on` as for `ingestion.opening.opened`."""
+    """How to sync; what is None is as the source declares; `on` as for `ingestion.opening.opened`.
+
+    With `again` documents that have not changed are read and stored anew too.
+    """
 
     prune: bool | None = None
     max_prune_share: float | None = None
     dry_run: bool = False
     wait: bool = False
     on: str | None = None
+    again: bool = False
 
 
 async def sync(
@@ -89,9 +93,9 @@ async def sync(
 ) -> SyncReport:
     """Sync one source; documents of other sources in the collection stay as they are.
 
-    Unchanged documents are told by the source's stamps without being read, where it has any. What was written stays
-    when this is interrupted; the next sync does the rest. Raises SourceUnavailable (nothing was changed), SyncRunning,
-    DatabaseUnavailable, ProviderError.
+    Unless `again`, unchanged documents are told by the source's stamps without being read, where it has any. What was
+    written stays when this is interrupted; the next sync does the rest. Raises SourceUnavailable (nothing was changed),
+    SyncRunning, DatabaseUnavailable, ProviderError.
     """
     started, dry_run = perf_counter(), options.dry_run
     prune = declared.prune if options.prune is None else options.prune
@@ -106,7 +110,8 @@ async def sync(
             items = await asyncio.to_thread(source.items)
             if dry_run:
                 collection_id = await _collection_id(database, declared.collection)
-                changes = Changes(await _stored(database, collection_id), items, source=declared.name)
+                stored = await _stored(database, collection_id)
+                changes = Changes(stored, items, source=declared.name, again=options.again)
                 async with opened_forecast(settings, database, collection_id) as forecast:
                     await _plan(changes, items, report, forecast, max_bytes=settings.max_file_bytes)
                 _vanish(declared, changes, report, share if prune else None)
@@ -114,7 +119,8 @@ async def sync(
                 report.plan += [Step(action, uri) for uri in changes.vanished]
             else:
                 async with opened(database, settings, declared.collection, source=declared.name, on=options.on) as run:
-                    changes = Changes(await run.inventory.documents(), items, source=declared.name)
+                    stored = await run.inventory.documents()
+                    changes = Changes(stored, items, source=declared.name, again=options.again)
                     await _apply(run, changes, items, report, progress)
                     _vanish(declared, changes, report, share if prune else None)
                     if prune and report.refused is None:

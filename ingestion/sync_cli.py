@@ -13,7 +13,7 @@ from app.domain.errors import FootnoteError, InvalidInput
 from app.embedded.connect import connected
 from app.settings import Settings, load_settings
 from app.telemetry import configure_logging
-from ingestion.cli import Bar, Events, On, print_event
+from ingestion.cli import Again, Bar, Events, On, print_event
 from ingestion.context_cost import contexts_said
 from ingestion.sources.declared import Declared, named_sources
 from ingestion.sync import SyncOptions, SyncReport
@@ -35,6 +35,7 @@ def sync(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another sync of the source to end.")] = False,
     on: On = None,
+    again: Again = False,
     data_dir: Annotated[Path | None, typer.Option(help="Where the embedded services keep their data.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print progress and reports as lines of JSON.")] = False,
 ) -> None:
@@ -48,7 +49,7 @@ def sync(
     configure_logging(level="warning", json=False)
     loaded = load_settings(data_dir=data_dir)
     sources = named_sources(loaded.sources_file, names or [], every=every)
-    options = SyncOptions(prune, max_prune_share, dry_run, wait, on)
+    options = SyncOptions(prune, max_prune_share, dry_run, wait, on, again)
     with connected(loaded) as settings:
         whole = [_sync_one(settings, source, options, json=json) for source in sources]
     if not all(whole):

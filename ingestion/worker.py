@@ -1,6 +1,5 @@
 """Worker: takes jobs out of the queue: uploads, and syncs that are due."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,10 +19,11 @@ from app.storage.engine import Database, unavailable
 from app.storage.jobs import JobStore
 from app.storage.queue import QUEUE, UPLOAD, open_queue
 from app.storage.revision import require_current
+from app.storage.upload_files import UploadFiles
 from ingestion.changes import Changes
 from ingestion.contexts import ContextModel
 from ingestion.opening import open_with
-from ingestion.pipeline import ingest
+from ingestion.pipeline import Report, ingest
 from ingestion.place import Here
 from ingestion.sources.declared import Declared
 from ingestion.sources.uploaded import UploadedFile
@@ -54,6 +54,7 @@ class Worker:
         self._embedder = embedder
         self._contexts = contexts
         self._jobs = JobStore(database, queue)
+        self._files = UploadFiles(database, settings.uploads_dir)
         self._queue = queue
         queue.task(name=UPLOAD, queue=QUEUE, retry=RETRY)(self.upload)
         recover = queue.task(name="footnote.recover", queue=QUEUE, queueing_lock="footnote.recover")(self.recover)
@@ -105,7 +106,7 @@ class Worker:
 
     async def _ingest(self, workspace: UUID, job: Job, upload: Upload) -> str | None:
         """Why the file cannot be read; None when its document is there."""
-        path = self._settings.uploads_dir / str(job.id)
+        anew = job.chunks is not None  # it was done before: its document is made once more
         with Here(self._embedder) as place:
             run = await open_with(
                 place,
@@ -115,14 +116,25 @@ class Worker:
                 upload.collection,
                 principal=Principal(workspace),
             )
-            changes = Changes(await run.inventory.documents(upload.uri))
-            report = await ingest([UploadedFile(upload, path)], changes, run)
-        if report.failures:
-            return report.failures[0].reason
+            stored = await run.inventory.documents(upload.uri)
+            report = Report()
+            if stored or not anew:
+                file = UploadedFile(upload, self._files.path_of(job.id))
+                report = await ingest([file], Changes(stored, again=True), run)
+            if report.failures:
+                return report.failures[0].reason
+            if anew and await self._lost_document(workspace, job):  # it was deleted meanwhile, and stays so
+                await run.inventory.delete(list(await run.inventory.documents(upload.uri)))
         await self._jobs.done(workspace, job.id, upload.uri, report.chunks)
-        await asyncio.to_thread(path.unlink, missing_ok=True)
+        others = await self._jobs.of_upload(workspace, job.collection, job.name)
+        await self._files.tidy(workspace, others, keep=self._settings.keep_uploads)
         log.info("upload.done", job_id=str(job.id), chunks=report.chunks, seconds=round(report.seconds, 2))
         return None
+
+    async def _lost_document(self, workspace: UUID, begun: Job) -> bool:
+        """Whether a job's document was deleted since it was begun."""
+        now = await self._jobs.get(workspace, begun.id)
+        return begun.document_id is not None and now.document_id is None
 
     async def sync(self, source: Declared, timestamp: int) -> None:
         """Sync a source that is due; `timestamp` is when it became so."""
@@ -141,10 +153,14 @@ class Worker:
         )
 
     async def recover(self, timestamp: int) -> None:
-        """Put back into the queue what workers took that have given no sign of life since."""
+        """Put back into the queue what workers took that have given no sign of life since.
+
+        Uploaded files that nobody needs any more go as well.
+        """
         for job in await self._queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER_S):
             await self._queue.job_manager.retry_job(job)
             log.warning("job.recovered", task=job.task_name, attempts=job.attempts, at=timestamp)
+        await self._files.tidy_all(keep=self._settings.keep_uploads)
 
 
 @asynccontextmanager

@@ -48,9 +48,12 @@ async def upload_document(
     collection: Annotated[CollectionName, Form(description="Made when it is missing.")] = "default",
     title: Annotated[str | None, Form(max_length=500, description="In place of the file's own title.")] = None,
     metadata: Annotated[str, Form(description="A JSON object; fields to filter by.")] = "{}",
+    again: Annotated[
+        bool, Form(description="Take the very same file in once more, after an update that reads it better.")
+    ] = False,
 ) -> Taken:
     """Take a file in; a worker makes a document of it. 202 with its job; 200 when there is nothing to do."""
-    received = Received(file.file, file.filename or "", collection, title or None, _metadata(metadata))
+    received = Received(file.file, file.filename or "", collection, title or None, _metadata(metadata), again)
     job, new = await services.uploads.take(principal, received)
     if not new:
         response.status_code = 200
@@ -61,7 +64,21 @@ async def upload_document(
 @router.delete("/v1/documents/{document_id}", status_code=204)
 async def delete_document(document_id: UUID, principal: PrincipalDep, services: ServicesDep) -> None:
     """Delete a document with all its versions: from now on no search finds it and no citation opens it."""
-    await services.documents.delete(principal.workspace_id, document_id)
+    await services.uploads.delete(principal, document_id)
+
+
+@router.post("/v1/documents/{document_id}/reingest", status_code=202)
+async def reingest_document(
+    document_id: UUID, principal: PrincipalDep, services: ServicesDep, response: Response
+) -> Job:
+    """Read the uploaded file of a document once more, as a new version of it. 202 with the job that does so.
+
+    That is its upload's job, queued again; the one that waits or runs already, when there is one. A document of a file
+    in an archive or a mail is made anew with all that is in there. 409 when the file was not uploaded or not kept.
+    """
+    job = await services.uploads.reingest(principal, document_id)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return job
 
 
 @router.get("/v1/jobs")

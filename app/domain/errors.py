@@ -5,8 +5,8 @@
     ├── NotFound                (CollectionNotFound, DocumentNotFound, ConversationNotFound, RunNotFound, ModelNotFound,
     │                            JobNotFound, MessageNotFound)
     ├── Unauthenticated
-    ├── Conflict                (ConversationBusy, JobNotFailed, GenerationRetired, ReindexRefused, SyncRunning,
-    │                            ContextsRefused)
+    ├── Conflict                (ConversationBusy, JobNotFailed, NotUploaded, FileNotKept, GenerationRetired,
+    │                            ReindexRefused, SyncRunning, ContextsRefused)
     ├── TooManyRequests         (TooManyRuns)
     ├── ConfigurationError      (UnknownModel, MissingKey, EmbedderMismatch, SchemaOutdated)
     ├── Unavailable             (DatabaseUnavailable, RunLogUnavailable, ShuttingDown, StopNotConfirmed,
@@ -126,6 +126,18 @@ class JobNotFailed(Conflict):
     """Only a failed job can be tried again."""
 
     code = "job_not_failed"
+
+
+class NotUploaded(Conflict):
+    """This document was not uploaded; `footnote ingest PATH --again` reads its file once more."""
+
+    code = "not_uploaded"
+
+
+class FileNotKept(Conflict):
+    """The file of this document was not kept; upload it once more, with `again=true`."""
+
+    code = "file_not_kept"
 
 
 class GenerationRetired(Conflict):

@@ -5,6 +5,9 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+_SCHEME = "upload:"
+_MEMBER = "!/"  # in URIs, before the name of a file within another one
+
 
 class JobState(StrEnum):
     """Where a job stands; `done` and `failed` are final."""
@@ -19,8 +22,8 @@ class JobState(StrEnum):
 class Job:
     """An uploaded file on its way into a collection.
 
-    `attempts` were begun, the present one included. `document_id` and `chunks` are known once it is done; `problem`
-    says why it failed, or why it is tried again.
+    `attempts` were begun, the present one included. `document_id` and `chunks` are known once it is done, and stay when
+    the document is re-ingested; `problem` says why it failed, or why it is tried again.
     """
 
     id: UUID
@@ -55,4 +58,9 @@ class Upload:
     @property
     def uri(self) -> str:
         """The document's identity within its collection: another file of that name is its next version."""
-        return f"upload:{self.name}"
+        return f"{_SCHEME}{self.name}"
+
+
+def uploaded_name(uri: str) -> str | None:
+    """The name of the uploaded file that a document at `uri` was made of or found in; None when it was not uploaded."""
+    return uri.removeprefix(_SCHEME).partition(_MEMBER)[0] if uri.startswith(_SCHEME) else None

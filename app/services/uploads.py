@@ -1,4 +1,4 @@
-"""Uploads: files that come over the API, stored until a worker has made documents of them."""
+"""Uploads: files that come over the API, the jobs that make documents of them, and making them anew."""
 
 import asyncio
 import os
@@ -11,7 +11,9 @@ from uuid import UUID
 from app.domain.errors import InvalidInput
 from app.domain.job import Job, JobState, Upload
 from app.domain.principal import Principal
+from app.storage.documents import DocumentStore
 from app.storage.jobs import JobStore, new_job_id
+from app.storage.upload_files import UploadFiles
 
 MAX_NAME_CHARS = 255
 _BLOCK = 1 << 20
@@ -19,28 +21,32 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A file as the API has it: an open temporary file, and what came with it."""
+    """A file as the API has it: an open temporary file, and what came with it.
+
+    `again`: it is taken in even if the last file of its name was the very same.
+    """
 
     file: IO[bytes]
     name: str
     collection: str
     title: str | None
     metadata: dict[str, object]
+    again: bool = False
 
 
 class Uploads:
     """Takes files in, and tells what becomes of them.
 
-    They lie in `folder` under their job's id until their document is stored. Workers on other machines need that
-    folder too.
+    Workers on other machines need the folder of the files too.
     """
 
-    def __init__(self, jobs: JobStore, folder: Path) -> None:
+    def __init__(self, jobs: JobStore, files: UploadFiles, documents: DocumentStore) -> None:
         self._jobs = jobs
-        self._folder = folder
+        self._files = files
+        self._documents = documents
 
     async def take(self, principal: Principal, received: Received) -> tuple[Job, bool]:
-        """Store a file and queue it; False when the last file of its name in the collection was the very same.
+        """Store a file and queue it; False when the last file of its name was the very same, unless wanted `again`.
 
         Raises InvalidInput, DatabaseUnavailable; nothing is kept then.
         """
@@ -48,13 +54,13 @@ class Uploads:
         if not name or len(name) > MAX_NAME_CHARS:
             raise InvalidInput(f"file: it needs a file name of at most {MAX_NAME_CHARS} characters.")
         job_id = new_job_id()
-        path = self.path_of(job_id)
+        path = self._files.path_of(job_id)
         try:
             size, digest = await asyncio.to_thread(_store, received.file, path)
             if not size:
                 raise InvalidInput("file: it is empty.")
             upload = Upload(received.collection, name, size, digest, received.title, received.metadata)
-            job, new = await self._jobs.add(principal.workspace_id, job_id, upload)
+            job, new = await self._jobs.add(principal.workspace_id, job_id, upload, again=received.again)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -62,9 +68,18 @@ class Uploads:
             path.unlink(missing_ok=True)
         return job, new
 
-    def path_of(self, job_id: UUID) -> Path:
-        """Where a job's file lies."""
-        return self._folder / str(job_id)
+    async def reingest(self, principal: Principal, document_id: UUID) -> Job:
+        """Queue the file that a document was made of once more; the job that waits or runs, if one of it does.
+
+        Raises DocumentNotFound, NotUploaded, FileNotKept.
+        """
+        return await self._jobs.reingest(principal.workspace_id, document_id, self._files.has)
+
+    async def delete(self, principal: Principal, document_id: UUID) -> None:
+        """Delete a document with all its versions, and the file that it was made of. Raises DocumentNotFound."""
+        jobs = await self._jobs.of_document(principal.workspace_id, document_id)
+        await self._documents.delete(principal.workspace_id, document_id)
+        await self._files.tidy(principal.workspace_id, jobs, keep=True)
 
     async def get(self, principal: Principal, job_id: UUID) -> Job:
         """Raises JobNotFound."""

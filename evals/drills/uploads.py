@@ -2,7 +2,7 @@
 
 `python -m evals.drills.uploads [--files 100] [--large-mb 200]` starts `footnote serve` and two workers on embedded
 services, uploads everything at once, kills one worker with kill -9 in the middle, and waits until every job has ended.
-Printed is what became of each kind, how much memory the server and the workers took, and what is left on disk. Exit
+Printed is what became of each kind, how much memory the server and the workers took, and which files are kept. Exit
 code 1 when a job did not end as it should.
 """
 
@@ -102,7 +102,8 @@ async def _drill(
         if process.poll() is None:
             process.terminate()
     duplicates = sum(answer["duplicate"] for answer in answers if answer)
-    left = len(list((data_dir / "uploads").iterdir()))
+    kept = {path.name for path in (data_dir / "uploads").iterdir()}
+    strays = len(kept ^ {job["id"] for job in jobs if job["state"] == "done"})  # too many, or missing
     states = Counter(job["state"] for job in jobs)
     table = Table("what", "figure", title=f"{files} files, one of {large_mb} MB, one twice, one that broke off")
     table.add_row("all taken after", f"{taken_s:.1f} s")
@@ -115,12 +116,13 @@ async def _drill(
     table.add_row("duplicates told", str(duplicates))
     table.add_row("documents stored", str(len(found)))
     table.add_row("jobs of the one that broke off", str(sum(job["name"] == "broken.md" for job in listed)))
-    table.add_row("files left in the data folder", str(left))
+    table.add_row("files kept in the data folder", str(len(kept)))
+    table.add_row("files without a document, or missing", str(strays))
     table.add_row("server's peak memory", f"{peaks.server} MB")
     table.add_row("workers' peak memory, each", f"{peaks.workers} MB")
     console.print(table)
     wanted = files + 2
-    return (len(jobs), states["done"], len(found), duplicates, left) != (wanted, wanted, wanted, 1, 0)
+    return (len(jobs), states["done"], len(found), duplicates, strays) != (wanted, wanted, wanted, 1, 0)
 
 
 async def _upload(client: httpx.AsyncClient, name: str, data: bytes) -> Any:

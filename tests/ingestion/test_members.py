@@ -62,7 +62,10 @@ def test_an_archive_is_synced_file_by_file(syncing: Syncing) -> None:
     ]
     again = syncing()
     assert (again.added, again.unchanged, again.embedded, again.vanished) == (0, 3, 0, 0)
-    assert [(step.action, step.uri.endswith("all.zip")) for step in syncing(dry_run=True).plan] == [("read", True)]
+    for dry in (syncing(dry_run=True), syncing(dry_run=True, again=True)):
+        assert [(step.action, step.uri.endswith("all.zip")) for step in dry.plan] == [("read", True)]
+    anew = syncing(again=True)
+    assert (anew.changed, anew.unchanged, anew.embedded, anew.vanished) == (3, 0, 0, 0)
 
     path.write_bytes(zip_of(bees_md="Bees make wax.", more_zip=inner))
     report = syncing(prune=True, max_prune_share=1.0)

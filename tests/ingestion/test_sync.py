@@ -1,14 +1,18 @@
 """Syncing: what changed in a source is brought in, what vanished goes, and nothing is done twice."""
 
 import asyncio
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from app.cli import command_line
 from app.domain.errors import ConfigurationError, InvalidInput, SourceUnavailable, SyncRunning
 from app.domain.principal import DEFAULT_WORKSPACE_ID
+from app.embedded.connect import environment_of
 from app.storage.sync_lock import sync_lock
 from ingestion.opening import opened_database
 from ingestion.pipeline import Report
@@ -103,6 +107,52 @@ def test_a_dry_run_prints_the_plan_and_changes_nothing(syncing: Syncing) -> None
     ]
     assert [step.action for step in syncing(dry_run=True).plan][-1] == "keep"
     assert syncing.texts() == before
+
+
+def test_again_reads_what_has_not_changed_and_embeds_nothing_of_it(syncing: Syncing) -> None:
+    for name in ("a", "b"):
+        settle(syncing.write(f"{name}.md", f"The text of {name}."))
+    outcome(syncing)
+    before, texts = syncing.rows("SELECT id FROM document_version ORDER BY id"), syncing.texts()
+    plan = syncing(dry_run=True, again=True).plan
+    assert [(step.action, step.uri[-4:]) for step in plan] == [("change", "a.md"), ("change", "b.md")]
+    assert syncing.rows("SELECT id FROM document_version ORDER BY id") == before
+    assert outcome(syncing, again=True) == (0, 2, 0, 0, 0, 0)
+    assert syncing.texts() == texts
+    assert syncing.rows("SELECT id FROM document_version WHERE valid_to IS NOT NULL ORDER BY id") == before
+    assert outcome(syncing) == (0, 0, 0, 2, 0, 0)
+
+
+def test_again_leaves_one_document_of_those_that_say_the_same(syncing: Syncing) -> None:
+    for name in ("a", "b"):
+        syncing.write(f"{name}.md", "The same words.")
+    outcome(syncing)
+    assert outcome(syncing, again=True) == (0, 2, 0, 0, 0, 0)
+    assert syncing.texts() == ["a.md: The same words."]
+
+
+def test_again_at_the_command_line(syncing: Syncing) -> None:
+    path = syncing.write("a.md", "The text of a.")
+    environment = environment_of(syncing.settings) | {
+        "FOOTNOTE_SOURCES_FILE": str(syncing.settings.sources_file),
+        "FOOTNOTE_EMBEDDER": "scripted",
+    }
+
+    def footnote(*arguments: str) -> dict[str, object]:
+        shown = CliRunner().invoke(command_line(arguments[0]), [*arguments, "--json"], env=environment)
+        assert shown.exit_code == 0, shown.output
+        return dict(json.loads(shown.stdout.splitlines()[-1]))
+
+    def last_of(report: dict[str, object]) -> tuple[object, object]:
+        return report["changed"], report["unchanged"]
+
+    assert footnote("ingest", str(path))["added"] == 1
+    assert last_of(footnote("ingest", str(path))) == (0, 1)
+    assert last_of(footnote("ingest", str(path), "--again")) == (1, 0)
+    assert last_of(footnote("sync", "docs")) == (0, 1)
+    assert last_of(footnote("sync", "docs", "--again", "--dry-run")) == (1, 0)
+    assert last_of(footnote("sync", "docs", "--again")) == (1, 0)
+    assert len(syncing.rows("SELECT id FROM document_version")) == 3
 
 
 def test_pruning_more_than_the_share_is_refused_with_what_to_do(syncing: Syncing) -> None:

@@ -23,9 +23,14 @@ from ingestion.sources.declared import read_sources
 from ingestion.worker import MAX_ATTEMPTS, Worker, open_worker
 
 TEXT = b"The lamp is seen for twenty miles.\n"
+# A job that was done in another workspace, whose document is gone.
+_DONE_ELSEWHERE = """
+INSERT INTO job (id, workspace_id, state, collection, name, size_bytes, sha256, chunks)
+VALUES (%(id)s, %(workspace)s, 'done', 'island', 'e.txt', 1, '', 1)
+"""
 
 
-async def enqueue(settings: Settings, name: str = "lamp.txt") -> UUID:
+async def enqueue(settings: Settings, name: str = "lamp.txt", *, again: bool = False) -> UUID:
     """An upload as the API takes it."""
     assert settings.database_url is not None
     database = Database(settings.database_url.get_secret_value(), pool_size=1)
@@ -34,7 +39,7 @@ async def enqueue(settings: Settings, name: str = "lamp.txt") -> UUID:
     settings.uploads_dir.mkdir(parents=True, exist_ok=True)
     (settings.uploads_dir / str(job_id)).write_bytes(TEXT)
     store = JobStore(database, open_queue(database.url))
-    await store.add(DEFAULT_WORKSPACE_ID, job_id, Upload("island", name, len(TEXT), name.encode()))
+    await store.add(DEFAULT_WORKSPACE_ID, job_id, Upload("island", name, len(TEXT), name.encode()), again=again)
     await database.close()
     return job_id
 
@@ -96,6 +101,37 @@ async def test_what_a_lost_worker_had_taken_is_put_back(settings: Settings) -> N
         await worker.run(concurrency=1, wait=False)
         job = await look(worker, job_id)
     assert (job.state, job.attempts) == (JobState.DONE, 2)
+
+
+async def test_files_that_nobody_needs_are_swept(settings: Settings) -> None:
+    before, last, deleted, failed, waiting, elsewhere = [
+        await enqueue(settings, name, again=True) for name in ("a.txt", "a.txt", "b.txt", "c.txt", "d.txt", "e.txt")
+    ]
+    unknown = settings.uploads_dir / str(new_job_id())
+    for path in (unknown, settings.uploads_dir / "note.txt"):
+        path.write_bytes(TEXT)
+    other = UUID("00000000-0000-7000-8000-00000000000b")
+    async with open_worker(settings) as worker:
+        for job_id in (before, last, deleted, elsewhere):
+            await worker.upload(str(DEFAULT_WORKSPACE_ID), str(job_id))
+        await worker._jobs.fail(DEFAULT_WORKSPACE_ID, failed, "It is not to be.")
+        async with worker._database.connection(other) as connection:
+            await connection.execute("INSERT INTO workspace (id, name) VALUES (%s, 'other')", (other,))
+            await connection.execute(_DONE_ELSEWHERE, {"id": new_job_id(), "workspace": other})
+            [(foreign,)] = await (await connection.execute("SELECT id FROM job")).fetchall()
+        (settings.uploads_dir / str(foreign)).write_bytes(TEXT)
+        (settings.uploads_dir / str(before)).write_bytes(TEXT)  # as if its worker had been killed before it could go
+        store = DocumentStore(worker._database)
+        for document in await store.page(DEFAULT_WORKSPACE_ID, "island", limit=10, offset=0):
+            if document.uri == "upload:b.txt":
+                await store.delete(DEFAULT_WORKSPACE_ID, document.id)
+        await worker.recover(0)
+        kept = {str(job_id) for job_id in (last, failed, waiting, elsewhere)} | {unknown.name, "note.txt"}
+        assert {path.name for path in settings.uploads_dir.iterdir()} == kept
+    async with open_worker(settings.model_copy(update={"keep_uploads": False})) as worker:
+        await worker.recover(0)
+    kept -= {str(last), str(elsewhere)}
+    assert {path.name for path in settings.uploads_dir.iterdir()} == kept
 
 
 async def test_sources_with_a_schedule_are_synced_when_they_are_due(settings: Settings, tmp_path: Path) -> None:

@@ -9,30 +9,8 @@ import httpx
 import pytest
 
 from app.settings import Settings
-from ingestion.worker import open_worker
 from tests.fixtures.server import Server
-
-LAMP = b"# The lamp\n\nThe lamp is seen for twenty miles.\n"
-
-
-async def work(settings: Settings) -> None:
-    """What a worker does until the queue is empty."""
-    async with open_worker(settings) as worker:
-        await worker.run(concurrency=1, wait=False)
-
-
-async def upload(client: httpx.AsyncClient, name: str = "lamp.md", data: bytes = LAMP, **fields: str) -> httpx.Response:
-    form = {"collection": "island", **fields}
-    return await client.post("/v1/documents", files={"file": (name, data)}, data=form)
-
-
-async def job_of(client: httpx.AsyncClient, response: httpx.Response) -> dict[str, object]:
-    return dict((await client.get(response.headers["location"])).json())
-
-
-async def found(client: httpx.AsyncClient, query: str) -> list[str]:
-    response = await client.post("/v1/search", json={"query": query, "collection": "island", "leg": "lexical"})
-    return [passage["text"] for passage in response.json().get("passages", [])]
+from tests.fixtures.uploading import LAMP, files_kept, found, job_of, upload, work
 
 
 async def test_an_uploaded_file_becomes_a_document(client: httpx.AsyncClient, settings: Settings) -> None:
@@ -42,7 +20,7 @@ async def test_an_uploaded_file_becomes_a_document(client: httpx.AsyncClient, se
     await work(settings)
     job = await job_of(client, taken)
     assert (job["state"], job["attempts"], job["chunks"], job["problem"]) == ("done", 1, 1, None)
-    assert list(settings.uploads_dir.iterdir()) == []
+    assert files_kept(settings) == {job["id"]}
     document = (await client.get(f"/v1/documents/{job['document_id']}")).json()
     assert (document["uri"], document["title"]) == ("upload:lamp.md", "Lamp of the island")
     body = {"query": "how far is the lamp seen", "filter": {"year": 1921}}
@@ -58,7 +36,7 @@ async def test_the_same_file_again_is_a_duplicate(client: httpx.AsyncClient, set
         assert (again.status_code, again.json()["duplicate"]) == (200, True)
         assert again.json()["job"]["id"] == first.json()["job"]["id"]
     assert len((await client.get("/v1/jobs")).json()["jobs"]) == 1
-    assert list(settings.uploads_dir.iterdir()) == []
+    assert files_kept(settings) == {first.json()["job"]["id"]}
 
 
 async def test_other_bytes_of_that_name_are_its_next_version(client: httpx.AsyncClient, settings: Settings) -> None:
@@ -95,7 +73,7 @@ async def test_a_file_that_cannot_be_read_fails_with_the_reason_and_can_be_tried
     assert "damaged" in str(job["problem"]) or "PDF" in str(job["problem"])
     listed = (await client.get("/v1/jobs", params={"state": "failed"})).json()["jobs"]
     assert [each["id"] for each in listed] == [job["id"]]
-    assert len(list(settings.uploads_dir.iterdir())) == 1
+    assert files_kept(settings) == {job["id"]}
     again = await client.post(f"/v1/jobs/{job['id']}/retry")
     assert (again.status_code, again.json()["state"]) == (200, "queued")
     assert (await client.post(f"/v1/jobs/{job['id']}/retry")).json()["code"] == "job_not_failed"
@@ -136,7 +114,7 @@ async def test_what_cannot_be_taken_is_refused_and_not_kept(
     response = await upload(client, name, data, **fields)
     assert response.status_code == 422
     assert says in response.json()["detail"]
-    assert not settings.uploads_dir.exists() or list(settings.uploads_dir.iterdir()) == []
+    assert files_kept(settings) == set()
     assert (await client.get("/v1/jobs")).json() == {"jobs": []}
 
 
@@ -169,7 +147,7 @@ async def test_a_client_that_goes_away_in_the_middle_leaves_nothing(server: Serv
     await asyncio.sleep(0.3)
     async with server.client() as client:
         assert (await client.get("/v1/jobs")).json() == {"jobs": []}
-    assert not settings.uploads_dir.exists() or list(settings.uploads_dir.iterdir()) == []
+    assert files_kept(settings) == set()
 
 
 async def test_jobs_that_are_not_there(client: httpx.AsyncClient) -> None:
