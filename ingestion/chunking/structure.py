@@ -1,4 +1,4 @@
-"""Structure chunker: sections first, then blocks, then sentences, packed up to a number of tokens."""
+"""Structure chunker: sections first, then blocks, then sentences, packed to chunks of about half the largest size."""
 
 import re
 from bisect import bisect_right
@@ -8,10 +8,12 @@ from itertools import accumulate
 from app.domain.document import Chunk, ParsedDocument
 from app.domain.ports import TokenCounter
 from ingestion.chunking.boundaries import Boundary, Strength, find_boundaries
-from ingestion.chunking.packing import Packer
+from ingestion.chunking.packing import pack
 from ingestion.chunking.sections import Sections
 
 _SMALL_SECTION = 0.2  # of a chunk; neighbours that small share one
+_SMALL_PIECE = 0.03  # of a chunk; words, lines and sentences that small are not told apart, which would only take time
+_JOINING = {Strength.WORD, Strength.WRAP, Strength.SENTENCE}
 _LONGEST_WORD = 32  # characters; what is longer is data, cut anywhere
 _MOST_CHARACTERS_PER_TOKEN = 32  # a piece with more is cut into words without being counted first
 _WORD = re.compile(r"\s*\S+(?:\s+\Z)?|\s+")
@@ -22,7 +24,7 @@ Span = tuple[int, int, int]
 
 def chunker_id(max_tokens: int) -> str:
     """The identity that an index generation stores: the strategy, its version and its size."""
-    return f"structure-v1/{max_tokens}"
+    return f"structure-v2/{max_tokens}"
 
 
 def chunk(document: ParsedDocument, *, max_tokens: int, count_tokens: TokenCounter) -> list[Chunk]:
@@ -68,6 +70,9 @@ class _Pieces:
         ends = [*(boundary.offset for boundary in found[1:]), len(self._text)]
         for (start, strength), end in zip(found, ends, strict=True):
             for boundary, tokens in self._count_piece(start, end, strength):
+                if counts and boundary.strength in _JOINING and max(counts[-1], tokens) < _SMALL_PIECE * max_tokens:
+                    counts[-1] += tokens
+                    continue
                 self._boundaries.append(boundary)
                 counts.append(tokens)
         self._before = [0, *accumulate(counts)]  # tokens before each piece; each is counted once, sums are estimates
@@ -76,7 +81,7 @@ class _Pieces:
     def chunks(self) -> Iterator[Span]:
         """The text's chunks without the white space around them."""
         strengths = [boundary.strength for boundary in self._boundaries]
-        for first, last in Packer(strengths, self._before, self._max_tokens).pack():
+        for first, last in pack(strengths, self._before, self._max_tokens):
             yield from self._fit(first, last)
 
     def _count_piece(self, start: int, end: int, strength: Strength) -> Iterator[tuple[Boundary, int]]:

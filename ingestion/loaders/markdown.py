@@ -11,6 +11,7 @@ from ingestion.loaders.reader import StructureReader
 from ingestion.loaders.title import choose_title
 
 MEDIA_TYPE = "text/markdown"
+LONGEST_UNDERLINED = 120  # characters
 
 _FRONT_MATTER = re.compile(r"\A(?P<mark>---|\+\+\+)[ \t]*\n(?P<fields>.*?\n)??(?P=mark)[ \t]*(?:\n|\Z)", re.DOTALL)
 _FIELD_LINE = re.compile(r"\s.*|[#\-\]}].*|[\w\"'.][\w\"'. -]*[:=].*|\[.*\]|")
@@ -60,7 +61,10 @@ def _typed(value: str) -> object:
 
 
 def find_headings(text: str) -> tuple[Heading, ...]:
-    """Top-level headings of a Markdown text, in reading order; none inside code, quotes or lists."""
+    """Top-level headings of a Markdown text, in reading order; none inside code, quotes or lists.
+
+    A long paragraph above a line of hyphens is none either, whatever CommonMark says.
+    """
     blocks = MarkdownIt("commonmark").enable("table")
     inline = MarkdownIt("commonmark")
     blocks.core.ruler.disable("inline")  # only block structure is needed of the whole text
@@ -70,7 +74,8 @@ def find_headings(text: str) -> tuple[Heading, ...]:
     for opening, content in pairwise(tokens):
         if opening.type == "heading_open" and opening.level == 0 and opening.map:
             title = _plain(inline, content.content)
-            if title:
+            underlined = opening.markup in {"=", "-"}
+            if title and not (underlined and len(title) > LONGEST_UNDERLINED):
                 headings.append(Heading(int(opening.tag[1:]), title, line_starts[opening.map[0]]))
     return tuple(headings)
 

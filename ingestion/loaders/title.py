@@ -8,13 +8,17 @@ from app.domain.document import Heading
 
 _LONGEST = 200
 _SPACE = re.compile(r"\s+")
+_SENTENCE_END = re.compile(r"[.;,][\"'”’)]*$")
 
 
 def choose_title(text: str, headings: Sequence[Heading], declared: str, name: str) -> str:
-    """The first top heading, else what the file declares, else a short first line, else the file's name."""
+    """The first top heading, else what the file declares, else a short first line, else the file's name.
+
+    A first line that is a sentence names nothing.
+    """
     top = next((heading.title for heading in headings if heading.level == 1), "")
     first_line = text.lstrip().split("\n", 1)[0].strip()
-    if sum(map(str.isalpha, first_line)) < 2 or len(first_line) > 120:
+    if sum(map(str.isalpha, first_line)) < 2 or len(first_line) > 120 or _SENTENCE_END.search(first_line):
         first_line = ""
     for candidate in (top, declared, headings[0].title if headings else "", first_line, PurePath(name).stem):
         title = _SPACE.sub(" ", candidate).strip()
