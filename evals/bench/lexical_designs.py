@@ -265,8 +265,6 @@ def searches(connection: Connection, generation: IndexGeneration, collection_id:
     rows, gin, blocks, levels = _rows(), _gin(), _blocks(), _levels(generation, collection_id)
     options = SearchOptions()
     cap, none = {"cap": options.rare_cap}, {"cap": _NO_CAP}
-    wider = cap | {"likely": 250}  # sums over a part of the postings order worse than a whole inner product
-    everywhere = gin.fixed | cap
     real = {"collection": COLLECTION, "k1": options.k1, "b": options.b}
 
     def one(
@@ -283,11 +281,11 @@ def searches(connection: Connection, generation: IndexGeneration, collection_id:
     matched, unnested = _READ + _MATCHED + _RESCORED, _READ + _UNNESTED
     return [
         one(rows, _sql("race_rows", _READ + _ALL_ROWS), none, pruned=False, without=("race_rows.champions",)),
-        one(rows, _sql("race_rows", _READ + _FEW_ROWS), wider),
-        one(gin, _sql("race_gin", matched), everywhere | {"share": 1.0}, pruned=False),
-        one(gin, _sql("race_gin", matched), everywhere | {"share": _DROPPED_SHARE}),
+        one(rows, _sql("race_rows", _READ + _FEW_ROWS), cap),
+        one(gin, _sql("race_gin", matched), {**cap, "share": 1.0}, pruned=False),
+        one(gin, _sql("race_gin", matched), {**cap, "share": _DROPPED_SHARE}),
         one(blocks, _sql("race_blocks", unnested + _ALL_BLOCKS), none, pruned=False, without=("race_blocks.vector",)),
-        one(blocks, _sql("race_blocks", unnested + _FEW_BLOCKS + _RESCORED), wider),
+        one(blocks, _sql("race_blocks", unnested + _FEW_BLOCKS + _RESCORED), cap),
         one(levels, leg, real | none, pruned=False),
         one(levels, leg, real | cap),
     ]

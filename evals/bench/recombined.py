@@ -12,7 +12,7 @@ from evals.bench.synthetic import CHUNKS_PER_DOCUMENT, SyntheticCorpus
 from evals.datasets.beir import load_beir
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
-_MADE = 20_000  # synthetic chunks where there is no data set
+_MADE = 4_000  # synthetic chunks where there is no data set
 
 
 class Passages:
