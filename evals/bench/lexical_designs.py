@@ -87,8 +87,8 @@ FROM (
 GROUP BY p.chunk ORDER BY score DESC, p.chunk LIMIT %(k)s
 """
 
-_ROWS = " INSERT INTO {s}.posting SELECT term, chunk, impact, tf, length FROM counts"
-_NO_ROWS = " DELETE FROM {s}.posting p USING counts c WHERE p.term = c.term AND p.chunk = c.chunk"
+_ADD_ROWS = " INSERT INTO {s}.posting SELECT term, chunk, impact, tf, length FROM counts"
+_REMOVE_ROWS = " DELETE FROM {s}.posting p USING counts c WHERE p.term = c.term AND p.chunk = c.chunk"
 _ALL_ROWS = """
 SELECT p.chunk, {score} AS score
 FROM query q CROSS JOIN totals a
@@ -114,11 +114,11 @@ _VECTOR_TABLE = """
 CREATE TABLE {s}.vector (chunk int NOT NULL, length int NOT NULL, {words} impacts sparsevec STORAGE MAIN NOT NULL)
 WITH (toast_tuple_target = 8160)
 """
-_LEXEMES = """
+_ADD_LEXEMES = """
 INSERT INTO {s}.vector (chunk, length, words, impacts)
 SELECT v.chunk, v.length, strip(t.words), v.impacts FROM vectors v JOIN texts t USING (chunk)
 """
-_NO_VECTORS = " DELETE FROM {s}.vector WHERE chunk = ANY (%(chunks)s::int[])"
+_REMOVE_VECTORS = " DELETE FROM {s}.vector WHERE chunk = ANY (%(chunks)s::int[])"
 _MATCHED = """,
 asked AS MATERIALIZED (
     SELECT ('{' || string_agg(term || ':' || weight::real, ',') || '}/536870912')::sparsevec AS weights,
@@ -138,16 +138,16 @@ CREATE TABLE {s}.block (
     term int, no int, most real NOT NULL, least real NOT NULL, chunks int[], tfs smallint[], lengths smallint[]
 )
 """
-_STAGED = """,
+_STAGE = """,
 kept AS (INSERT INTO {s}.vector SELECT chunk, length, impacts FROM vectors)
 INSERT INTO {s}.staged SELECT term, chunk, impact, tf, length FROM counts
 """
-_BLOCKS = """
+_CUT_BLOCKS = """
 INSERT INTO {s}.block
 SELECT term, (place - 1) / 512, max(impact), min(impact), array_agg(chunk), array_agg(tf), array_agg(length)
 FROM (SELECT *, row_number() OVER (PARTITION BY term ORDER BY impact DESC) AS place FROM {s}.staged) s GROUP BY 1, 2
 """
-_JOINED = """,
+_ADD_TO_BLOCKS = """,
 kept AS (INSERT INTO {s}.vector SELECT chunk, length, impacts FROM vectors)
 INSERT INTO {s}.block AS b
 SELECT c.term, coalesce(
@@ -158,7 +158,7 @@ FROM counts c GROUP BY 1, 2
 ON CONFLICT (term, no) DO UPDATE SET most = greatest(b.most, excluded.most), least = least(b.least, excluded.least),
     chunks = b.chunks || excluded.chunks, tfs = b.tfs || excluded.tfs, lengths = b.lengths || excluded.lengths
 """
-_LEFT = """,
+_REMOVE_FROM_BLOCKS = """,
 kept AS (DELETE FROM {s}.vector WHERE chunk = ANY (%(chunks)s::int[])),
 gone AS MATERIALIZED (
     SELECT b.term, b.no, array_agg(c.chunk) AS chunks
@@ -193,13 +193,13 @@ likely AS MATERIALIZED (
     SELECT v.* FROM best CROSS JOIN LATERAL (SELECT * FROM {s}.vector WHERE chunk = best.chunk OFFSET 0) v
 )"""
 
-_LEVELS = """
+_ADD_LEVELS = """
 INSERT INTO chunk_lexeme (chunk_id, generation_id, collection_id, config, length, terms, impacts)
 SELECT lpad(to_hex(i.chunk), 32, '0')::uuid, %(generation)s, %(collection_id)s, 'english', r.length, r.terms, r.impacts
 FROM unnest(%(chunks)s::int[], %(texts)s::text[]) i(chunk, words),
     lexical_row(%(collection_id)s, 'english', i.words) r
 """
-_NO_LEVELS = """
+_REMOVE_LEVELS = """
 DELETE FROM chunk_lexeme WHERE generation_id = %(generation)s AND chunk_id = ANY (
     SELECT lpad(to_hex(i), 32, '0')::uuid FROM unnest(%(chunks)s::int[]) i
 )
@@ -208,8 +208,9 @@ DELETE FROM chunk_lexeme WHERE generation_id = %(generation)s AND chunk_id = ANY
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """Tables and how they are written; `fill` loads texts, between `make` and `finish`. `add` and `remove` take the
-    numbers and texts of chunks, in a transaction of the caller's.
+    """Tables, and how they are written; `fill` loads chunks between `make` and `finish`.
+
+    `fill`, `add` and `remove` take chunks' numbers and texts, in a transaction of the caller's.
     """
 
     name: str
@@ -226,25 +227,25 @@ class Design:
         values = {"chunks": list(chunks), "texts": list(texts), **self.fixed}
         await AsyncRawCursor(connection).execute(what.text, what.arguments(values), prepare=True, binary=True)
 
-    async def megabytes(self, connection: Connection, without: Sequence[str] = ()) -> float:
-        """Tables with their indexes, less what a search can do without."""
-        query = "SELECT sum(pg_total_relation_size(x::regclass)) FROM unnest(%s::text[]) x"
-        sums = [await (await connection.execute(query, (list(x),))).fetchone() for x in (self.tables, without)]
-        whole, less = (float(row[0] or 0) if row else 0.0 for row in sums)
-        return (whole - less) / 1e6
-
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A way to search a design: pruned, or through every posting of the words. A contestant of `racing`."""
+    """A way to search a design: pruned, or through every posting of the words. A contestant of `racing`.
 
-    name: str
+    `spare` is a relation that it can do without.
+    """
+
     design: Design
-    statement: Statement
-    connection: Connection
     pruned: bool
-    without: tuple[str, ...] = ()
-    fixed: Mapping[str, object] = field(default_factory=dict)
+    connection: Connection
+    statement: Statement
+    fixed: Mapping[str, object]
+    spare: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What the table calls it."""
+        return self.design.name if self.pruned else f"{self.design.name}, all"
 
     async def search(self, probe: Probe, k: int) -> Sequence[str]:
         """Numbers of the best chunks."""
@@ -259,82 +260,44 @@ class Search:
         rows = await cursor.fetchall()
         return [(chunk.int if isinstance(chunk, UUID) else chunk, score) for chunk, score in rows]
 
+    async def megabytes(self) -> float:
+        """The tables with their indexes, without what is spare."""
+        query = "SELECT sum(pg_total_relation_size(x::regclass)) FROM unnest(%s::text[]) x"
+        sums = []
+        for relations in (self.design.tables, (self.spare,) if self.spare else ()):
+            row = await (await self.connection.execute(query, (list(relations),))).fetchone()
+            sums.append(float(row[0] or 0) if row else 0.0)
+        return (sums[0] - sums[1]) / 1e6
+
 
 def searches(connection: Connection, generation: IndexGeneration, collection_id: UUID) -> list[Search]:
     """Every contestant; those of a design follow each other."""
-    rows, gin, blocks, levels = _rows(), _gin(), _blocks(), _levels(generation, collection_id)
+    levels, leg = _levels(generation, collection_id), _lexical_leg(generation)
     options = SearchOptions()
     cap, none = {"cap": options.rare_cap}, {"cap": _NO_CAP}
     real = {"collection": COLLECTION, "k1": options.k1, "b": options.b}
-
-    def one(
-        design: Design,
-        text: Statement,
-        fixed: Mapping[str, object],
-        *,
-        pruned: bool = True,
-        without: tuple[str, ...] = (),
-    ) -> Search:
-        return Search(f"{design.name}{'' if pruned else ', all'}", design, text, connection, pruned, without, fixed)
-
-    leg = _lexical_leg(generation)
-    matched, unnested = _READ + _MATCHED + _RESCORED, _READ + _UNNESTED
+    matched, unnested = _sql("race_gin", _READ + _MATCHED + _RESCORED), _READ + _UNNESTED
+    every_block = _sql("race_blocks", unnested + _ALL_BLOCKS)
     return [
-        one(rows, _sql("race_rows", _READ + _ALL_ROWS), none, pruned=False, without=("race_rows.champions",)),
-        one(rows, _sql("race_rows", _READ + _FEW_ROWS), cap),
-        one(gin, _sql("race_gin", matched), {**cap, "share": 1.0}, pruned=False),
-        one(gin, _sql("race_gin", matched), {**cap, "share": _DROPPED_SHARE}),
-        one(blocks, _sql("race_blocks", unnested + _ALL_BLOCKS), none, pruned=False, without=("race_blocks.vector",)),
-        one(blocks, _sql("race_blocks", unnested + _FEW_BLOCKS + _RESCORED), cap),
-        one(levels, leg, real | none, pruned=False),
-        one(levels, leg, real | cap),
+        Search(_ROWS, False, connection, _sql("race_rows", _READ + _ALL_ROWS), none, "race_rows.champions"),
+        Search(_ROWS, True, connection, _sql("race_rows", _READ + _FEW_ROWS), cap),
+        Search(_GIN, False, connection, matched, cap | {"share": 1.0}),
+        Search(_GIN, True, connection, matched, cap | {"share": _DROPPED_SHARE}),
+        Search(_BLOCKS, False, connection, every_block, none, "race_blocks.vector"),
+        Search(_BLOCKS, True, connection, _sql("race_blocks", unnested + _FEW_BLOCKS + _RESCORED), cap),
+        Search(levels, False, connection, leg, real | none),
+        Search(levels, True, connection, leg, real | cap),
     ]
-
-
-def _rows() -> Design:
-    table = "CREATE TABLE {s}.posting (term int, chunk int, impact real, tf smallint, length smallint)"
-    indexes = (
-        "CREATE UNIQUE INDEX posting_chunk ON {s}.posting (term, chunk) INCLUDE (tf, length)",
-        "CREATE INDEX champions ON {s}.posting (term, impact DESC) INCLUDE (chunk)",
-    )
-    return _design("posting rows", "race_rows", (table,), _ROWS, indexes, _ROWS, _NO_ROWS, ("posting",))
-
-
-def _gin() -> Design:
-    indexes = (
-        "CREATE UNIQUE INDEX ON {s}.vector (chunk)",
-        "CREATE INDEX ON {s}.vector USING gin (words) WITH (fastupdate = off)",
-    )
-    table = _VECTOR_TABLE.replace("{words}", "words tsvector STORAGE MAIN NOT NULL,")
-    return _design("GIN + sparsevec", "race_gin", (table,), _LEXEMES, indexes, _LEXEMES, _NO_VECTORS, ("vector",))
-
-
-def _blocks() -> Design:
-    make = (
-        _VECTOR_TABLE.replace("{words}", ""),
-        "CREATE UNLOGGED TABLE {s}.staged (term int, chunk int, impact real, tf smallint, length smallint)",
-        _BLOCK_TABLE,
-    )
-    finish = (
-        _BLOCKS,
-        "DROP TABLE {s}.staged",
-        "CREATE UNIQUE INDEX ON {s}.block (term, no)",
-        "CREATE UNIQUE INDEX ON {s}.vector (chunk)",
-    )
-    return _design("posting blocks", "race_blocks", make, _STAGED, finish, _JOINED, _LEFT, ("block", "vector"))
 
 
 def _levels(generation: IndexGeneration, collection_id: UUID) -> Design:
     tables = ("chunk_lexeme", "lexical_term", "lexical_total")
     index = f"lexical_{generation.id}"
     built = f"CREATE INDEX {index} ON chunk_lexeme USING gin (terms) WITH (fastupdate = off)"
-    finish = (
-        f"{built} WHERE generation_id = {generation.id}",
-        *(f"VACUUM ANALYZE {table}" for table in tables),
-    )
+    finish = (f"{built} WHERE generation_id = {generation.id}", *(f"VACUUM ANALYZE {table}" for table in tables))
     # the other designs have no foreign key to the chunks either
     make = ("ALTER TABLE chunk_lexeme DROP CONSTRAINT fk_chunk_lexeme_chunk_id_chunk", f"DROP INDEX {index}")
-    add, remove = numbered(_LEVELS), numbered(_NO_LEVELS)
+    add, remove = numbered(_ADD_LEVELS), numbered(_REMOVE_LEVELS)
     fixed = {"generation": generation.id, "collection_id": collection_id}
     return Design("impact levels", make, add, finish, add, remove, tables, fixed)
 
@@ -343,34 +306,61 @@ def _lexical_leg(generation: IndexGeneration) -> Statement:
     """The hot query's lexical part as it stands, ended before its join with the passages."""
     whole = statement(Shape(generation, "lexical", "exact", "adaptive"))
     leg, found, _ = whole.text.partition(b",\nfused AS (")
-    assert found  # noqa: S101 - or the statement is made of other parts now
-    # placeholders are numbered as they come: those of the leg are the first
-    names = tuple(name for place, name in enumerate(whole.names, 1) if b"$%d" % place in leg)
-    return Statement(leg + b" SELECT chunk_id, score FROM lexical ORDER BY rank", names)
-
-
-def _design(
-    name: str,
-    schema: str,
-    make: Sequence[str],
-    fill: str,
-    finish: Sequence[str],
-    add: str,
-    remove: str,
-    tables: Sequence[str],
-) -> Design:
-    """A design with statistics of its own; `fill`, `add` and `remove` go on from a text's terms."""
-    names = tuple(f"{schema}.{table}" for table in ("term", "total", *tables))
-    return Design(
-        name,
-        tuple(text.replace("{s}", schema) for text in (*_STATISTICS, *make)),
-        _sql(schema, _WRITE + fill, "1"),
-        (*(text.replace("{s}", schema) for text in finish), *(f"VACUUM ANALYZE {table}" for table in names)),
-        _sql(schema, _WRITE + add, "1"),
-        _sql(schema, _WRITE + remove, "-1"),
-        names,
-    )
+    assert found and whole.names[-1] == "k"  # noqa: S101, PT018 - or the statement is made of other parts now
+    return Statement(leg + b" SELECT chunk_id, score FROM lexical ORDER BY rank", whole.names[:-1])
 
 
 def _sql(schema: str, text: str, sign: str = "") -> Statement:
     return numbered(text.replace("{score}", _SCORE).replace("{s}", schema).replace("{sign}", sign))
+
+
+def _design(
+    name: str, schema: str, tables: Sequence[str], make: Sequence[str], finish: Sequence[str], writes: Sequence[str]
+) -> Design:
+    """A design with statistics of its own; `writes` are to fill, to add and to remove, and go on from `_WRITE`."""
+    names = tuple(f"{schema}.{table}" for table in ("term", "total", *tables))
+    fill, add, remove = (_sql(schema, _WRITE + text, sign) for text, sign in zip(writes, ("1", "1", "-1"), strict=True))
+    made, finished = ([text.replace("{s}", schema) for text in texts] for texts in ((*_STATISTICS, *make), finish))
+    vacuum = [f"VACUUM ANALYZE {table}" for table in names]
+    return Design(name, tuple(made), fill, (*finished, *vacuum), add, remove, names)
+
+
+_ROWS = _design(
+    "posting rows",
+    "race_rows",
+    ("posting",),
+    ("CREATE TABLE {s}.posting (term int, chunk int, impact real, tf smallint, length smallint)",),
+    (
+        "CREATE UNIQUE INDEX posting_chunk ON {s}.posting (term, chunk) INCLUDE (tf, length)",
+        "CREATE INDEX champions ON {s}.posting (term, impact DESC) INCLUDE (chunk)",
+    ),
+    (_ADD_ROWS, _ADD_ROWS, _REMOVE_ROWS),
+)
+_GIN = _design(
+    "GIN + sparsevec",
+    "race_gin",
+    ("vector",),
+    (_VECTOR_TABLE.replace("{words}", "words tsvector STORAGE MAIN NOT NULL,"),),
+    (
+        "CREATE UNIQUE INDEX ON {s}.vector (chunk)",
+        "CREATE INDEX ON {s}.vector USING gin (words) WITH (fastupdate = off)",
+    ),
+    (_ADD_LEXEMES, _ADD_LEXEMES, _REMOVE_VECTORS),
+)
+_BLOCKS = _design(
+    "posting blocks",
+    "race_blocks",
+    ("block", "vector"),
+    (
+        _VECTOR_TABLE.replace("{words}", ""),
+        _BLOCK_TABLE,
+        "CREATE UNLOGGED TABLE {s}.staged (term int, chunk int, impact real, tf smallint, length smallint)",
+    ),
+    (
+        _CUT_BLOCKS,
+        "DROP TABLE {s}.staged",
+        "CREATE UNIQUE INDEX ON {s}.block (term, no)",
+        "CREATE UNIQUE INDEX ON {s}.vector (chunk)",
+    ),
+    (_STAGE, _ADD_TO_BLOCKS, _REMOVE_FROM_BLOCKS),
+)

@@ -12,7 +12,6 @@ import os
 import platform
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
@@ -38,7 +37,7 @@ from evals.bench.probes import Probe
 from evals.bench.processors import Processors
 from evals.bench.racing import Record, Track
 from evals.bench.recombined import Passages
-from evals.bench.tables import console, number, print_rows
+from evals.bench.tables import DASH, console, number, print_rows
 from evals.progress import Progress
 from evals.report import write_report
 
@@ -85,15 +84,6 @@ def main(
         report = asyncio.run(_race(endpoints.database_url, passages, size, progress))
     if json is not None:
         write_report(report, json)
-
-
-@dataclass(slots=True)
-class Written:
-    """What writing cost a design: seconds of loading; ms and bytes of write-ahead log for each chunk of each kind."""
-
-    loading_s: float
-    ms: dict[str, float]
-    wal_bytes: dict[str, float]
 
 
 class Chunks:
@@ -198,11 +188,12 @@ async def _race(
     async with connection:
         chunks = Chunks(connection, {number: passages.text(number) for number in range(count)})
         designs = list({one.design.name: one.design for one in contestants}.values())
-        written: dict[str, Written] = {}
+        costs: dict[str, dict[str, float]] = {}
         for design in designs:
-            written[design.name] = Written(await load(connection, design, chunks.texts, progress), {}, {})
-            console.print(f"{design.name}: loaded in {written[design.name].loading_s:.0f} s")
-        sizes = {one.name: await one.design.megabytes(connection, one.without) for one in contestants}
+            seconds = await load(connection, design, chunks.texts, progress)
+            costs[design.name] = {"load_chunks_per_s": count / seconds}
+            console.print(f"{design.name}: loaded in {seconds:.0f} s")
+        sizes = {one.name: await one.megabytes() for one in contestants}
 
         probes = [Probe(text, np.empty(0, np.float32), []) for text in passages.questions]
         track = Track(rounds, Processors(connection.info.backend_pid), chance, progress)
@@ -214,14 +205,14 @@ async def _race(
         new = {chunk: passages.made(count + place) for place, chunk in enumerate(old)}
         for design in designs:
             await _checkpoint(url)
-            costs = written[design.name]
-            for kind, before, after in (("replaced", old, new), ("deleted", gone, {})):
-                costs.ms[kind], costs.wal_bytes[kind] = await write(connection, design, before, after, progress)
+            for kind, before, after in (("replace", old, new), ("delete", gone, {})):
+                ms, wal_bytes = await write(connection, design, before, after, progress)
+                costs[design.name] |= {f"{kind}_ms": ms, f"{kind}_wal_bytes": wal_bytes}
         console.print(f"written, after {perf_counter() - started:.0f} s")
         chunks.replace(new)
         chunks.delete(list(gone))
         second = await _searched(track, contestants, probes, chunks)
-    report = {
+    report: dict[str, Any] = {
         "chunks": count,
         "rounds": rounds,
         "questions": len(probes),
@@ -232,18 +223,14 @@ async def _race(
         "python": platform.python_version(),
         "seconds": perf_counter() - started,
         "contestants": {
-            one.name: {
-                **first[one.name],
-                "after_writes": second[one.name],
-                "megabytes": sizes[one.name],
-                "load_chunks_per_s": count / written[one.design.name].loading_s,
-                "write_ms": written[one.design.name].ms,
-                "wal_bytes": written[one.design.name].wal_bytes,
-            }
+            one.name: first[one.name]
+            | costs[one.design.name]
+            | {"megabytes": sizes[one.name], "after_writes": second[one.name]}
             for one in contestants
         },
     }
-    _print(report, contestants)
+    rows = [_row(one, report["contestants"][one.name]) for one in contestants]
+    print_rows(f"{count:,} chunks, top {K}", (*_HEAD, *_WRITTEN), rows)
     return report
 
 
@@ -273,25 +260,20 @@ _HEAD = ("design", "p50 ms", "p95 ms", "overlap@10", "MB", "loaded /s", "replace
 _WRITTEN = ("replace WAL kB", "delete WAL kB", "p50 ms after", "overlap after")
 
 
-def _print(report: Mapping[str, Any], contestants: Sequence[Search]) -> None:
-    rows = []
-    for one in contestants:
-        mine = report["contestants"][one.name]
-        after = mine["after_writes"]
-        costs = [mine["load_chunks_per_s"], *mine["write_ms"].values(), *(x / 1e3 for x in mine["wal_bytes"].values())]
-        rows.append(
-            [
-                one.name,
-                number(mine["p50_ms"]),
-                number(mine["p95_ms"]),
-                number(mine["overlap@10"], 3),
-                number(mine["megabytes"], 0),
-                *(number(cost if one.pruned else None, 0 if place == 0 else 1) for place, cost in enumerate(costs)),
-                number(after["p50_ms"]),
-                number(after["overlap@10"], 3),
-            ]
-        )
-    print_rows(f"{report['chunks']:,} chunks, top {K}", (*_HEAD, *_WRITTEN), rows)
+def _row(one: Search, mine: Mapping[str, Any]) -> list[str]:
+    """What loading and writing cost stands once for each design."""
+    costs = [number(mine["load_chunks_per_s"], 0), number(mine["replace_ms"], 1), number(mine["delete_ms"], 1)]
+    costs += [number(mine[f"{kind}_wal_bytes"] / 1e3, 1) for kind in ("replace", "delete")]
+    return [
+        one.name,
+        number(mine["p50_ms"]),
+        number(mine["p95_ms"]),
+        number(mine["overlap@10"], 3),
+        number(mine["megabytes"], 0),
+        *(costs if one.pruned else [DASH] * len(costs)),
+        number(mine["after_writes"]["p50_ms"]),
+        number(mine["after_writes"]["overlap@10"], 3),
+    ]
 
 
 if __name__ == "__main__":
