@@ -65,7 +65,7 @@ summed AS (
 _READ = """
 WITH totals AS MATERIALIZED (
     SELECT chunks::float8 AS chunks, length::float8 / nullif(chunks, 0) AS average,
-        ceil(greatest(%(cap)s::float8, 3.5 * sqrt(chunks::float8)))::int AS cap
+        ceil(greatest(%(cap)s::float8, 7 * sqrt(chunks::float8)))::int AS cap
     FROM {s}.total
 ),
 query AS MATERIALIZED (
@@ -102,7 +102,7 @@ likely AS MATERIALIZED (
         SELECT chunk, impact FROM {s}.posting WHERE term = q.term
         ORDER BY impact DESC LIMIT (SELECT cap FROM totals)
     ) p
-    GROUP BY p.chunk ORDER BY sum(q.weight * p.impact) DESC LIMIT %(likely)s
+    GROUP BY p.chunk ORDER BY sum(q.weight * p.impact) DESC LIMIT %(wider)s
 )
 SELECT p.chunk, {score} AS score
 FROM likely l CROSS JOIN query q CROSS JOIN totals a
@@ -187,7 +187,7 @@ GROUP BY p.chunk ORDER BY score DESC, p.chunk LIMIT %(k)s
 _FEW_BLOCKS = """,
 best AS MATERIALIZED (
     SELECT p.chunk FROM rows p CROSS JOIN LATERAL (SELECT p.weight) q CROSS JOIN totals a
-    GROUP BY p.chunk ORDER BY {score} DESC LIMIT %(likely)s
+    GROUP BY p.chunk ORDER BY {score} DESC LIMIT %(wider)s
 ),
 likely AS MATERIALIZED (
     SELECT v.* FROM best CROSS JOIN LATERAL (SELECT * FROM {s}.vector WHERE chunk = best.chunk OFFSET 0) v
@@ -254,7 +254,7 @@ class Search:
     async def scored(self, text: str, k: int) -> list[tuple[int, float]]:
         """The best chunks by their numbers, with their scores."""
         likely = k + max(50, k // 2)  # as passages has it for the lexical leg alone
-        values = {"text": text, "k": k, "lexical_candidates": k, "likely": likely, **self.fixed}
+        values = {"text": text, "k": k, "lexical_candidates": k, "likely": likely, "wider": 2 * likely, **self.fixed}
         cursor: AsyncRawCursor[TupleRow] = AsyncRawCursor(self.connection, row_factory=tuple_row)
         await cursor.execute(self.statement.text, self.statement.arguments(values), prepare=True, binary=True)
         rows = await cursor.fetchall()
@@ -272,19 +272,22 @@ class Search:
 
 def searches(connection: Connection, generation: IndexGeneration, collection_id: UUID) -> list[Search]:
     """Every contestant; those of a design follow each other."""
+    # Sums over a part of the postings order worse than whole inner products: with twice the cap and twice the
+    # candidates of the impact levels, posting rows and blocks find about as much.
     levels, leg = _levels(generation, collection_id), _lexical_leg(generation)
     options = SearchOptions()
     cap, none = {"cap": options.rare_cap}, {"cap": _NO_CAP}
+    twice = {"cap": 2 * options.rare_cap}
     real = {"collection": COLLECTION, "k1": options.k1, "b": options.b}
     matched, unnested = _sql("race_gin", _READ + _MATCHED + _RESCORED), _READ + _UNNESTED
     every_block = _sql("race_blocks", unnested + _ALL_BLOCKS)
     return [
         Search(_ROWS, False, connection, _sql("race_rows", _READ + _ALL_ROWS), none, "race_rows.champions"),
-        Search(_ROWS, True, connection, _sql("race_rows", _READ + _FEW_ROWS), cap),
+        Search(_ROWS, True, connection, _sql("race_rows", _READ + _FEW_ROWS), twice),
         Search(_GIN, False, connection, matched, cap | {"share": 1.0}),
         Search(_GIN, True, connection, matched, cap | {"share": _DROPPED_SHARE}),
         Search(_BLOCKS, False, connection, every_block, none, "race_blocks.vector"),
-        Search(_BLOCKS, True, connection, _sql("race_blocks", unnested + _FEW_BLOCKS + _RESCORED), cap),
+        Search(_BLOCKS, True, connection, _sql("race_blocks", unnested + _FEW_BLOCKS + _RESCORED), twice),
         Search(levels, False, connection, leg, real | none),
         Search(levels, True, connection, leg, real | cap),
     ]
