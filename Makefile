@@ -1,6 +1,6 @@
 # `make` lists the commands; `make check` is exactly what CI runs.
 .DEFAULT_GOAL := help
-.PHONY: help up check lint types contracts clients test lock bench-citations bench-beir bench-retrieval bench-streams bench-first-token bench-gate bench-attribution bench-refusal bench-topics bench-ingest bench-change drill-chats drill-statistics drill-streams drill-outages drill-stop drill-formats drill-regressions drill-injections drill-uploads drill-reindex drill-ingest drill-ray
+.PHONY: help up check lint types contracts clients test lock bench-citations bench-beir bench-retrieval bench-lexical bench-streams bench-first-token bench-gate bench-attribution bench-refusal bench-topics bench-ingest bench-change drill-chats drill-statistics drill-streams drill-outages drill-stop drill-formats drill-regressions drill-injections drill-uploads drill-reindex drill-ingest drill-ray
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench-beir: ## retrieval quality: make bench-beir DATA=FOLDER
 
 bench-retrieval: ## search against bare SQL, exact search and other stores: make bench-retrieval [CHUNKS=20000] [ROUNDS=5]
 	uv run --group bench python -m evals.bench --chunks $(or $(CHUNKS),20000) --rounds $(or $(ROUNDS),5)
+
+bench-lexical: ## four designs of BM25 in PostgreSQL, with writes: make bench-lexical DATA=FOLDER [CHUNKS=21000] [ROUNDS=3]
+	uv run python -m evals.bench.lexical_race --chunks $(or $(CHUNKS),21000) --rounds $(or $(ROUNDS),3) $(if $(DATA),--data $(DATA))
 
 bench-streams: ## an event's way to the client, beside raw ASGI, sse-starlette and FastAPI's own
 	uv run python -m evals.bench.streams
