@@ -12,7 +12,7 @@ from app.storage.inventory import StoredDocument
 from ingestion.sources.inner import MEMBER
 from ingestion.sources.source import Content, Item
 
-PARSER = "5"  # part of hashes and stamps: raised when loaders or chunks change, so that documents are taken anew
+PARSER = "6"  # part of hashes and stamps: raised when loaders or chunks change, so that documents are taken anew
 
 Kind = Literal["added", "changed", "moved"]
 

@@ -9,7 +9,7 @@ from app.providers.tokenizer import count_tokens
 from app.storage.building import StoredVersion
 from ingestion.chunking.structure import chunk, chunker_id
 
-_CHUNKER = re.compile(r"structure-v1/(\d{1,4})")
+_CHUNKER = re.compile(r"structure-v2/(\d{1,4})")
 _TOKENS = (32, 2000)  # as FOOTNOTE_CHUNK_TOKENS
 
 

@@ -33,7 +33,7 @@ def reindex(
     embedder: Annotated[str | None, typer.Option(help="Embedder, as FOOTNOTE_EMBEDDER; that one without.")] = None,
     embedder_dimensions: Annotated[int | None, typer.Option(min=1, max=4000, help="Ask it for this many.")] = None,
     chunk_tokens: Annotated[int | None, typer.Option(min=32, max=2000, help="Largest chunk, in tokens.")] = None,
-    chunker: Annotated[str | None, typer.Option(help="Chunker with its size, such as structure-v1/200.")] = None,
+    chunker: Annotated[str | None, typer.Option(help="Chunker with its size, such as structure-v2/200.")] = None,
     show_status: Annotated[bool, typer.Option("--status", help="Show every generation and how far it is.")] = False,
     roll_back: Annotated[bool, typer.Option("--rollback", help="Go back to the generation retired last.")] = False,
     drop_retired: Annotated[

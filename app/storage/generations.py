@@ -64,10 +64,11 @@ async def ensure_generation(database: Database, *, embedder: str, dimensions: in
     assert generation is not None  # noqa: S101 - made above or by another process, and only ever replaced
     require_embedder(generation, embedder=embedder, dimensions=dimensions)
     if generation.chunker != chunker:
+        strategy, _, tokens = generation.chunker.rpartition("/")
+        back = f"Set FOOTNOTE_CHUNK_TOKENS={tokens} again, or run" if chunker.startswith(f"{strategy}/") else "Run"
         raise EmbedderMismatch(
-            f"The index was built with the chunker {generation.chunker}, the settings ask for {chunker}. Set "
-            f"FOOTNOTE_CHUNK_TOKENS={generation.chunker.rpartition('/')[2]} again, or run `footnote reindex --chunker "
-            f"{chunker}`, which cuts the stored documents anew while questions are answered."
+            f"The index was built with the chunker {generation.chunker}, the settings ask for {chunker}. {back} "
+            f"`footnote reindex --chunker {chunker}`, which cuts the stored documents anew while questions are answered."
         )
     return generation
 

@@ -8,7 +8,7 @@ from ingestion.chunking.boundaries import Strength
 Range = tuple[int, int]
 """The first piece and the one after the last."""
 
-# Chosen on chunking_evaluation (docs/decisions/0007): smaller chunks are more precise, and a cut in the middle of a
+# Chosen on chunking_evaluation (docs/decisions/0028): smaller chunks are more precise, and a cut in the middle of a
 # thought costs recall. A chunk costs ((tokens - aim) / aim)², which is 1.5 for a full one and 1 for an empty one.
 _AIM = 0.45  # of the largest chunk
 _PRICE = {

@@ -287,6 +287,16 @@ def test_another_chunk_size_is_refused(footnote: Footnote, monkeypatch: pytest.M
     assert "FOOTNOTE_CHUNK_TOKENS=200" in err
 
 
+def test_an_index_with_chunks_of_an_earlier_version_asks_for_a_reindex(footnote: Footnote, database_url: str) -> None:
+    footnote("ingest", CORPUS, "--json")
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE index_generation SET chunker = 'structure-v1/200'")
+    code, _, err = footnote("ingest", CORPUS)
+    assert code == 2
+    assert "Run `footnote reindex --chunker structure-v2/200`" in err
+    assert "FOOTNOTE_CHUNK_TOKENS" not in err
+
+
 def test_only_one_of_the_two_urls(footnote: Footnote, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REDIS_URL")
     code, _, err = footnote("search", "x")

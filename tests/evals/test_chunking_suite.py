@@ -89,7 +89,7 @@ def test_smaller_chunks_are_a_setting_away(footnote: Footnote, excerpts: Path) -
         assert code == 0, err
         report = json.loads(report_file.read_text())
         assert report["corpus"]["chunks"] >= chunks
-        assert report["settings"]["chunker"] == f"structure-v1/{tokens}"
+        assert report["settings"]["chunker"] == f"structure-v2/{tokens}"
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_documents_are_cut_on_demand(footnote: Footnote, folder: Path, monkeypat
     goats = report["per_query"]["q3"]["hits"]
     assert goats[0] == "goat"
     assert len(goats) == len(set(goats))
-    assert report["settings"]["chunking"] == "structure-v1/64"
+    assert report["settings"]["chunking"] == "structure-v2/64"
 
 
 def test_a_reranker_orders_what_was_found_and_its_failures_are_counted(

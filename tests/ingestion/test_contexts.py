@@ -38,7 +38,7 @@ from ingestion.worker import open_worker
 from tests.fixtures.contextual import Contextual
 from tests.fixtures.syncing import Syncing
 
-CHUNKER = "structure-v1/200"
+CHUNKER = "structure-v2/200"
 PARAGRAPHS = [f"Paragraph {n} says what {' '.join(f'word{n}x{i}' for i in range(120))}." for n in range(5)]
 TEXT = "\n\n".join(PARAGRAPHS)
 SHOWN = """
@@ -288,7 +288,7 @@ async def test_reindexing_keeps_contexts(contextual: Contextual) -> None:
             await purge(database, age_s=0)
 
             # other chunks lack a context until it is asked for
-            await reindex(database, HashEmbedder(96), "structure-v1/100")
+            await reindex(database, HashEmbedder(96), "structure-v2/100")
             state = await asyncio.to_thread(contextual)
             assert (state["on"], state["lacking"]) == (True, state["chunks"])
             assert state["chunks"] > chunks

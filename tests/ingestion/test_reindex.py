@@ -30,7 +30,7 @@ from ingestion.reindex import reindex
 from tests.fixtures.reindexing import WORDS, Library, cosine
 
 LIVE, NEW = HashEmbedder(64), HashEmbedder(96)
-CHUNKER, SMALLER = "structure-v1/200", "structure-v1/60"
+CHUNKER, SMALLER = "structure-v2/200", "structure-v2/60"
 
 
 async def test_another_embedder_takes_over_and_the_former_comes_back(library: Library) -> None:
@@ -295,7 +295,7 @@ async def test_never_two_active_ones(library: Library) -> None:
         library.query("UPDATE index_generation SET state = 'active'")
 
 
-@pytest.mark.parametrize("chunker", ["structure-v1", "structure-v1/31", "structure-v1/2001", "words-v1/200"])
+@pytest.mark.parametrize("chunker", ["structure-v2", "structure-v2/31", "structure-v2/2001", "words-v1/200"])
 def test_chunkers_that_there_are_not(chunker: str) -> None:
-    with pytest.raises(ConfigurationError, match="structure-v1/32 to structure-v1/2000"):
+    with pytest.raises(ConfigurationError, match="structure-v2/32 to structure-v2/2000"):
         tokens_of(chunker)

@@ -42,13 +42,13 @@ def states(footnote: Footnote) -> list[tuple[int, str]]:
 
 
 def test_build_status_rollback_and_purge_as_json(footnote: Footnote) -> None:
-    built = report(footnote, "--embedder-dimensions", 96, "--chunker", "structure-v1/100")
+    built = report(footnote, "--embedder-dimensions", 96, "--chunker", "structure-v2/100")
     assert (built["generation"], built["replaces"], built["stage"], built["documents"]) == (2, 1, "done", 3)
     assert built["verification"]["recall_at_10"] == 1
     found = report(footnote, "--status")
     assert found["builder_at_work"] is False
     overview = found["generations"][1]["overview"]
-    assert (overview["dimensions"], overview["chunker"], overview["indexed"]) == (96, "structure-v1/100", True)
+    assert (overview["dimensions"], overview["chunker"], overview["indexed"]) == (96, "structure-v2/100", True)
     assert found["generations"][1]["progress"]["pending"] == 0
     back = report(footnote, "--rollback")
     assert (back["active"]["id"], back["missing_documents"], back["seconds"] < 1) == (1, 0, True)
@@ -73,15 +73,15 @@ def test_what_a_person_reads(footnote: Footnote) -> None:
     assert "generation 1 (scripted:hash, 64 dimensions" in footnote("reindex", "--rollback").stderr
     assert "active one already; 0 documents" in footnote("reindex").stderr
     assert "nothing is purged" in footnote("reindex", "--purge").stderr
-    assert "purged: 2 (scripted:hash, 96, structure-v1/100)" in footnote("reindex", "--purge", "--force").stderr
+    assert "purged: 2 (scripted:hash, 96, structure-v2/100)" in footnote("reindex", "--purge", "--force").stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
         (("--status", "--purge"), ConfigurationError, "Only one of"),
-        (("--chunk-tokens", 100, "--chunker", "structure-v1/100"), ConfigurationError, "either --chunk-tokens"),
-        (("--chunker", "words"), ConfigurationError, "structure-v1/32 to"),
+        (("--chunk-tokens", 100, "--chunker", "structure-v2/100"), ConfigurationError, "either --chunk-tokens"),
+        (("--chunker", "words"), ConfigurationError, "structure-v2/32 to"),
         (("--embedder", "gpt-99"), ConfigurationError, "gpt-99"),
         (("--embedder", "openai:text-embedding-3-small"), ConfigurationError, "OPENAI_API_KEY"),
         (("--rollback",), ReindexRefused, "no retired generation"),

@@ -24,7 +24,7 @@ from ingestion.reindex import Report, reindex
 from tests.fixtures.reindexing import WORDS, Library, cosine
 from tests.fixtures.slow_reindex import SlowEmbedder
 
-CHUNKER, SMALLER = "structure-v1/200", "structure-v1/60"
+CHUNKER, SMALLER = "structure-v2/200", "structure-v2/60"
 
 
 @contextmanager

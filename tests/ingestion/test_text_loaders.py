@@ -145,7 +145,11 @@ def test_rst_underlines_must_be_as_wide_as_the_title() -> None:
         ("a.txt", "First line\nSecond line.\n", "First line"),
         ("to_do.txt", "x" * 130 + "\n", "to_do"),
         ("a.txt", "42\n", "a"),
+        ("speech.txt", "Good evening. I am glad to be here.\n\nMore.\n", "speech"),
+        ("a.txt", "What is a footnote?\n\nA note.\n", "What is a footnote?"),
         ("a.md", "Words.\n\n## Only a part\n", "Only a part"),
+        ("notes.md", "word " * 60 + "\n---\n\nMore words.\n", "notes"),
+        ("a.md", "A title\n---\n\nWords.\n", "A title"),
         ("a.md", "# " + "word " * 60, ("word " * 40).strip() + " …"),
     ],
 )
