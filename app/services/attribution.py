@@ -17,7 +17,7 @@ from functools import cached_property, lru_cache
 from app.domain.passage import Passage
 from app.domain.run import Citation, Verdict
 from app.services.citations import Sentence, split
-from app.services.claims import Claim, disagreements, join_claims, read_claim, read_words, spelled_out
+from app.services.claims import Claim, disagreements, join_claims, plain, read_claim, read_words, spelled_out
 from app.services.words import PASSAGES_KEPT, stem, tokens_of, word_set
 
 SUPPORTED = 0.5
@@ -48,6 +48,7 @@ _SMALL_TALK = frozenset(
 )
 """Stems of which whole sentences are made that claim nothing (“Here is what I found.”)."""
 _SOURCES = r"(?:passages?|excerpts?|sources|documents|(?:provided|given|available) \w+)"
+_JUDGES = re.compile(r"\W*(?:yes|no|ja|nein|oui|non|s[íì]|sim|não)\b\s*[,.:;!–—-]", re.IGNORECASE)
 _ABOUT_THE_SOURCES = re.compile(
     rf"\b{_SOURCES}\b.{{0,40}}?(?:\bnot\b|n['’]t\b|\bno\b).{{0,30}}?"
     r"\b(?:say|mention|contain|provide|specify|state|include|answer|cover|describe|information)"
@@ -144,9 +145,18 @@ class Attributor:
         main = spans[0].passage
         evidence = join_claims([self._headings[main], *(span.claim for span in spans)])
         score = round(self._weight(claim.words & evidence.words) / self._weight(claim.words), 4)
-        if score < PARTIAL or disagreements(claim, evidence, self._known[main] | evidence.words):
+        known = self._known[main] | evidence.words
+        if score < PARTIAL or disagreements(claim, evidence, known) or self._invents(claim, spans):
             return score, "unsupported"
         return score, "supported" if score >= SUPPORTED else "partial"
+
+    def _invents(self, claim: Claim, spans: Sequence[_Span]) -> bool:
+        """Whether a command, a setting or a URL of the claim stands in none of the spans' passages as it is."""
+        if not claim.literals:
+            return False
+        passages = [self._passages[i] for i in {span.passage for span in spans}]
+        there = "\n".join(plain("\n".join((p.title, *p.heading_path, p.text))) for p in passages)
+        return not all(literal in there for literal in claim.literals)
 
     def _weight(self, words: Iterable[str]) -> float:
         """The sum of inverse sentence frequencies, log(1 + N/n): IDF with a passage's sentence as the document
@@ -179,8 +189,10 @@ def keeps_to(source: str, text: str) -> bool:
     """Whether the text's words, all its numbers and names among them, stand in the source in the same order, but for
     few; a longest common subsequence, in which a number or name is worth more than all words together.
 
-    A small model puts the right words together into what no passage says.
+    A small model puts the right words together into what no passage says; a Yes or No before them is its own judgement.
     """
+    if _JUDGES.match(text) and not _JUDGES.match(source):
+        return False
     words, there = (
         [(each, token.kind == "number" or token.capitalised) for _, token in tokens_of(of) for each in token.stems]
         for of in (spelled_out(text), spelled_out(source))

@@ -12,6 +12,7 @@ from app.services.words import Token, tokens_of, word_set
 
 _NOTE_MARK = re.compile(r"\[\^?\d{1,3}\]")
 _SHORT_RANGE = re.compile(r"\b(\d\d)(\d\d\s?[-–—]{1,2}\s?)(\d\d)\b(?!-)")  # 1946–49
+_LITERAL = re.compile(r"(`+)(?!`)(.+?)(?<!`)\1(?!`)|(https?://[^\s<>\"`]+)", re.DOTALL)
 _DENIAL = re.compile(
     r"\w+less(?:ly|ness)?|rarely|few|unless"
     r"|(?:absen|avoid|den[iy]|disallow|exclud|fail|forb|impossib|inabilit|lack|limit|maxim|prevent|prohibit|refus|reject|unable)\w*"
@@ -31,7 +32,8 @@ class Claim:
     `words`: stems of its content words, and its numbers. `pairs`: its neighbouring words, where one of the two
     says something and is no number or date. `calendar`: months and weekdays. `names`: stems of capitalised words.
     `negated`: stems that stand right after a negation, `denied`: those that do so each time they occur.
-    `negates`: whether there is a negation; `denies`: whether there is one, or a word that implies one.
+    `negates`: whether there is a negation; `denies`: whether there is one, or a word that implies one. `literals`: what
+    stands as code, and URLs, as `plain` has them.
     """
 
     words: frozenset[str]
@@ -43,6 +45,7 @@ class Claim:
     denied: frozenset[str]
     negates: bool
     denies: bool
+    literals: frozenset[str] = frozenset()
 
 
 def read_words(text: str) -> frozenset[str]:
@@ -56,6 +59,7 @@ def read_words(text: str) -> frozenset[str]:
 @lru_cache(4_000)
 def read_claim(text: str) -> Claim:
     """What `text` says; a model's own note marks ([1]) are left out."""
+    literals = frozenset(plain(code or url.rstrip(".,;:!?)]'*_")) for _, code, url in _LITERAL.findall(text))
     text = spelled_out(text)
     placed = tokens_of(text)
     readings, numeric = _readings(placed)
@@ -75,7 +79,13 @@ def read_claim(text: str) -> Claim:
         denied=frozenset(stem for stem, count in negated.items() if count == occurrences[stem]),
         negates=negates,
         denies=negates or any(_DENIAL.fullmatch(token.lower) for token in said),
+        literals=literals,
     )
+
+
+def plain(text: str) -> str:
+    """The text with single spaces, in one case."""
+    return " ".join(text.split()).casefold()
 
 
 def spelled_out(text: str) -> str:

@@ -196,10 +196,6 @@ likely AS MATERIALIZED (
     WHERE {holds}
     LIMIT %(likely)s
 )"""
-_NONE = """
-{name} AS (
-    SELECT NULL::uuid AS chunk_id, NULL::float8 AS score, NULL::bigint AS rank, NULL::float8 AS share WHERE false
-)"""
 # Reciprocal rank fusion: Σ 1 / (k + rank) (Cormack, Clarke, Büttcher: SIGIR 2009, p. 758).
 _RRF = "coalesce(1.0 / (%(rrf_k)s + d.rank), 0) + coalesce(1.0 / (%(rrf_k)s + t.rank), 0)"
 # Convex combination of scores (Bruch, Gai, Ingber: An Analysis of Fusion Functions for Hybrid Retrieval, TOIS 2023):
@@ -216,15 +212,26 @@ leaning AS MATERIALIZED (
             1 - coalesce((SELECT share FROM lexical WHERE rank = 10), 0) AS lexical
     ) decided
 )"""
-# The join with chunk, document_version and document is under row-level security; only current versions are retrieved.
-# OFFSET 0 keeps the order: from the few that were found to their rows, by primary key. The planner cannot know how few
-# they are, nor how many rows pass the policy, and would begin with every current version.
-_PASSAGES = """
+_FUSED = """
 fused AS (
     SELECT chunk_id, d.score AS similarity, t.score AS lexical, ({score})::float8 AS score
     FROM dense d FULL JOIN lexical t USING (chunk_id)
     {limit}
-)
+)"""
+# One leg alone needs neither ranks nor shares.
+_DENSE_ALONE = """
+fused AS (
+    SELECT chunk_id, 1 - distance AS similarity, NULL::float8 AS lexical, 1 - distance AS score
+    FROM near ORDER BY distance, chunk_id LIMIT %(k)s
+)"""
+_LEXICAL_ALONE = """
+fused AS (
+    SELECT chunk_id, NULL::float8 AS similarity, score AS lexical, score FROM lexical ORDER BY rank LIMIT %(k)s
+)"""
+# The join with chunk, document_version and document is under row-level security; only current versions are retrieved.
+# OFFSET 0 keeps the order: from the few that were found to their rows, by primary key. The planner cannot know how few
+# they are, nor how many rows pass the policy, and would begin with every current version.
+_PASSAGES = """
 SELECT c.id::text, c.document_id::text, v.id::text, v.title, o.source_uri, c.heading_path, c.page, c.char_start,
     c.char_end, c.text, f.score, f.similarity, v.metadata || c.metadata, f.lexical, c.space_after
 FROM fused f
@@ -253,29 +260,28 @@ def statement(shape: Shape) -> Statement:
         "holds": _holds("w.config"),
     }
     parts["exact"] = sql.SQL(_EXACT).format(**parts)
-    weight = "(SELECT weight FROM leaning)" if shape.fusion == "adaptive" else "%(dense_weight)s"
-    hybrid = _RRF if shape.fusion == "rrf" else _CONVEX.format(weight=weight)
-    score = {"dense": "d.score", "lexical": "t.score", "hybrid": hybrid}
     ctes: list[sql.Composable] = [sql.SQL(_SCOPE)]
     if shape.leg != "lexical":
-        ctes += [sql.SQL(_DENSE_EXACT if shape.route == "exact" else _DENSE_INDEX).format(**parts), sql.SQL(_DENSE)]
-    else:
-        ctes.append(sql.SQL(_NONE).format(name=sql.SQL("dense")))
+        ctes.append(sql.SQL(_DENSE_EXACT if shape.route == "exact" else _DENSE_INDEX).format(**parts))
     if shape.leg != "dense":
         likely = sql.SQL(_LIKELY_PHRASES if shape.phrases else _LIKELY).format(**parts)
         ctes.append(sql.SQL(_LEXICAL).format(likely=likely, **parts))
+    if shape.leg == "hybrid":
+        ctes += _fusion(shape)
     else:
-        ctes.append(sql.SQL(_NONE).format(name=sql.SQL("lexical")))
-    if shape.leg == "hybrid" and shape.fusion == "adaptive":
-        ctes.append(sql.SQL(_LEANING))
-    ctes.append(
-        sql.SQL(_PASSAGES).format(
-            score=sql.SQL(score[shape.leg]),
-            phrases=sql.SQL(_WITH_PHRASES if shape.phrases else "").format(holds=_holds("v.text_search_config")),
-            limit=sql.SQL("" if shape.phrases else _LIMIT),
-        )
-    )
-    return numbered((sql.SQL("WITH ") + sql.SQL(",").join(ctes)).as_string(None))
+        ctes.append(sql.SQL(_DENSE_ALONE if shape.leg == "dense" else _LEXICAL_ALONE))
+    holds = sql.SQL(_WITH_PHRASES if shape.phrases else "").format(holds=_holds("v.text_search_config"))
+    passages = sql.SQL(_PASSAGES).format(phrases=holds)
+    return numbered((sql.SQL("WITH ") + sql.SQL(",").join(ctes) + passages).as_string(None))
+
+
+def _fusion(shape: Shape) -> list[sql.Composable]:
+    """Both legs' candidates with ranks and shares, and what they make together."""
+    weight = "(SELECT weight FROM leaning)" if shape.fusion == "adaptive" else "%(dense_weight)s"
+    score = _RRF if shape.fusion == "rrf" else _CONVEX.format(weight=weight)
+    limit = "" if shape.phrases else _LIMIT
+    leaning = [sql.SQL(_LEANING)] if shape.fusion == "adaptive" else []
+    return [sql.SQL(_DENSE), *leaning, sql.SQL(_FUSED).format(score=sql.SQL(score), limit=sql.SQL(limit))]
 
 
 _PARAMETER = re.compile(r"%\((\w+)\)s")

@@ -201,6 +201,24 @@ def test_a_name_from_another_passage_does_not_count() -> None:
     assert citation.verdict == "unsupported"
 
 
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("Set `FOOTNOTE_PORT` to change the port of the server.", "supported"),
+        ("Set `footnote_port` to change the port of the server.", "supported"),
+        ("Set `FOOTNOTE_LISTEN` to change the port of the server.", "unsupported"),
+        ("The server listens on http://127.0.0.1:8000/v1/ag-ui by default.", "supported"),
+        ("The server listens on `http://127.0.0.1:8000/v1/ag-ui` by default.", "supported"),
+        ("The server listens on http://127.0.0.1:8000/ag-ui by default.", "unsupported"),
+    ],
+)
+def test_commands_settings_and_urls_stand_in_the_passage_as_they_are(text: str, verdict: str) -> None:
+    server = SERVER + " It listens on http://127.0.0.1:8000/v1/ag-ui."
+    citation = Attributor([passage(server)]).attribute(sentence(text))
+    assert citation is not None
+    assert citation.verdict == verdict
+
+
 def test_the_question_decides_between_equal_spans() -> None:
     passages = [passage("Cooking is taught in Paris. Dancing is taught in Paris.")]
     for topic in ("cooking", "dancing"):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from app.domain.run import TextDelta
+from app.services.attribution import keeps_to
 from tests.app.services.test_several_turns import OPTIONS, answer
 from tests.fixtures.replies import Replies
 from tests.fixtures.server import Server
@@ -27,3 +28,21 @@ async def test_a_paraphrase_is_shown_where_own_words_are_allowed(
     text = "".join(event.text for event in events if isinstance(event, TextDelta))
     assert (text == PARAPHRASE) is shown
     assert shown or text.startswith("In the words of the documents:")
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("The crossing takes 25 minutes.", True),
+        ("The crossing takes 35 minutes.", False),
+        ("Yes, the crossing takes 25 minutes.", False),
+        ("No. The crossing takes 25 minutes.", False),
+        ("No crossing takes 25 minutes.", True),  # one word beside the passage's: attribution sees the negation
+    ],
+)
+def test_a_yes_or_no_is_a_models_own_judgement(text: str, kept: bool) -> None:
+    assert keeps_to("On most days the crossing takes 25 minutes.", text) is kept
+
+
+def test_a_passage_may_say_yes_itself() -> None:
+    assert keeps_to("Yes, the ferry carries bicycles.", "Yes, the ferry carries bicycles.")
