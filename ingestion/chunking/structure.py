@@ -12,7 +12,7 @@ from ingestion.chunking.packing import pack
 from ingestion.chunking.sections import Sections
 
 _SMALL_SECTION = 0.2  # of a chunk; neighbours that small share one
-_SMALL_PIECE = 0.03  # of a chunk; words, lines and sentences that small are not told apart, which would only take time
+_SMALL_PIECE = 0.03  # of a chunk; neighbouring words, lines and sentences that small are one: fewer places to try
 _JOINING = {Strength.WORD, Strength.WRAP, Strength.SENTENCE}
 _LONGEST_WORD = 32  # characters; what is longer is data, cut anywhere
 _MOST_CHARACTERS_PER_TOKEN = 32  # a piece with more is cut into words without being counted first
@@ -32,7 +32,8 @@ def chunk(document: ParsedDocument, *, max_tokens: int, count_tokens: TokenCount
 
     A chunk does not cross from one section into another, unless both are small siblings, or the first is small (a bare
     heading, say) and holds the second. A block that does not fit is cut between its parts, sentences, lines or words,
-    in this order of preference. Chunks are in order, do not overlap, and leave out nothing but white space.
+    in this order of preference. Most chunks have about two thirds of the limit. They are in order, do not overlap, and
+    leave out nothing but white space.
     """
     if not document.text.strip():
         return []
