@@ -68,7 +68,8 @@ async def ensure_generation(database: Database, *, embedder: str, dimensions: in
         back = f"Set FOOTNOTE_CHUNK_TOKENS={tokens} again, or run" if chunker.startswith(f"{strategy}/") else "Run"
         raise EmbedderMismatch(
             f"The index was built with the chunker {generation.chunker}, the settings ask for {chunker}. {back} "
-            f"`footnote reindex --chunker {chunker}`, which cuts the stored documents anew while questions are answered."
+            f"`footnote reindex --chunker {chunker}`, which cuts the stored documents anew while questions are "
+            "answered."
         )
     return generation
 
