@@ -65,24 +65,36 @@ class LocalCluster:
 
     def __enter__(self) -> "LocalCluster":
         self._folder = TemporaryDirectory(prefix="fn-ray-")  # its paths name sockets, so they must be short
+        try:
+            head, *others = self._processors
+            try:
+                self._start_head(head)
+            except RuntimeError:  # another process may have taken one of its ports meanwhile
+                self._start_head(head)
+            for processors in others:
+                self._start([f"--address={self.address}"], processors)
+        except RuntimeError:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _start_head(self, processors: int) -> None:
         port, client_port = _free_ports(2)
         self.address, self.client_address = f"127.0.0.1:{port}", f"ray://127.0.0.1:{client_port}"
-        head = [
-            "--head",
-            "--include-dashboard=false",
-            f"--port={port}",
-            f"--ray-client-server-port={client_port}",
-            f"--temp-dir={self._folder.name}",
-        ]
-        for number, processors in enumerate(self._processors):
-            where = [f"--address={self.address}"] if number else head
-            log = Path(self._folder.name) / f"node-{number}.log"
-            try:
-                self.nodes.append(Node([*where, f"--num-cpus={processors}"], log))
-            except RuntimeError:
-                self.__exit__(None, None, None)
-                raise
-        return self
+        self._start(
+            [
+                "--head",
+                "--include-dashboard=false",
+                f"--port={port}",
+                f"--ray-client-server-port={client_port}",
+                f"--temp-dir={self._folder.name}",
+            ],
+            processors,
+        )
+
+    def _start(self, where: list[str], processors: int) -> None:
+        log = Path(self._folder.name) / f"node-{len(self.nodes)}.log"
+        self.nodes.append(Node([*where, f"--num-cpus={processors}"], log))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -125,10 +125,10 @@ def test_again_reads_what_has_not_changed_and_embeds_nothing_of_it(syncing: Sync
 
 def test_again_leaves_one_document_of_those_that_say_the_same(syncing: Syncing) -> None:
     for name in ("a", "b"):
-        syncing.write(f"{name}.md", "The same words.")
+        syncing.write(f"{name}.md", "# The same words")
     outcome(syncing)
     assert outcome(syncing, again=True) == (0, 2, 0, 0, 0, 0)
-    assert syncing.texts() == ["a.md: The same words."]
+    assert syncing.texts() == ["a.md: # The same words"]
 
 
 def test_again_at_the_command_line(syncing: Syncing) -> None:
