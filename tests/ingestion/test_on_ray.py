@@ -48,6 +48,7 @@ async def by_command(address: str, path: Path, database_url: str) -> None:
     assert (done.returncode, report["added"], report["failures"]) == (0, 1, [])
 
 
+@pytest.mark.timeout(290)  # Ray starts a dozen processes, which takes minutes beside other tests on a slow machine
 async def test_a_lost_machine_costs_nothing_but_time(
     tree: Tree,
     settings: Settings,
