@@ -12,7 +12,8 @@ from app.services.words import Token, tokens_of, word_set
 
 _NOTE_MARK = re.compile(r"\[\^?\d{1,3}\]")
 _SHORT_RANGE = re.compile(r"\b(\d\d)(\d\d\s?[-–—]{1,2}\s?)(\d\d)\b(?!-)")  # 1946–49
-_LITERAL = re.compile(r"(`+)(?!`)(.+?)(?<!`)\1(?!`)|(https?://[^\s<>\"`]+)", re.DOTALL)
+# two backticks are quotation marks in many texts (``so'')
+_LITERAL = re.compile(r"(?<!`)`([^`\n]+)`(?!`)|(https?://[^\s<>\"`]+)")
 _DENIAL = re.compile(
     r"\w+less(?:ly|ness)?|rarely|few|unless"
     r"|(?:absen|avoid|den[iy]|disallow|exclud|fail|forb|impossib|inabilit|lack|limit|maxim|prevent|prohibit|refus|reject|unable)\w*"
@@ -59,7 +60,7 @@ def read_words(text: str) -> frozenset[str]:
 @lru_cache(4_000)
 def read_claim(text: str) -> Claim:
     """What `text` says; a model's own note marks ([1]) are left out."""
-    literals = frozenset(plain(code or url.rstrip(".,;:!?)]'*_")) for _, code, url in _LITERAL.findall(text))
+    literals = frozenset(plain(code or url.rstrip(".,;:!?)]'*_")) for code, url in _LITERAL.findall(text))
     text = spelled_out(text)
     placed = tokens_of(text)
     readings, numeric = _readings(placed)

@@ -210,6 +210,7 @@ def test_a_name_from_another_passage_does_not_count() -> None:
         ("The server listens on http://127.0.0.1:8000/v1/ag-ui by default.", "supported"),
         ("The server listens on `http://127.0.0.1:8000/v1/ag-ui` by default.", "supported"),
         ("The server listens on http://127.0.0.1:8000/ag-ui by default.", "unsupported"),
+        ("The `` server '' listens on the `` port '' 8000 by default.", "supported"),
     ],
 )
 def test_commands_settings_and_urls_stand_in_the_passage_as_they_are(text: str, verdict: str) -> None:
