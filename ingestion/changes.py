@@ -8,8 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from app.domain.document import MEMBER
 from app.storage.inventory import StoredDocument
-from ingestion.sources.inner import MEMBER
 from ingestion.sources.source import Content, Item
 
 PARSER = "6"  # part of hashes and stamps: raised when loaders or chunks change, so that documents are taken anew

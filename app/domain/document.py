@@ -5,6 +5,9 @@ from datetime import datetime
 from hashlib import sha256
 from uuid import UUID
 
+MEMBER = "!/"
+"""In URIs, between that of a file and the name of what is in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:

@@ -5,8 +5,10 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-_SCHEME = "upload:"
-_MEMBER = "!/"  # in URIs, before the name of a file within another one
+from app.domain.document import MEMBER
+
+UPLOADED = "upload:"
+"""What the URIs of uploaded files begin with."""
 
 
 class JobState(StrEnum):
@@ -58,9 +60,9 @@ class Upload:
     @property
     def uri(self) -> str:
         """The document's identity within its collection: another file of that name is its next version."""
-        return f"{_SCHEME}{self.name}"
+        return f"{UPLOADED}{self.name}"
 
 
 def uploaded_name(uri: str) -> str | None:
     """The name of the uploaded file that a document at `uri` was made of or found in; None when it was not uploaded."""
-    return uri.removeprefix(_SCHEME).partition(_MEMBER)[0] if uri.startswith(_SCHEME) else None
+    return uri.removeprefix(UPLOADED).partition(MEMBER)[0] if uri.startswith(UPLOADED) else None

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
+from app.domain.document import MEMBER
 from app.storage.context_cache import forget_contexts
 from app.storage.duplicates import hand_over
 from app.storage.engine import Database
@@ -16,7 +17,7 @@ DELETED_TOGETHER = 200  # documents in one transaction
 _ALL = """
 SELECT source_uri AS uri, content_hash, source, source_stamp AS stamp FROM document
 WHERE collection_id = %(collection)s AND (%(uri)s::text IS NULL OR source_uri = %(uri)s
-    OR starts_with(source_uri, %(uri)s || '!/'))
+    OR starts_with(source_uri, %(uri)s || %(member)s))
 """
 _CLAIM = """
 UPDATE document SET source = coalesce(%(source)s, source), source_stamp = seen.stamp
@@ -52,7 +53,7 @@ class Inventory:
         """Every document by its URI, or the one of this URI and those of the files in it."""
         async with self._database.connection(self._workspace_id) as connection:
             cursor = connection.cursor(row_factory=class_row(StoredDocument))
-            await cursor.execute(_ALL, {"collection": self._collection_id, "uri": uri})
+            await cursor.execute(_ALL, {"collection": self._collection_id, "uri": uri, "member": MEMBER})
             return {document.uri: document async for document in cursor}
 
     async def claim(self, source: str | None, stamps: Mapping[str, str | None]) -> None:

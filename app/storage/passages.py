@@ -129,7 +129,7 @@ class PassageIndex:
             "k": query.k,
             "dense_candidates": self.dense_candidates(query),
             "lexical_candidates": lexical,
-            "likely": lexical + max(50, lexical // 2),
+            "likely": likely_for(lexical),
             "cap": self._options.rare_cap,
             "k1": self._options.k1,
             "b": self._options.b,
@@ -138,6 +138,11 @@ class PassageIndex:
             "phrases": list(query.phrases),
             "phrase_candidates": PHRASE_CANDIDATES,
         }
+
+
+def likely_for(candidates: int) -> int:
+    """How many chunks the lexical leg scores exactly, to be sure of its best `candidates`."""
+    return candidates + max(50, candidates // 2)
 
 
 def _passage(row: tuple[Any, ...]) -> Passage:

@@ -218,7 +218,7 @@ fused AS (
     FROM dense d FULL JOIN lexical t USING (chunk_id)
     {limit}
 )"""
-# One leg alone needs neither ranks nor shares.
+# One leg alone has nothing to be fused with.
 _DENSE_ALONE = """
 fused AS (
     SELECT chunk_id, 1 - distance AS similarity, NULL::float8 AS lexical, 1 - distance AS score

@@ -5,6 +5,8 @@ from collections.abc import Collection
 from pathlib import Path
 from uuid import UUID
 
+from app.domain.document import MEMBER
+from app.domain.job import UPLOADED
 from app.storage.engine import Database
 from app.storage.maintenance import workspace_ids
 
@@ -18,8 +20,8 @@ WHERE j.id = ANY(%(ids)s) AND j.chunks IS NOT NULL AND j.state IN ('done', 'fail
     OR EXISTS (SELECT FROM job n WHERE n.collection = j.collection AND n.name = j.name AND n.state = 'done'
         AND (n.updated_at, n.id) > (j.updated_at, j.id))
     OR (j.document_id IS NULL AND (j.collection, j.name) NOT IN (
-        SELECT c.name, split_part(substr(d.source_uri, 8), '!/', 1)
-        FROM document d JOIN collection c ON c.id = d.collection_id WHERE starts_with(d.source_uri, 'upload:'))))
+        SELECT c.name, split_part(substr(d.source_uri, length(%(uploaded)s) + 1), %(member)s, 1)
+        FROM document d JOIN collection c ON c.id = d.collection_id WHERE starts_with(d.source_uri, %(uploaded)s))))
 """
 
 
@@ -46,8 +48,9 @@ class UploadFiles:
         """Remove those of these jobs' files that nobody needs; `keep`: the last file of a document is needed."""
         if not job_ids:
             return
+        parameters = {"ids": list(job_ids), "keep": keep, "uploaded": UPLOADED, "member": MEMBER}
         async with self._database.connection(workspace_id) as connection:
-            cursor = await connection.execute(_NEEDLESS, {"ids": list(job_ids), "keep": keep})
+            cursor = await connection.execute(_NEEDLESS, parameters)
             needless = [row[0] for row in await cursor.fetchall()]
         await asyncio.to_thread(self._remove, needless)
 

@@ -15,7 +15,7 @@ from psycopg import AsyncConnection, AsyncRawCursor
 from psycopg.rows import TupleRow, tuple_row
 
 from app.domain.index import IndexGeneration
-from app.storage.passages import SearchOptions
+from app.storage.passages import SearchOptions, likely_for
 from app.storage.search_sql import Shape, Statement, numbered, statement
 from evals.bench.probes import Probe
 
@@ -253,7 +253,7 @@ class Search:
 
     async def scored(self, text: str, k: int) -> list[tuple[int, float]]:
         """The best chunks by their numbers, with their scores."""
-        likely = k + max(50, k // 2)  # as passages has it for the lexical leg alone
+        likely = likely_for(k)
         values = {"text": text, "k": k, "lexical_candidates": k, "likely": likely, "wider": 2 * likely, **self.fixed}
         cursor: AsyncRawCursor[TupleRow] = AsyncRawCursor(self.connection, row_factory=tuple_row)
         await cursor.execute(self.statement.text, self.statement.arguments(values), prepare=True, binary=True)

@@ -1,4 +1,4 @@
-"""Structure chunker: sections first, then blocks, then sentences, packed to chunks of about half the largest size."""
+"""Structure chunker: sections first, then blocks, then sentences, packed where it costs least."""
 
 import re
 from bisect import bisect_right

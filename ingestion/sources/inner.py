@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from app.domain.document import MEMBER
 from ingestion.loaders.member import Member
 from ingestion.sources.source import Content, refuse_larger
-
-MEMBER = "!/"  # between the URI of a file and the name of what is in it
 
 
 @dataclass(frozen=True, slots=True)
