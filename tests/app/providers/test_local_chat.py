@@ -19,7 +19,7 @@ from app.providers.package_files import package_file
 from app.settings import Settings
 
 STORY = [ChatMessage("user", "Tell a long story about a river.")]
-LONG = [ChatMessage("user", "The river rose in spring and the mill stood still. " * 120)]
+LONG = [ChatMessage("user", "The river rose in spring and the mill stood still. " * 60)]
 
 
 @pytest.fixture
