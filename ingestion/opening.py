@@ -23,6 +23,7 @@ from ingestion.contexts import ContextModel
 from ingestion.embed import Embedding
 from ingestion.place import Here, Place
 from ingestion.situating import Situating, open_situating
+from ingestion.writing import WRITERS
 
 _ADDRESS = re.compile(r"ray(://[^/\s]+)?")
 
@@ -57,7 +58,7 @@ class Opened:
 async def opened_database(settings: Settings) -> AsyncIterator[Database]:
     """DATABASE_URL, at this version's schema. Raises SchemaOutdated, DatabaseUnavailable."""
     assert settings.database_url is not None  # noqa: S101 - `connected` sets it
-    database = Database(settings.database_url.get_secret_value(), pool_size=2)
+    database = Database(settings.database_url.get_secret_value(), pool_size=WRITERS + 2)
     await database.open()
     try:
         await require_current(database)

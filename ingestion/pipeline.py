@@ -18,11 +18,11 @@ from ingestion.parsing import Cutting, Parsed
 from ingestion.situating import Arriving, Situating
 from ingestion.sources.inner import InnerFile
 from ingestion.sources.source import Item, Vanished
+from ingestion.writing import WRITERS, WRITTEN_CHUNKS, Writing
 
 QUEUE = 16  # documents parsed ahead of the embedder
 DEEPEST = 3  # files within files
-WRITTEN_CHUNKS = 512  # batches that have been embedded meanwhile are written together until they have so many chunks
-BATCH_CHUNKS = 64  # documents are gathered until they have this many chunks, then embedded and written together
+BATCH_CHUNKS = 64  # documents are gathered until they have this many chunks, then embedded together
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +83,23 @@ class _Embedded:
     vectors: Vectors
 
 
+def batches_ahead(embedders: int) -> int:
+    """How many batches are embedded, or being embedded, and not written yet, at most.
+
+    Where the embedder is what takes the time, it is two for each; where the database is, it has what fills its writers.
+    """
+    return 2 * embedders + WRITERS * WRITTEN_CHUNKS // BATCH_CHUNKS
+
+
 async def ingest(
     items: Sequence[Item], changes: Changes, run: Opened, progress: Progress = lambda _report: None
 ) -> Report:
     """Bring the items that changed into the collection.
 
     One that cannot be read is noted in the report and stops nothing. Documents are parsed, embedded and written at the
-    same time, a batch in one transaction, so what was written stays when DatabaseUnavailable or ProviderError (of the
-    embedder, or of the model that writes contexts) ends the rest, and a second run goes on; of what was embedded at
-    most two batches for each embedder are lost, of the contexts none. `progress` is called with the report as it
-    stands, whenever a stage has got on.
+    same time, so what was written stays when DatabaseUnavailable or ProviderError (of the embedder, or of the model
+    that writes contexts) ends the rest, and a second run goes on; of what was embedded at most `batches_ahead` batches
+    are lost, of the contexts none. `progress` is called with the report as it stands, whenever a stage has got on.
     """
     report, started = Report(files=len(items)), perf_counter()
     async with run.load as load:
@@ -111,7 +118,7 @@ async def ingest(
 
 
 class _Pipeline:
-    """Three stages side by side: one batch is written while others are embedded and further files are parsed.
+    """Three stages side by side: batches are written while others are embedded and further files are parsed.
 
     Documents keep their order, so that the same files give the same store wherever they are parsed and embedded.
     """
@@ -126,7 +133,8 @@ class _Pipeline:
         self._looking = asyncio.Lock()
         self._parsers = asyncio.Semaphore(run.place.parsers)
         self._embedders = asyncio.Semaphore(run.place.embedders)
-        self._unwritten = asyncio.Semaphore(2 * run.place.embedders)  # batches
+        self._unembedded = asyncio.Semaphore(2 * run.place.embedders)  # batches, and so below
+        self._unwritten = asyncio.Semaphore(batches_ahead(run.place.embedders))
         self._parsed = asyncio.Queue[asyncio.Task[list[_Read]] | None](QUEUE + run.place.parsers)
         self._embedded = asyncio.Queue[asyncio.Task[_Embedded] | None]()
 
@@ -135,7 +143,7 @@ class _Pipeline:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._parse_all(items, tasks))
             tasks.create_task(self._embed_all(tasks))
-            tasks.create_task(self._write_all())
+            tasks.create_task(self._write_all(tasks))
 
     async def _parse_all(self, items: Sequence[Item], tasks: asyncio.TaskGroup) -> None:
         for item in items:
@@ -194,6 +202,7 @@ class _Pipeline:
     async def _embed_all(self, tasks: asyncio.TaskGroup) -> None:
         async for batch in self._gathered():
             await self._unwritten.acquire()
+            await self._unembedded.acquire()
             self._embedded.put_nowait(tasks.create_task(self._embed(batch)))
         self._embedded.put_nowait(None)
 
@@ -204,7 +213,7 @@ class _Pipeline:
         """
         batch, size = list[_Read](), 0
         while (parsed := await self._parsed.get()) is not None:
-            if batch and not parsed.done() and not self._unwritten.locked():
+            if batch and not parsed.done() and self._has_room():
                 yield batch
                 batch, size = [], 0
             for read in await parsed:
@@ -213,17 +222,22 @@ class _Pipeline:
                     batch, size = [], 0
                 batch.append(read)
                 size += len(read.parsed.chunks)
-            if batch and self._parsed.empty() and not self._unwritten.locked():
+            if batch and self._parsed.empty() and self._has_room():
                 yield batch
                 batch, size = [], 0
         if batch:
             yield batch
+
+    def _has_room(self) -> bool:
+        """Whether a batch would be embedded at once."""
+        return not (self._unembedded.locked() or self._unwritten.locked())
 
     async def _embed(self, batch: _Batch) -> _Embedded:
         if self._opened.situating is not None:
             batch = await self._situate(batch, self._opened.situating)
         async with self._embedders:
             vectors = await self._opened.embed(_chunks(batch))
+        self._unembedded.release()
         self._report.ready += len(vectors)
         self._report.embedded = self._opened.embed.embedded
         self._progress(self._report)
@@ -242,19 +256,26 @@ class _Pipeline:
             for read, chunks in zip(batch, situated, strict=True)
         ]
 
-    async def _write_all(self) -> None:
-        async for embedded in self._ready():
+    async def _write_all(self, tasks: asyncio.TaskGroup) -> None:
+        opened, to = self._opened, self._to
+        writing = Writing(tasks, opened.store, opened.load, to.principal.workspace_id, to.collection_id, to.generation)
+        ready = self._ready()
+        await writing.room()
+        while (embedded := await anext(ready, None)) is not None:
             batch = [read for one in embedded for read in one.batch]
-            await self._write(batch, np.concatenate([one.vectors for one in embedded]))
-            self._opened.embed.stored(_chunks(batch))
-            for _ in embedded:
-                self._unwritten.release()
+            vectors = np.concatenate([one.vectors for one in embedded])
+            await writing.begin(
+                self._versions(batch, vectors),
+                alone=any(read.change.kind != "added" for read in batch),
+                then=partial(self._written, batch, len(embedded)),
+            )
+            await writing.room()
 
     async def _ready(self) -> AsyncIterator[list[_Embedded]]:
         """Embedded batches in their order; those that came while others were written go together."""
         together, size = list[_Embedded](), 0
         while (embedding := await self._embedded.get()) is not None:
-            if together and (size >= WRITTEN_CHUNKS or not embedding.done()):
+            if together and (not embedding.done() or size + len(embedding.result().vectors) > WRITTEN_CHUNKS):
                 yield together
                 together, size = [], 0
             together.append(await embedding)
@@ -265,8 +286,8 @@ class _Pipeline:
         if together:
             yield together
 
-    async def _write(self, batch: _Batch, vectors: Vectors) -> None:
-        to, versions, at = self._to, list[NewVersion](), 0
+    def _versions(self, batch: _Batch, vectors: Vectors) -> list[NewVersion]:
+        versions, at = list[NewVersion](), 0
         for read in batch:
             change, parsed = read.change, read.parsed
             own, at = vectors[at : at + len(parsed.chunks)], at + len(parsed.chunks)
@@ -278,14 +299,18 @@ class _Pipeline:
                     chunks=parsed.chunks,
                     vectors=own,
                     text_search_config=parsed.text_search_config,
-                    source=to.source,
+                    source=self._to.source,
                     stamp=change.stamp,
                     moved_from=change.moved_from,
                     text_key=parsed.text_key,
                 )
             )
-        await self._opened.store.write_all(to.principal.workspace_id, to.collection_id, to.generation, versions)
-        await self._opened.load.wrote(len(vectors))
+        return versions
+
+    def _written(self, batch: _Batch, batches: int) -> None:
+        self._opened.embed.stored(_chunks(batch))
+        for _ in range(batches):
+            self._unwritten.release()
         self._count(batch)
         self._progress(self._report)
 

@@ -28,6 +28,7 @@ from ingestion.place import Here
 from ingestion.sources.declared import Declared
 from ingestion.sources.uploaded import UploadedFile
 from ingestion.sync import SyncOptions, sync
+from ingestion.writing import WRITERS
 
 log = structlog.get_logger()
 logging.getLogger("procrastinate").setLevel(logging.WARNING)
@@ -169,7 +170,7 @@ async def open_worker(settings: Settings, *, concurrency: int = 1) -> AsyncItera
     assert settings.database_url is not None  # noqa: S101 - `connected` sets it
     url = settings.database_url.get_secret_value()
     async with AsyncExitStack() as stack:
-        database = Database(url, pool_size=concurrency + 2)
+        database = Database(url, pool_size=concurrency * WRITERS + 2)
         await database.open()
         stack.push_async_callback(database.close)
         await require_current(database)

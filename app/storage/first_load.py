@@ -66,10 +66,10 @@ class FirstLoad:
         await analyze(self._alone)
 
     async def _drop(self) -> None:
-        if self._may_drop and await self._take():
+        may, self._may_drop = self._may_drop, False  # at first: `wrote` may be called while this waits
+        if may and await self._take():
             assert self._alone is not None  # noqa: S101 - taken
             await drop_indexes(self._alone, self._generation)
-        self._may_drop = False
 
     async def _take(self) -> bool:
         """Be the one that may; False when another process is, which then builds the indexes."""

@@ -1,5 +1,6 @@
 """Storing: chunks with given vectors into PostgreSQL until they can be searched, by Footnote and by other ways."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -26,7 +27,7 @@ from app.storage.versions import NewVersion, insert_versions, owner_of
 from evals.bench import langchain, llamaindex
 from evals.bench.peer_tables import PeerChunk
 from evals.bench.synthetic import DIMENSIONS
-from ingestion.pipeline import BATCH_CHUNKS
+from ingestion.writing import WRITTEN_CHUNKS, Writing
 
 COLLECTION, CONFIG = "bench", "english"
 _EF_CONSTRUCTION = 128  # as Footnote's, for every index that is compared
@@ -50,9 +51,11 @@ async def ours(target: Target, versions: Sequence[NewVersion]) -> float:
     store, started = DocumentStore(target.database), perf_counter()
     async with FirstLoad(target.database, generation) as load:
         await load.begin(len(versions))
-        for batch in batches(versions):
-            await store.write_all(DEFAULT_WORKSPACE_ID, collection_id, generation, batch)
-            await load.wrote(sum(len(new.chunks) for new in batch))
+        async with asyncio.TaskGroup() as tasks:
+            writing = Writing(tasks, store, load, DEFAULT_WORKSPACE_ID, collection_id, generation)
+            for batch in batches(versions):
+                await writing.room()
+                await writing.begin(batch, alone=False)
         await load.finish()
     return perf_counter() - started
 
@@ -154,10 +157,10 @@ async def costs(target: Target, versions: Sequence[NewVersion]) -> dict[str, flo
 
 
 def batches(versions: Sequence[NewVersion]) -> list[list[NewVersion]]:
-    """As the pipeline gathers them."""
+    """As the pipeline gathers those that wait to be written."""
     found, size = [list[NewVersion]()], 0
     for new in versions:
-        if found[-1] and size + len(new.chunks) > BATCH_CHUNKS:
+        if found[-1] and size + len(new.chunks) > WRITTEN_CHUNKS:
             found.append([])
             size = 0
         found[-1].append(new)

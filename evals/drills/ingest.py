@@ -3,8 +3,8 @@
 `python -m evals.drills.ingest [--docs FOLDER|ARCHIVE] [--kills 50] [--files N] [--embedder scripted|local] [--seed N]`
 works on a copy of the documents (or on generated ones), on embedded installations of its own that are gone afterwards.
 The embedder is behind an HTTP server of the drill, which sees every text that is embedded. Exit code 1 when a document
-was visible in part, a stored text was embedded again, a kill cost more than a batch, or the end differs from a fresh
-ingestion.
+was visible in part, a stored text was embedded again, a kill cost more than the batches that may be ahead, or the end
+differs from a fresh ingestion.
 """
 
 import json
@@ -31,7 +31,7 @@ from app.telemetry import configure_logging
 from evals.drills.edits import EVERYTHING, Tree
 from evals.drills.embedding_server import EmbeddingServer, embedding_server
 from evals.drills.stored import HALF, LARGEST, STORE, TEXTS, different, rows
-from ingestion.pipeline import BATCH_CHUNKS
+from ingestion.pipeline import BATCH_CHUNKS, batches_ahead
 
 LATEST_KILL_S = 6.0
 console = Console(soft_wrap=True, highlight=False)
@@ -116,7 +116,7 @@ class Drill:
         self.outcome.again += sum(n - 1 for text, n in embedded.items() if text not in before)
         self.outcome.lost.append(sum(text not in after for text in embedded))
         self.outcome.half += self.rows(HALF)[0][0]
-        self.outcome.batch = max(self.outcome.batch, 2 * max(BATCH_CHUNKS, self.rows(LARGEST)[0][0]))
+        self.outcome.batch = max(self.outcome.batch, batches_ahead(1) * max(BATCH_CHUNKS, self.rows(LARGEST)[0][0]))
 
     def _start(self) -> subprocess.Popen[str]:
         environment = environment_of(self._settings) | {
