@@ -108,10 +108,13 @@ def serve(settings: Settings, listener: socket.socket, *, on_started: Callable[[
             quieten_garbage_collector()
             await _Server(config, services, lambda: on_started(url_of(settings, listener))).serve([listener])
 
-    # the fastest event loop there is on this platform, as uvicorn would choose it
-    loop_factory = uvicorn.Config("app.main:create_app", factory=True).get_loop_factory()
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
+    with asyncio.Runner(loop_factory=event_loop()) as runner:
         runner.run(run())
+
+
+def event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Makes the fastest event loop there is on this platform, as uvicorn would choose it."""
+    return uvicorn.Config("app.main:create_app", factory=True).get_loop_factory()
 
 
 def quieten_garbage_collector() -> None:

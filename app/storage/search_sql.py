@@ -66,13 +66,18 @@ near AS MATERIALIZED (
     SELECT chunk_id, distance FROM (SELECT * FROM ({exact}) measured OFFSET 0) measured
     ORDER BY distance, chunk_id LIMIT %(dense_candidates)s
 )"""
-# The HNSW index, iterating until enough rows pass; when it gives up early, the exact scan takes its place.
+# The HNSW index, iterating until enough rows pass; when it gives up early, the exact scan takes its place. OFFSET 0:
+# the filter stays behind the index. The planner takes any filter for one that keeps next to nothing, and would measure
+# all that pass.
 _DENSE_INDEX = """
 walked AS MATERIALIZED (
-    SELECT l.chunk_id, l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions}) AS distance
-    FROM chunk_embedding l
-    WHERE l.generation_id = {generation} AND l.collection_id = ANY((SELECT ids FROM scope)::uuid[]) {filter}
-    ORDER BY l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions})
+    SELECT chunk_id, distance
+    FROM (
+        SELECT l.*, l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions}) AS distance
+        FROM chunk_embedding l WHERE l.generation_id = {generation}
+        ORDER BY l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions}) OFFSET 0
+    ) l
+    WHERE l.collection_id = ANY((SELECT ids FROM scope)::uuid[]) {filter}
     LIMIT %(dense_candidates)s
 ),
 near AS MATERIALIZED (

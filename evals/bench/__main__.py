@@ -23,6 +23,7 @@ from app.domain.index import IndexGeneration
 from app.domain.passage import Leg
 from app.domain.principal import DEFAULT_WORKSPACE_ID
 from app.embedded.connect import connected
+from app.serving import event_loop, quieten_garbage_collector
 from app.settings import Settings, load_settings
 from app.storage.engine import Database
 from app.telemetry import configure_logging
@@ -59,7 +60,9 @@ def main(
     folder = data_dir / f"{MADE_BY}-{chunks}-{seed}"
     settings = load_settings(data_dir=folder).model_copy(update={"database_url": None, "redis_url": None})
     with connected(settings, share=False) as ready, Progress() as progress:
-        report = asyncio.run(_bench(ready, SyntheticCorpus(chunks, seed=seed), (rounds, queries, seed), progress))
+        quieten_garbage_collector()
+        with asyncio.Runner(loop_factory=event_loop()) as runner:  # as the service does, for all contestants alike
+            report = runner.run(_bench(ready, SyntheticCorpus(chunks, seed=seed), (rounds, queries, seed), progress))
     write_report(report, json or folder / "report.json")
     console.print(f"written to {json or folder / 'report.json'}")
 

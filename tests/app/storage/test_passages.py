@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from psycopg import AsyncRawCursor
+from psycopg import AsyncRawCursor, sql
 
 from app.domain.filter_wire import parse_filter
 from app.domain.passage import Leg
 from app.domain.principal import DEFAULT_WORKSPACE_ID as WORKSPACE
 from app.domain.principal import Principal
 from app.services.retrieval import Retrieval, SearchRequest
+from app.storage.filters import compile_filter
 from app.storage.passages import PassageIndex, PassageQuery, SearchOptions
 from app.storage.search_sql import Fusion, Route, Shape, statement
 from tests.app.storage.conftest import EMBEDDER, WORDS, Store, random_text
@@ -205,3 +206,20 @@ async def test_the_hot_queries_use_their_indexes(store: Store) -> None:
             plan = "\n".join(line for (line,) in await cursor.fetchall())
             assert f"on lexical_{store.generation.id} " in plan
             assert (f"using hnsw_{store.generation.id} on chunk_embedding" in plan) == (route == "index")
+
+
+async def test_a_filter_does_not_keep_the_planner_from_the_hnsw_index(store: Store) -> None:
+    """Whether few rows pass is the router's to estimate; the planner, which thinks so of any filter, is not asked."""
+    rng = random.Random(3)
+    for n in range(200):
+        await store.write(f"t:{n}", random_text(rng), metadata={"half": n % 2 == 0})
+    condition, _ = compile_filter(parse_filter({"half": True}), sql.SQL("l.metadata"))
+    found = statement(Shape(store.generation, "dense", "index", "adaptive", condition.as_string(None)))
+    async with store.database.connection(WORKSPACE) as connection:
+        await connection.execute("ANALYZE chunk_embedding")
+        await connection.execute("SET LOCAL enable_seqscan = off")  # of a table this small a scan would be right
+        rows = await (await connection.execute(b"EXPLAIN (GENERIC_PLAN) " + found.text)).fetchall()
+    plan = "\n".join(line for (line,) in rows)
+    walked = plan[plan.index("CTE walked") : plan.index("CTE near")]
+    assert f"using hnsw_{store.generation.id} on chunk_embedding" in walked
+    assert "ix_chunk_embedding_metadata" in plan.replace(walked, "")  # where the index gives up
