@@ -14,11 +14,13 @@ from app.domain.errors import ConfigurationError
 from app.domain.ports import ChatModel, Embedder
 from app.providers.chat_model import make_chat_model
 from app.providers.embedder import make_embedder
+from app.providers.local_embedder import LocalEmbedder
 from app.providers.prompt_files import PromptFiles
 from app.providers.reranker import make_reranker
 from app.providers.tokenizer import count_tokens, decode_tokens
 from app.services.answering import Answering, AnsweringOptions, Prompts
 from app.services.embedding import Embedding
+from app.services.evidence import EvidenceGate
 from app.services.reranking import Reranking
 from app.services.retrieval import Retrieval
 from app.services.runs import RunLimits, Runs
@@ -98,7 +100,8 @@ async def open_services(settings: Settings, *, worker: bool = True) -> AsyncIter
             rate_limit = RateLimit(settings.redis_url.get_secret_value(), per_minute=settings.runs_per_minute)
             stack.push_async_callback(rate_limit.close)
         retrieval = make_retrieval(settings, database, embedder, reranking)
-        answering = Answering(retrieval, model, prompts, count_tokens, _options(settings))
+        gate = EvidenceGate(settings.min_evidence, embedder if isinstance(embedder, LocalEmbedder) else None)
+        answering = Answering(retrieval, gate, model, prompts, count_tokens, _options(settings))
         conversations, documents = ConversationStore(database), DocumentStore(database)
         runs = Runs(
             RunStore(
@@ -213,8 +216,6 @@ def _options(settings: Settings) -> AnsweringOptions:
         max_tokens=settings.chat_max_tokens,
         history_tokens=settings.history_tokens,
         passages=settings.passages_per_answer,
-        min_evidence=settings.min_evidence,
-        packaged_embedder=settings.embedder == "local",
         withhold=None if settings.unsupported == "auto" else settings.unsupported == "withhold",
         own_words=None if settings.own_words == "auto" else settings.own_words == "yes",
     )

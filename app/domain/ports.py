@@ -92,6 +92,17 @@ class Embedder(Protocol):
         ...
 
 
+class TokenMatcher(Protocol):
+    """Compares a question with texts token by token: late interaction, as ColBERT does (Khattab and Zaharia 2020)."""
+
+    async def nearest_tokens(self, question: str, texts: Sequence[str]) -> list[Vectors]:
+        """For each text, how near its nearest token is to each token of the question: cosines, shape (tokens,).
+
+        At least one token, with 0 where a side has none.
+        """
+        ...
+
+
 class Reranker(Protocol):
     """A model that reads a question and a passage together and says how well the passage answers it."""
 

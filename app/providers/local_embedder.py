@@ -19,7 +19,7 @@ _MAX_WORDPIECES = 256  # what the model was trained for; more is cut off
 
 
 class LocalEmbedder:
-    """Mean-pooled, unit-length sentence vectors.
+    """Mean-pooled, unit-length sentence vectors, and texts compared token by token.
 
     Each text is a piece of work of its own: measured, batches are no faster (padding and memory cost what they gain), a
     vector never depends on what else was embedded with it, and a question waits for one passage at most, not for a
@@ -65,12 +65,25 @@ class LocalEmbedder:
         await asyncio.gather(*(lane() for _ in range(min(self._lanes, len(texts)))))
         return vectors
 
+    async def nearest_tokens(self, question: str, texts: Sequence[str]) -> list[Vectors]:
+        """For each text, how near its nearest token is to each token of the question: cosines, shape (tokens,).
+
+        A text takes as long as embedding it; of each, 256 wordpieces are read.
+        """
+        loop = asyncio.get_running_loop()
+        work = (loop.run_in_executor(self._executor, self._tokens, text) for text in (question, *texts))
+        asked, *read = await asyncio.gather(*work)
+        return [(asked @ tokens.T).max(axis=1) for tokens in read]
+
     async def close(self) -> None:
         """End the threads; texts that wait are not embedded."""
         await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
 
     def _encode(self, text: str) -> Vectors:
         return self._loaded.result().encode(text)
+
+    def _tokens(self, text: str) -> Vectors:
+        return self._loaded.result().tokens(text)
 
 
 class _Encoder:
@@ -93,8 +106,22 @@ class _Encoder:
 
     def encode(self, text: str) -> Vectors:
         """One unit vector, shape (384,): the mean of the last layer over the text's tokens."""
+        mean: Vectors = self._last_layer(text).mean(axis=0)
+        return mean / np.float32(np.linalg.norm(mean))
+
+    def tokens(self, text: str) -> Vectors:
+        """A unit vector for each token, shape (tokens, 384), without the marks of beginning and end.
+
+        One row of zeros for a text without any.
+        """
+        rows = self._last_layer(text)[1:-1]
+        return (
+            rows / np.linalg.norm(rows, axis=1, keepdims=True) if len(rows) else np.zeros((1, _DIMENSIONS), np.float32)
+        )
+
+    def _last_layer(self, text: str) -> Vectors:
+        """What the network makes of each token, shape (tokens, 384)."""
         ids = np.array([self._tokenizer.encode(text).ids], np.int64)
         inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-        hidden: Vectors = self._session.run(None, inputs)[0]
-        mean: Vectors = hidden[0].mean(axis=0)
-        return mean / np.float32(np.linalg.norm(mean))
+        layer: Vectors = self._session.run(None, inputs)[0][0]
+        return layer

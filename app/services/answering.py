@@ -16,7 +16,7 @@ from app.domain.principal import Principal
 from app.domain.prompt import Prompt
 from app.domain.run import FinishReason, RetrievalCompleted, RunCompleted, RunEvent, TextDelta, Usage
 from app.services.context import format_passages, pack
-from app.services.evidence import answerable, unmentioned
+from app.services.evidence import EvidenceGate, unmentioned
 from app.services.footnoting import Footnoting
 from app.services.memory import Memory
 from app.services.quoting import quote_passages
@@ -82,17 +82,13 @@ class Prompts:
 class AnsweringOptions:
     """`history_tokens`: most tokens of earlier messages in a prompt; what does not fit is summarised.
 
-    `min_evidence`: least probability of an answer in the passages, below which none is written.
-    `packaged_embedder`: cosines are those that the probability was calibrated on. `withhold`: sentences without support
-    are not shown; None: only for a small model. `own_words`: whether what is shown then may be said in the model's own
-    words; None: as its profile has it.
+    `withhold`: sentences without support are not shown; None: only for a small model. `own_words`: whether what is
+    shown then may be said in the model's own words; None: as its profile has it.
     """
 
     max_tokens: int
     history_tokens: int
     passages: int
-    min_evidence: float
-    packaged_embedder: bool
     withhold: bool | None
     own_words: bool | None = None
 
@@ -103,12 +99,14 @@ class Answering:
     def __init__(
         self,
         retrieval: Retrieval,
+        gate: EvidenceGate,
         model: ChatModel,
         prompts: Prompts,
         count_tokens: TokenCounter,
         options: AnsweringOptions,
     ) -> None:
         self._retrieval = retrieval
+        self._gate = gate
         self._model = model
         self._prompts = prompts
         self._memory = Memory(model, prompts.summary, count_tokens, budget_tokens=options.history_tokens)
@@ -141,7 +139,7 @@ class Answering:
         generation = await self._retrieval.generation()
         provenance.generation_id = generation.id if generation else None
         provenance.mark("retrieved")
-        if not found or self._evidence(query, found) < self._options.min_evidence:
+        if not await self._gate.opens(query, found):
             yield RetrievalCompleted(tuple(found[: self._options.passages]), reranked)
             ask_back = ask_what_is_meant(question.text, said)
             yield TextDelta(ask_back or _refusal(question.collection, query, found))
@@ -154,10 +152,6 @@ class Answering:
         async with aclosing(self._stream(question, query, passages, messages, provenance)) as events:
             async for event in events:
                 yield event
-
-    def _evidence(self, query: str, found: Sequence[Passage]) -> float:
-        """How likely an answer stands in what was found."""
-        return answerable(query, found, packaged_embedder=self._options.packaged_embedder)
 
     def _prompt(
         self, question: str, transcript: str, found: Sequence[Passage], provenance: Provenance

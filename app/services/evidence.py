@@ -1,21 +1,30 @@
 """Evidence: how likely the passages that were found hold an answer, before a word is written.
 
-A logistic regression over what retrieval knows anyway; no model is asked. How the features and the weights were found,
-and what they are worth: docs/decisions/0019-refusal.md; `make bench-refusal` measures them again.
+A logistic regression over what retrieval knows anyway; where that is not sure, another one that also compares the
+question with the best passages token by token. No language model is asked. How the features and the weights were
+found, and what they are worth: docs/decisions/0019-refusal.md; `make bench-refusal` measures them again.
 """
 
 import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
+import numpy as np
+
 from app.domain.passage import Passage
+from app.domain.ports import TokenMatcher, Vectors
 from app.services.words import PASSAGES_KEPT, tokens_of, word_set
 
 READ = 6
 """So many of the best passages are read."""
+READ_CLOSELY = 3
+"""So many are compared token by token."""
+SURE = 0.5
+"""From this probability on, a closer look would hardly ever change the decision, and is spared."""
+_FARTHEST = 3  # tokens of a question
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n+")
 _ENGLISH = word_set("the of and to in is was for that with as by are it on from be this which were")
 _ENGLISH_SHARE = 0.12
@@ -32,6 +41,9 @@ class Evidence:
     - `sentence`: the largest share that one sentence holds.
     - `coverage_gap`: how much more the best passage holds than those after it do on average.
     - `lexical_margin`: by how much the highest BM25 score exceeds the second.
+
+    A closer look adds how near a passage's nearest token is to each token of the question, for the passage where that
+    is highest: `closeness`, the mean over all of them, and `farthest`, over the three that are least near.
     """
 
     similarity: float
@@ -39,17 +51,21 @@ class Evidence:
     sentence: float
     coverage_gap: float
     lexical_margin: float
+    closeness: float = 0.0
+    farthest: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
     """A logistic regression over Evidence, field by field."""
 
-    similarity: float
-    similarity_gap: float
-    sentence: float
-    coverage_gap: float
-    lexical_margin: float
+    similarity: float = 0.0
+    similarity_gap: float = 0.0
+    sentence: float = 0.0
+    coverage_gap: float = 0.0
+    lexical_margin: float = 0.0
+    closeness: float = 0.0
+    farthest: float = 0.0
     intercept: float
 
     def probability(self, evidence: Evidence) -> float:
@@ -58,18 +74,52 @@ class Weights:
         return 1 / (1 + math.exp(-z))
 
 
-KNOWN_COSINES = Weights(7.778, 1.013, 3.060, 1.411, 0.039, -6.605)
+KNOWN_COSINES = Weights(
+    similarity=7.778, similarity_gap=1.013, sentence=3.060, coverage_gap=1.411, lexical_margin=0.039, intercept=-6.605
+)
 """For English text with the packaged embedder, whose cosines can be taken at their face value."""
-OTHER_COSINES = Weights(0, 2.914, 3.864, 1.017, 0.088, -2.713)
+CLOSE_LOOK = Weights(
+    similarity=1.46, similarity_gap=3.15, coverage_gap=1.81, closeness=9.68, farthest=2.6, intercept=-9.05
+)
+"""The same, with the question's tokens compared."""
+OTHER_COSINES = Weights(
+    similarity_gap=2.914, sentence=3.864, coverage_gap=1.017, lexical_margin=0.088, intercept=-2.713
+)
 """For every other language and embedder: a cosine only counts beside the others."""
 
 
-def answerable(question: str, passages: Sequence[Passage], *, packaged_embedder: bool) -> float:
-    """The probability that the passages, best first, hold an answer; 0 when there are none."""
-    if not passages:
-        return 0.0
-    known = packaged_embedder and is_english(passages[0].text)
-    return (KNOWN_COSINES if known else OTHER_COSINES).probability(read_evidence(question, passages))
+class EvidenceGate:
+    """Decides whether a question is worth an answer from what was found.
+
+    It opens when the probability of an answer is `least` or more. `tokens`: the packaged embedder, on which the
+    probability was calibrated; None for any other.
+    """
+
+    def __init__(self, least: float, tokens: TokenMatcher | None) -> None:
+        self._least = least
+        self._tokens = tokens
+
+    async def opens(self, question: str, passages: Sequence[Passage]) -> bool:
+        """Whether the passages, best first, are likely to hold an answer; never without passages."""
+        if not passages:
+            return False
+        evidence = read_evidence(question, passages)
+        if self._tokens is None or not is_english(passages[0].text):
+            return OTHER_COSINES.probability(evidence) >= self._least
+        quick = KNOWN_COSINES.probability(evidence)
+        if quick >= max(SURE, self._least) or self._least <= 0:
+            return True
+        nearest = await self._tokens.nearest_tokens(question, [passage.text for passage in passages[:READ_CLOSELY]])
+        return CLOSE_LOOK.probability(looked_closely(evidence, nearest)) >= self._least
+
+
+def looked_closely(evidence: Evidence, nearest: Sequence[Vectors]) -> Evidence:
+    """The evidence with what `TokenMatcher.nearest_tokens` says of the best passages."""
+    return replace(
+        evidence,
+        closeness=max(float(each.mean()) for each in nearest),
+        farthest=max(float(np.sort(each)[:_FARTHEST].mean()) for each in nearest),
+    )
 
 
 def unmentioned(question: str, passages: Sequence[Passage]) -> list[str]:

@@ -3,13 +3,14 @@
 `python -m evals.bench.refusal FOLDER… [--data-dir DIR] [--fit]`; folders are in BEIR form. Where the queries' metadata
 says so (`answerable`, or `evidence` that may be empty), the data's own judgement counts. Elsewhere each question counts
 twice: as it is, and without the documents that are right for it. The whole corpus is searched, cut as ingestion cuts
-it, by the packaged embedder. `--fit` also prints the weights that fit all folders given, judged ones three times as
-heavy as others, and what tenfold cross-validation says of them.
+it, by the packaged embedder. The gate is measured with a close look at every question, and as it runs, where that look
+is spared when the quick one is sure. `--fit` also prints the weights that fit all folders given, judged ones three
+times as heavy as others, and what tenfold cross-validation says of them.
 """
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from statistics import median
@@ -27,9 +28,21 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from app.bootstrap import Services, open_services
 from app.domain.passage import Passage
+from app.domain.ports import TokenMatcher
 from app.domain.principal import Principal
 from app.embedded.connect import connected
-from app.services.evidence import Evidence, answerable, is_english, read_evidence
+from app.providers.local_embedder import LocalEmbedder
+from app.services.evidence import (
+    CLOSE_LOOK,
+    KNOWN_COSINES,
+    OTHER_COSINES,
+    READ_CLOSELY,
+    SURE,
+    Evidence,
+    is_english,
+    looked_closely,
+    read_evidence,
+)
 from app.services.retrieval import SearchRequest
 from app.settings import Settings, load_settings
 from app.telemetry import configure_logging
@@ -46,11 +59,31 @@ console = Console(soft_wrap=True, highlight=False)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A question, what was found for it, and whether an answer stands there."""
+    """What was found for a question, and whether an answer stands there.
 
-    question: str
-    passages: tuple[Passage, ...]
+    The passages' `scores`; the `evidence` of a close look; whether they are `english`; the milliseconds of the quick
+    look and of what the close one adds.
+    """
+
+    scores: Sequence[float]
+    evidence: Evidence
+    english: bool
+    ms: tuple[float, float]
     answered: bool
+
+    @property
+    def quick(self) -> float:
+        """What the quick look says."""
+        return (KNOWN_COSINES if self.english else OTHER_COSINES).probability(self.evidence)
+
+    @property
+    def close(self) -> float:
+        """What the close look says, where the gate has one."""
+        return CLOSE_LOOK.probability(self.evidence) if self.english else self.quick
+
+    def refused(self, least: float) -> bool:
+        """Whether the gate, as it runs, stays shut."""
+        return (self.quick if self.quick >= max(SURE, least) else self.close) < least
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +121,8 @@ async def _find(settings: Settings, folders: Sequence[Path]) -> list[Cases]:
 
 
 async def _cases(settings: Settings, services: Services, folder: Path, progress: Progress) -> Cases:
-    dataset = load_beir(folder)
+    dataset, tokens = load_beir(folder), services.embedder
+    assert isinstance(tokens, LocalEmbedder)  # noqa: S101 - as the settings have it
     collection = collection_name(dataset, services.embedder, chunking_name(settings, rechunk=True))
     await index_corpus(
         settings, services.database, services.embedder, dataset, progress, collection=collection, rechunk=True
@@ -101,12 +135,24 @@ async def _cases(settings: Settings, services: Services, folder: Path, progress:
         # beyond READ, so that as many are left without the right documents
         request = SearchRequest(question, READ if judged else 2 * READ, collection, phrases="preferred")
         found = tuple((await services.retrieval.ranked(Principal(), request)).passages)
-        cases.append(Case(question, found[:READ], answered))
+        cases.append(await _case(tokens, question, found[:READ], answered=answered))
         if not judged:
             others = tuple(p for p in found if p.uri not in right[question])
-            cases.append(Case(question, others[:READ], answered=False))
+            cases.append(await _case(tokens, question, others[:READ], answered=False))
         progress.advance(task)
     return Cases(dataset.name, cases, bool(judged))
+
+
+async def _case(tokens: TokenMatcher, question: str, passages: tuple[Passage, ...], *, answered: bool) -> Case:
+    started = perf_counter()
+    quick, english = read_evidence(question, passages), is_english(passages[0].text)
+    looked = perf_counter()
+    close = quick
+    if english:
+        nearest = await tokens.nearest_tokens(question, [passage.text for passage in passages[:READ_CLOSELY]])
+        close = looked_closely(quick, nearest)
+    laps = (looked - started) * 1000, (perf_counter() - looked) * 1000
+    return Case([passage.score for passage in passages], close, english, laps, answered)
 
 
 def _judged(folder: Path) -> Iterator[tuple[str, bool]]:
@@ -136,27 +182,34 @@ def _print(sets: Sequence[Cases], threshold: float) -> None:
     for name in scores[0]:
         shares = [_caught(each, by[name]) for each, by in zip(sets, scores, strict=True)]
         refused.add_row(f"without answer, at {FALSE_REFUSALS:.0%} of those with: {name}", *shares)
-    gates = [by["the gate"] < threshold for by in scores]
     for what, kept in (("with answer", True), ("without answer", False)):
-        rows = [
-            f"{gate[each.answered == kept].mean():.1%}" if (each.answered == kept).any() else "–"
-            for each, gate in zip(sets, gates, strict=True)
-        ]
-        refused.add_row(f"{what}, by default ({threshold:g})", *rows)
-    refused.add_row("ms to judge one, p50", *(f"{_ms(each.cases):.1f}" for each in sets))
+        refused.add_row(
+            f"{what}, as it runs by default ({threshold:g})",
+            *(_share(each, kept, lambda case: case.refused(threshold)) for each in sets),
+        )
+    for what, kept in (("with answer", True), ("without answer", False)):
+        refused.add_row(
+            f"{what}, looked at closely",
+            *(_share(each, kept, lambda case: case.english and case.quick < SURE) for each in sets),
+        )
+    for place, what in enumerate(("a quick look", "and a close one")):
+        refused.add_row(
+            f"ms of {what}, p50", *(f"{median(case.ms[place] for case in each.cases):.1f}" for each in sets)
+        )
     console.print(refused)
 
 
 def _scores(cases: Sequence[Case]) -> Mapping[str, Numbers]:
     """What the gate says of each case, and what single features do."""
-    evidence = [read_evidence(case.question, case.passages) for case in cases]
-    tops = [sorted((p.score for p in case.passages), reverse=True)[:2] for case in cases]
+    tops = [sorted(case.scores, reverse=True)[:2] for case in cases]
     return {
-        "the gate": np.array([answerable(c.question, c.passages, packaged_embedder=True) for c in cases]),
+        "the gate, looking closely": np.array([case.close for case in cases]),
+        "its quick look": np.array([case.quick for case in cases]),
         "top score": np.array([top[0] for top in tops]),
         "margin of the top score": np.array([top[0] - top[-1] for top in tops]),
-        "cosine of the best passage": np.array([each.similarity for each in evidence]),
-        "best sentence's share of words": np.array([each.sentence for each in evidence]),
+        "cosine of the best passage": np.array([case.evidence.similarity for case in cases]),
+        "best sentence's share of words": np.array([case.evidence.sentence for case in cases]),
+        "closeness of the tokens": np.array([case.evidence.closeness for case in cases]),
     }
 
 
@@ -170,22 +223,21 @@ def _caught(cases: Cases, scores: Numbers) -> str:
     return f"{(scores[~cases.answered] < threshold).mean():.1%}"
 
 
-def _ms(cases: Sequence[Case]) -> float:
-    laps = []
-    for case in cases:
-        started = perf_counter()
-        answerable(case.question, case.passages, packaged_embedder=True)
-        laps.append((perf_counter() - started) * 1000)
-    return median(laps)
+def _share(cases: Cases, answered: bool, which: Callable[[Case], bool]) -> str:
+    chosen = [which(case) for case in cases.cases if case.answered == answered]
+    return f"{sum(chosen) / len(chosen):.1%}" if chosen else "–"
 
 
 def _fit(sets: Sequence[Cases]) -> None:
     """The weights for cosines at their face value, from English text, and for others, from all of it."""
     names = [field.name for field in fields(Evidence)]
-    english = [each for each in sets if np.mean([is_english(c.passages[0].text) for c in each.cases]) > 0.5]
-    for title, chosen, used in (("KNOWN_COSINES", english, names), ("OTHER_COSINES", sets, names[1:])):
+    english = [each for each in sets if np.mean([case.english for case in each.cases]) > 0.5]
+    all_weights = {"KNOWN_COSINES": KNOWN_COSINES, "CLOSE_LOOK": CLOSE_LOOK, "OTHER_COSINES": OTHER_COSINES}
+    for title, weights in all_weights.items():
+        chosen = sets if weights is OTHER_COSINES else english
+        used = [name for name in names if getattr(weights, name)]
         columns = [names.index(name) for name in used]
-        x = np.array([astuple(read_evidence(c.question, c.passages)) for s in chosen for c in s.cases])[:, columns]
+        x = np.array([astuple(case.evidence) for each in chosen for case in each.cases])[:, columns]
         y = np.concatenate([each.answered for each in chosen])
         heavy = np.concatenate([_weights(each) for each in chosen])
         model = LogisticRegression(C=1e3, max_iter=5000)

@@ -54,6 +54,20 @@ async def test_the_local_one_knows_meanings() -> None:
     await embedder.close()
 
 
+async def test_the_local_one_finds_a_questions_words_in_a_text() -> None:
+    embedder = LocalEmbedder(threads=2)
+    near, far, nothing = await embedder.nearest_tokens(
+        "Where is the kitten napping?", ["The kitten is napping on the sofa.", "Interest rates rose again.", ""]
+    )
+    assert near.shape == far.shape == nothing.shape
+    assert near.mean() > far.mean() + 0.2
+    assert near.max() <= 1.0 + 1e-5
+    assert not nothing.any()
+    (without_words,) = await embedder.nearest_tokens("", ["The kitten is napping."])
+    assert without_words.tolist() == [0.0]
+    await embedder.close()
+
+
 async def test_a_question_does_not_wait_for_an_ingestion() -> None:
     embedder = make_embedder(Settings(embedder="local", embedder_threads=1))
     await embedder.embed_query("warm")

@@ -1,11 +1,22 @@
 """Evidence: what speaks for an answer, and the probability that follows from it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from app.domain.passage import Passage
-from app.services.evidence import answerable, read_evidence, unmentioned
+from app.domain.ports import Vectors
+from app.services.evidence import (
+    CLOSE_LOOK,
+    KNOWN_COSINES,
+    OTHER_COSINES,
+    EvidenceGate,
+    looked_closely,
+    read_evidence,
+    unmentioned,
+)
 
 FERRY = (
     "The ferry to the island leaves the north quay every hour. The crossing takes 25 minutes, and bicycles travel free "
@@ -37,6 +48,7 @@ def passage(text: str, similarity: float | None, lexical: float | None, title: s
 
 FOUND = [passage(FERRY, 0.6, 9.0), passage(BAKERY, 0.1, None)]
 QUESTION = "How long does the crossing take?"
+UNRELATED = "Who won the chess tournament?"
 
 
 def test_each_feature_says_what_it_says() -> None:
@@ -54,36 +66,75 @@ def test_a_title_covers_words_too() -> None:
     assert read_evidence(QUESTION, titled).coverage_gap == pytest.approx(1.0)
 
 
+class Tokens:
+    """Says the same of every passage, and counts how often it was asked."""
+
+    def __init__(self, *nearest: float) -> None:
+        self.nearest = np.array(nearest, np.float32)
+        self.read: list[Sequence[str]] = []
+
+    async def nearest_tokens(self, question: str, texts: Sequence[str]) -> list[Vectors]:
+        self.read.append(texts)
+        return [self.nearest for _ in texts]
+
+
 def test_more_evidence_is_more_probable() -> None:
-    near = answerable(QUESTION, FOUND, packaged_embedder=True)
-    far = answerable("Who won the chess tournament?", FOUND, packaged_embedder=True)
-    nothing_near = answerable(
-        "Who won the chess tournament?",
-        [replace(p, similarity=0.05, lexical=None) for p in FOUND],
-        packaged_embedder=True,
+    near = KNOWN_COSINES.probability(read_evidence(QUESTION, FOUND))
+    far = KNOWN_COSINES.probability(read_evidence(UNRELATED, FOUND))
+    nothing_near = KNOWN_COSINES.probability(
+        read_evidence(UNRELATED, [replace(p, similarity=0.05, lexical=None) for p in FOUND])
     )
     assert near > 0.8 > far > nothing_near
     assert nothing_near < 0.02
 
 
-def test_cosines_count_at_face_value_only_where_they_were_calibrated() -> None:
-    alike = [replace(p, similarity=0.9) for p in FOUND]
-    low = [replace(p, similarity=0.2) for p in FOUND]
-    other = {"packaged_embedder": False}
-    assert answerable(QUESTION, alike, **other) == pytest.approx(answerable(QUESTION, low, **other))
-    assert answerable(QUESTION, alike, packaged_embedder=True) > answerable(QUESTION, low, packaged_embedder=True)
+def test_a_close_look_takes_the_passage_whose_tokens_are_nearest() -> None:
+    near, far = np.array([0.9, 0.5, 0.8, 0.4, 0.6], np.float32), np.full(5, 0.45, np.float32)
+    evidence = looked_closely(read_evidence(QUESTION, FOUND), [far, near])
+    assert evidence.closeness == pytest.approx(0.64)
+    assert evidence.farthest == pytest.approx(0.5)
+    assert evidence.similarity == 0.6
+    farther = looked_closely(evidence, [far])
+    assert CLOSE_LOOK.probability(evidence) > CLOSE_LOOK.probability(farther)
+
+
+async def test_the_gate_looks_closely_only_where_it_is_not_sure() -> None:
+    tokens = Tokens(0.9, 0.9, 0.9, 0.9)
+    gate = EvidenceGate(0.07, tokens)
+    assert await gate.opens(QUESTION, FOUND)
+    assert tokens.read == []
+    doubtful = [replace(p, similarity=0.1, lexical=None) for p in FOUND] * 2
+    assert await gate.opens(UNRELATED, doubtful)
+    assert tokens.read == [[FERRY, BAKERY, FERRY]]
+    assert not await EvidenceGate(0.07, Tokens(0.1, 0.2, 0.1)).opens(UNRELATED, doubtful)
+
+
+async def test_a_gate_that_wants_more_than_being_sure_looks_closely_too() -> None:
+    tokens = Tokens(0.2, 0.2, 0.2)
+    assert not await EvidenceGate(0.99, tokens).opens(QUESTION, FOUND)
+    assert len(tokens.read) == 1
+
+
+async def test_cosines_count_at_face_value_only_where_they_were_calibrated() -> None:
     german = [passage(FÄHRE, 0.9, 9.0), passage(FÄHRE[:40], 0.9, 1.0)]
-    german_low = [replace(p, similarity=0.2) for p in german]
-    asked = "Wie lange dauert die Überfahrt?"
-    assert answerable(asked, german, packaged_embedder=True) == pytest.approx(
-        answerable(asked, german_low, packaged_embedder=True)
-    )
+    for found, asked, tokens in (
+        (FOUND, QUESTION, None),
+        (german, "Wie lange dauert die Überfahrt?", Tokens(0.1)),
+    ):
+        # between what all cosines alike say, high or low: a gate that minds would differ
+        alike = [[replace(p, similarity=cosine) for p in found] for cosine in (0.9, 0.05)]
+        least = OTHER_COSINES.probability(read_evidence(asked, alike[0]))
+        for passages in alike:
+            assert await EvidenceGate(least - 0.001, tokens).opens(asked, passages)
+            assert not await EvidenceGate(least + 0.001, tokens).opens(asked, passages)
+        assert tokens is None or tokens.read == []
 
 
-def test_nothing_found_answers_nothing() -> None:
-    assert answerable(QUESTION, [], packaged_embedder=True) == 0.0
-    assert 0 < answerable("?", FOUND, packaged_embedder=True) < 1
-    assert 0 < answerable(QUESTION, [passage("", None, None)], packaged_embedder=False) < 1
+async def test_nothing_found_answers_nothing_and_zero_answers_always() -> None:
+    for tokens in (None, Tokens(0.0)):
+        assert not await EvidenceGate(0, tokens).opens(QUESTION, [])
+        assert await EvidenceGate(0, tokens).opens("?", FOUND)
+        assert await EvidenceGate(0, tokens).opens(QUESTION, [passage("", None, None)])
 
 
 def test_words_that_no_passage_has_are_named_once_and_as_they_were_asked() -> None:

@@ -1,7 +1,6 @@
 """Several turns: what is searched, what the model is told, and when a question is asked back."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -11,14 +10,13 @@ from app.domain.principal import Principal
 from app.domain.run import RetrievalCompleted, RunCompleted, RunEvent, TextDelta
 from app.providers.tokenizer import count_tokens
 from app.services.answering import Answering, AnsweringOptions, Provenance, Question
+from app.services.evidence import EvidenceGate
 from app.services.understanding import ASK_FOR_ANYTHING
 from tests.fixtures.replies import Replies
 from tests.fixtures.server import Server
 
 pytestmark = pytest.mark.usefixtures("corpus")
-OPTIONS = AnsweringOptions(
-    max_tokens=200, history_tokens=200, passages=3, min_evidence=0, packaged_embedder=True, withhold=False
-)
+OPTIONS = AnsweringOptions(max_tokens=200, history_tokens=200, passages=3, withhold=False)
 SAID = (
     ChatMessage("user", "When does the ferry to Holm Island leave?"),
     ChatMessage("assistant", "Every hour, from the old harbour."),
@@ -31,9 +29,12 @@ async def answer(
     question: str,
     history: Sequence[ChatMessage] = (),
     options: AnsweringOptions = OPTIONS,
+    least: float = 0,
 ) -> list[RunEvent]:
     services = server.services
-    answering = Answering(services.retrieval, model, make_prompts(services.settings), count_tokens, options)
+    answering = Answering(
+        services.retrieval, EvidenceGate(least, None), model, make_prompts(services.settings), count_tokens, options
+    )
     return [event async for event in answering.answer(Principal(), Question(question), history, Provenance())]
 
 
@@ -72,10 +73,9 @@ async def test_a_first_question_that_names_nothing_is_asked_about(server: Server
 
 
 async def test_what_it_stands_for_is_asked_only_where_nothing_was_found(server: Server) -> None:
-    strict = replace(OPTIONS, min_evidence=1.0)
-    refused = await answer(server, Replies(), "What does the ferry cost?", options=strict)
+    refused = await answer(server, Replies(), "What does the ferry cost?", least=1.0)
     assert refused[-1] == RunCompleted("refused")
-    asked = await answer(server, Replies(), "What does it cost?", options=strict)
+    asked = await answer(server, Replies(), "What does it cost?", least=1.0)
     assert asked[-2:] == [
         TextDelta("What do you mean by “it”? I found nothing that answers the question as it stands."),
         RunCompleted("clarify"),
