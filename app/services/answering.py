@@ -139,7 +139,9 @@ class Answering:
         generation = await self._retrieval.generation()
         provenance.generation_id = generation.id if generation else None
         provenance.mark("retrieved")
-        if not await self._gate.opens(query, found):
+        with TRACER.start_as_current_span("evidence"):
+            worth_it = await self._gate.opens(query, found)
+        if not worth_it:
             yield RetrievalCompleted(tuple(found[: self._options.passages]), reranked)
             ask_back = ask_what_is_meant(question.text, said)
             yield TextDelta(ask_back or _refusal(question.collection, query, found))

@@ -79,7 +79,7 @@ KNOWN_COSINES = Weights(
 )
 """For English text with the packaged embedder, whose cosines can be taken at their face value."""
 CLOSE_LOOK = Weights(
-    similarity=1.46, similarity_gap=3.15, coverage_gap=1.81, closeness=9.68, farthest=2.6, intercept=-9.05
+    similarity=1.46, similarity_gap=3.15, coverage_gap=1.81, closeness=9.68, farthest=2.60, intercept=-9.05
 )
 """The same, with the question's tokens compared."""
 OTHER_COSINES = Weights(
@@ -104,7 +104,7 @@ class EvidenceGate:
         if not passages:
             return False
         evidence = read_evidence(question, passages)
-        if self._tokens is None or not is_english(passages[0].text):
+        if self._tokens is None or not in_english(passages):
             return OTHER_COSINES.probability(evidence) >= self._least
         quick = KNOWN_COSINES.probability(evidence)
         if quick >= max(SURE, self._least) or self._least <= 0:
@@ -168,7 +168,14 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-def is_english(text: str) -> bool:
-    """Whether the commonest English words are as common as they are in English; a table of numbers is not English."""
+def in_english(passages: Sequence[Passage]) -> bool:
+    """Whether the commonest English words are as common as they are in English; tables and lists have few of them."""
+    counts = [_count_english(passage.text) for passage in passages]
+    return sum(english for english, _ in counts) >= _ENGLISH_SHARE * sum(words for _, words in counts)
+
+
+@lru_cache(PASSAGES_KEPT)
+def _count_english(text: str) -> tuple[int, int]:
+    """How many of the words are among the commonest English ones, and how many there are."""
     words = re.findall(r"\w+", text.lower())
-    return sum(word in _ENGLISH for word in words) >= _ENGLISH_SHARE * len(words)
+    return sum(word in _ENGLISH for word in words), len(words)

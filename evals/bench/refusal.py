@@ -39,7 +39,7 @@ from app.services.evidence import (
     READ_CLOSELY,
     SURE,
     Evidence,
-    is_english,
+    in_english,
     looked_closely,
     read_evidence,
 )
@@ -145,7 +145,7 @@ async def _cases(settings: Settings, services: Services, folder: Path, progress:
 
 async def _case(tokens: TokenMatcher, question: str, passages: tuple[Passage, ...], *, answered: bool) -> Case:
     started = perf_counter()
-    quick, english = read_evidence(question, passages), is_english(passages[0].text)
+    quick, english = read_evidence(question, passages), in_english(passages)
     looked = perf_counter()
     close = quick
     if english:
@@ -192,7 +192,7 @@ def _print(sets: Sequence[Cases], threshold: float) -> None:
             f"{what}, looked at closely",
             *(_share(each, kept, lambda case: case.english and case.quick < SURE) for each in sets),
         )
-    for place, what in enumerate(("a quick look", "and a close one")):
+    for place, what in enumerate(("a quick look", "what a close one adds")):
         refused.add_row(
             f"ms of {what}, p50", *(f"{median(case.ms[place] for case in each.cases):.1f}" for each in sets)
         )
@@ -229,7 +229,10 @@ def _share(cases: Cases, answered: bool, which: Callable[[Case], bool]) -> str:
 
 
 def _fit(sets: Sequence[Cases]) -> None:
-    """The weights for cosines at their face value, from English text, and for others, from all of it."""
+    """The weights for English text, with a quick look and a close one, and those for all text.
+
+    What is held out is judged as the gate would: English text by the other folds' weights, the rest by OTHER_COSINES.
+    """
     names = [field.name for field in fields(Evidence)]
     english = [each for each in sets if np.mean([case.english for case in each.cases]) > 0.5]
     all_weights = {"KNOWN_COSINES": KNOWN_COSINES, "CLOSE_LOOK": CLOSE_LOOK, "OTHER_COSINES": OTHER_COSINES}
@@ -237,18 +240,20 @@ def _fit(sets: Sequence[Cases]) -> None:
         chosen = sets if weights is OTHER_COSINES else english
         used = [name for name in names if getattr(weights, name)]
         columns = [names.index(name) for name in used]
-        x = np.array([astuple(case.evidence) for each in chosen for case in each.cases])[:, columns]
-        y = np.concatenate([each.answered for each in chosen])
-        heavy = np.concatenate([_weights(each) for each in chosen])
+        read = np.array([case.english or weights is OTHER_COSINES for each in chosen for case in each.cases])
+        x = np.array([astuple(case.evidence) for each in chosen for case in each.cases])[read][:, columns]
+        y = np.concatenate([each.answered for each in chosen])[read]
+        heavy = np.concatenate([_weights(each) for each in chosen])[read]
         model = LogisticRegression(C=1e3, max_iter=5000)
         folds = StratifiedKFold(10, shuffle=True, random_state=0)
-        held_out = cross_val_predict(model, x, y, cv=folds, method="predict_proba", params={"sample_weight": heavy})[
-            :, 1
-        ]
+        held_out = np.array([OTHER_COSINES.probability(case.evidence) for each in chosen for case in each.cases])
+        held_out[read] = cross_val_predict(
+            model, x, y, cv=folds, method="predict_proba", params={"sample_weight": heavy}
+        )[:, 1]
         model.fit(x, y, sample_weight=heavy)
-        table = Table("", *used, "intercept", title=title)
-        table.add_row("weight", *(f"{w:.3f}" for w in model.coef_[0]), f"{model.intercept_[0]:.3f}")
-        console.print(table)
+        console.print(f"{title}: intercept {model.intercept_[0]:.3f}")
+        for name, weight in zip(used, model.coef_[0], strict=True):
+            console.print(f"  {name} {weight:.3f}")
         place = 0
         for each in chosen:
             own = held_out[place : place + len(each.cases)]

@@ -56,7 +56,7 @@ async def test_an_answers_stages_arrive_at_the_collector(server: Server, client:
         span for request in received for r in request.resource_spans for scope in r.scope_spans for span in scope.spans
     ]
     by_name = {span.name: span for span in spans}
-    stages = {"condense", "retrieve", "embed", "prompt", "first token", "stream", "attribute", "save"}
+    stages = {"condense", "retrieve", "embed", "evidence", "prompt", "first token", "stream", "attribute", "save"}
     assert set(by_name) >= stages | {"answer"}
     root = by_name["answer"]
     assert events[0].data["run_id"] in str(root.attributes)
