@@ -75,13 +75,15 @@ class PassageIndex:
     ) -> list[Passage]:
         """The best `query.k` passages, best first; one statement, one round trip.
 
-        Raises DatabaseUnavailable.
+        Another one where `whole` finds less than that. Raises DatabaseUnavailable.
         """
         text, values = self._statement(generation, query, route)
         async with self._database.reading(workspace_id, self.tuning(query)) as connection:
             cursor = AsyncRawCursor(connection, row_factory=tuple_row)
             await cursor.execute(text, values, prepare=True, binary=True)
             rows = await cursor.fetchall()
+        if route == "whole" and len(rows) < query.k:
+            return await self.search(workspace_id, generation, query, "index")
         return [_passage(row) for row in rows]
 
     async def explain(
@@ -103,7 +105,7 @@ class PassageIndex:
         phrases, narrow = bool(query.phrases), query.collection is not None
         shape = Shape(generation, query.leg, route, self._options.fusion, narrowed, phrases, narrow)
         found = statement(shape)
-        return found.text, found.arguments(self._values(query) | parameters)
+        return found.text, found.arguments(self._values(query, route) | parameters)
 
     def tuning(self, query: PassageQuery) -> dict[str, str]:
         """PostgreSQL settings that the query wants."""
@@ -113,13 +115,15 @@ class PassageIndex:
         """How many candidates the HNSW index looks at, at least."""
         return min(1000, max(self._options.ef_search, candidates))
 
-    def dense_candidates(self, query: PassageQuery) -> int:
+    def dense_candidates(self, query: PassageQuery, route: Route = "index") -> int:
         """How many the dense leg proposes; alone a few more than are wanted, for an iterating index is not in order."""
+        if route == "whole":
+            return query.k
         if query.leg == "dense":
             return max(query.k, min(4 * query.k, self._options.ef_search))
         return max(query.k, self._options.dense_candidates)
 
-    def _values(self, query: PassageQuery) -> dict[str, Any]:
+    def _values(self, query: PassageQuery, route: Route) -> dict[str, Any]:
         alone = query.leg == "lexical" and not query.phrases
         lexical = max(query.k, 0 if alone else self._options.lexical_candidates)
         return {
@@ -127,7 +131,7 @@ class PassageIndex:
             "vector": query.vector,
             "collection": query.collection,
             "k": query.k,
-            "dense_candidates": self.dense_candidates(query),
+            "dense_candidates": self.dense_candidates(query, route),
             "lexical_candidates": lexical,
             "likely": likely_for(lexical),
             "cap": self._options.rare_cap,

@@ -4,6 +4,9 @@ Where a filter keeps few rows, an HNSW index finds few or none of them, and Post
 the number of rows that will pass is estimated beforehand: a collection's size is counted (it is among BM25's
 statistics), a filter's share is measured on a sample of rows and remembered for a while.
 
+Without a filter, and where most of the index is in scope, what it yields first is as good as all in order and needs no
+guard: that route is `whole`, of the dense leg alone.
+
 Measuring rows one by one takes time for each row that an index brings: those of the scope, of one collection only those
 that pass, and without a filter all of them. The HNSW index yields candidates from near to far, at least as many as it
 is broad, and until as many as are wanted have passed. Whichever is estimated to be done first is taken.
@@ -24,6 +27,7 @@ from app.storage.search_sql import Route
 REMEMBER_S = 30.0
 REMEMBER_FILTERS = 1000
 SAMPLE_ROWS = 2000
+PLENTY = 3  # so many times what is wanted, in what the index yields first, leaves room for an estimate that is off
 
 # Under row-level security, like the hot query's own scope.
 _SIZE = """
@@ -65,7 +69,7 @@ class Router:
     async def route(self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery) -> Routing:
         """The way that is estimated to be the faster one. Raises DatabaseUnavailable."""
         wanted = self._index.dense_candidates(query)
-        key = (workspace_id, generation.id, query.collection, query.filter, wanted)
+        key = (workspace_id, generation.id, query.collection, query.filter, query.leg, query.k, wanted)
         now = monotonic()
         known = self._known.get(key)
         if known is not None and now - known[0] < REMEMBER_S:
@@ -84,6 +88,7 @@ class Router:
         values = {"generation": generation.id, "collection": query.collection, **parameters}
         async with self._database.reading(workspace_id) as connection:
             scope, indexed, rows = await (await connection.execute(_SIZE, values)).fetchone() or (0, None, 1)
+            counted = (indexed or 0) > 0
             indexed = max(indexed or 0, scope, 1)
             share = 1.0
             if condition is not None and scope > self._candidates(wanted, 1.0):
@@ -96,6 +101,9 @@ class Router:
         passing = scope * share
         measured = passing if condition is None or query.collection is not None else min(scope, indexed * share)
         route: Route = "exact" if measured <= self._candidates(wanted, passing / indexed) else "index"
+        if route == "index" and query.leg == "dense" and condition is None and counted:
+            yielded = self._index.breadth(wanted) * passing / indexed  # of those that come first, and in order
+            route = "whole" if yielded >= PLENTY * query.k else route
         return Routing(route, int(scope), passing)
 
     def _candidates(self, wanted: int, share: float) -> float:

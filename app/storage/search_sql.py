@@ -15,7 +15,9 @@ from psycopg import sql
 from app.domain.index import IndexGeneration
 from app.domain.passage import Leg
 
-Route = Literal["exact", "index"]
+Route = Literal["exact", "index", "whole"]
+"""How the dense leg finds its candidates: every row measured; the HNSW index, and every row where that gives up; or the
+index alone, where most of what it yields is in scope."""
 Fusion = Literal["adaptive", "convex", "rrf"]
 
 
@@ -66,11 +68,9 @@ near AS MATERIALIZED (
     SELECT chunk_id, distance FROM (SELECT * FROM ({exact}) measured OFFSET 0) measured
     ORDER BY distance, chunk_id LIMIT %(dense_candidates)s
 )"""
-# The HNSW index, iterating until enough rows pass; when it gives up early, the exact scan takes its place. OFFSET 0:
-# the filter stays behind the index. The planner takes any filter for one that keeps next to nothing, and would measure
-# all that pass.
-_DENSE_INDEX = """
-walked AS MATERIALIZED (
+# The HNSW index, iterating until enough rows pass. OFFSET 0: the filter stays behind the index. The planner takes any
+# filter for one that keeps next to nothing, and would measure all that pass.
+_WALK = """
     SELECT chunk_id, distance
     FROM (
         SELECT l.*, l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions}) AS distance
@@ -78,8 +78,12 @@ walked AS MATERIALIZED (
         ORDER BY l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions}) OFFSET 0
     ) l
     WHERE l.collection_id = ANY((SELECT ids FROM scope)::uuid[]) {filter}
-    LIMIT %(dense_candidates)s
-),
+    LIMIT %(dense_candidates)s"""
+_DENSE_WHOLE = """
+near AS MATERIALIZED ({walk})"""
+# When it gives up early, the exact scan takes its place; only to be ready for that takes a tenth of the time.
+_DENSE_INDEX = """
+walked AS MATERIALIZED ({walk}),
 near AS MATERIALIZED (
     SELECT chunk_id, distance FROM walked WHERE (SELECT count(*) FROM walked) >= %(dense_candidates)s
     UNION ALL
@@ -87,6 +91,7 @@ near AS MATERIALIZED (
     WHERE (SELECT count(*) FROM walked) < %(dense_candidates)s
     ORDER BY distance, chunk_id LIMIT %(dense_candidates)s)
 )"""
+_DENSE_ROUTES: dict[Route, str] = {"exact": _DENSE_EXACT, "index": _DENSE_INDEX, "whole": _DENSE_WHOLE}
 _DENSE = """
 dense AS MATERIALIZED (
     SELECT chunk_id, 1 - distance AS score, row_number() OVER (ORDER BY distance, chunk_id) AS rank,
@@ -265,9 +270,10 @@ def statement(shape: Shape) -> Statement:
         "holds": _holds("w.config"),
     }
     parts["exact"] = sql.SQL(_EXACT).format(**parts)
+    parts["walk"] = sql.SQL(_WALK).format(**parts)
     ctes: list[sql.Composable] = [sql.SQL(_SCOPE)]
     if shape.leg != "lexical":
-        ctes.append(sql.SQL(_DENSE_EXACT if shape.route == "exact" else _DENSE_INDEX).format(**parts))
+        ctes.append(sql.SQL(_DENSE_ROUTES[shape.route]).format(**parts))
     if shape.leg != "dense":
         likely = sql.SQL(_LIKELY_PHRASES if shape.phrases else _LIKELY).format(**parts)
         ctes.append(sql.SQL(_LEXICAL).format(likely=likely, **parts))

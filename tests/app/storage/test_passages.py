@@ -181,8 +181,10 @@ async def test_each_leg_counts_as_much_as_it_is_decided(store: Store) -> None:
         assert found == pytest.approx(expected, abs=1e-5)  # the vectors are stored in half precision
 
 
-@pytest.mark.parametrize("leg", ["lexical", "dense", "hybrid"])
-@pytest.mark.parametrize("route", ["exact", "index"])
+@pytest.mark.parametrize(
+    ("leg", "route"),
+    [*((leg, route) for leg in ("lexical", "dense", "hybrid") for route in ("exact", "index")), ("dense", "whole")],
+)
 async def test_filtered_searches_find_all_there_is(store: Store, route: Route, leg: Leg) -> None:
     """A filter that keeps 3 of 300 rows: an HNSW index alone would find none of them."""
     rng = random.Random(2)
@@ -193,19 +195,28 @@ async def test_filtered_searches_find_all_there_is(store: Store, route: Route, l
     assert {p.uri for p in found} == {"t:0", "t:100", "t:200"}
 
 
+async def test_the_index_alone_gives_what_measuring_gives(store: Store) -> None:
+    rng = random.Random(6)
+    for n in range(300):
+        await store.write(f"t:{n}", random_text(rng), collection="two" if n % 3 else "one")
+    for collection in (None, "two"):
+        measured = await store.search("river rope", "dense", collection=collection, route="exact")
+        assert await store.search("river rope", "dense", collection=collection, route="whole") == measured
+
+
 async def test_the_hot_queries_use_their_indexes(store: Store) -> None:
     async with store.database.connection(WORKSPACE) as connection:
         await connection.execute("SET LOCAL enable_seqscan = off")  # of tables this small a scan would be right
         await connection.execute("SET LOCAL enable_sort = off")
-        for leg, route in (("hybrid", "index"), ("lexical", "exact")):
+        for leg, route in (("hybrid", "index"), ("dense", "whole"), ("lexical", "exact")):
             query = PassageQuery("river", np.ones(16, np.float32), "one", 5, leg)  # type: ignore[arg-type]
             index = PassageIndex(store.database, SearchOptions())
             shape = Shape(store.generation, query.leg, route, "adaptive")  # type: ignore[arg-type]
             found, cursor = statement(shape), AsyncRawCursor(connection)
-            await cursor.execute(b"EXPLAIN " + found.text, found.arguments(index._values(query)))
+            await cursor.execute(b"EXPLAIN " + found.text, found.arguments(index._values(query, route)))  # type: ignore[arg-type]
             plan = "\n".join(line for (line,) in await cursor.fetchall())
-            assert f"on lexical_{store.generation.id} " in plan
-            assert (f"using hnsw_{store.generation.id} on chunk_embedding" in plan) == (route == "index")
+            assert (f"on lexical_{store.generation.id} " in plan) == (leg != "dense")
+            assert (f"using hnsw_{store.generation.id} on chunk_embedding" in plan) == (leg != "lexical")
 
 
 async def test_a_filter_does_not_keep_the_planner_from_the_hnsw_index(store: Store) -> None:

@@ -34,6 +34,29 @@ async def test_the_way_that_reads_less_is_taken(
     assert expected * 0.8 - 1 < routing.passing < expected * 1.2 + 1
 
 
+async def test_an_index_that_is_mostly_wanted_needs_no_guard(store: Store) -> None:
+    """Of 60 rows 45 are in one collection: 24 that the index yields first hold 5 of those for sure, not of the rest."""
+    rng = random.Random(5)
+    for n in range(60):
+        await store.write(f"t:{n}", random_text(rng), collection="two" if n % 4 else "one")
+    router = Router(store.database, PassageIndex(store.database, SearchOptions(ef_search=24)), candidate_rows=0)
+    query = PassageQuery("", np.ones(16, np.float32), None, 5, "dense")
+    uncounted = await router.route(WORKSPACE, store.generation, query)
+    assert uncounted.route == "index"
+    async with store.database.connection(WORKSPACE) as connection:
+        await connection.execute("ANALYZE chunk_embedding")
+    router = Router(store.database, PassageIndex(store.database, SearchOptions(ef_search=24)), candidate_rows=0)
+    for expected, asked in (
+        ("whole", query),
+        ("whole", replace(query, collection="two")),
+        ("index", replace(query, collection="one")),
+        ("index", replace(query, k=10)),
+        ("index", replace(query, leg="hybrid")),
+        ("index", replace(query, filter=parse_filter({"kept": True}))),
+    ):
+        assert (await router.route(WORKSPACE, store.generation, asked)).route == expected
+
+
 async def test_a_large_scope_goes_through_the_index(store: Store) -> None:
     rng = random.Random(5)
     for n in range(60):
