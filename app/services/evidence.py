@@ -25,6 +25,7 @@ READ_CLOSELY = 3
 SURE = 0.5
 """From this probability on, a closer look would hardly ever change the decision, and is spared."""
 _FARTHEST = 3  # tokens of a question
+_HEADING_MARKS = " \t#=*-~^_"
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n+")
 _ENGLISH = word_set("the of and to in is was for that with as by are it on from be this which were")
 _ENGLISH_SHARE = 0.12
@@ -109,8 +110,21 @@ class EvidenceGate:
         quick = KNOWN_COSINES.probability(evidence)
         if quick >= max(SURE, self._least) or self._least <= 0:
             return True
-        nearest = await self._tokens.nearest_tokens(question, [passage.text for passage in passages[:READ_CLOSELY]])
+        nearest = await self._tokens.nearest_tokens(question, bodies(passages))
         return CLOSE_LOOK.probability(looked_closely(evidence, nearest)) >= self._least
+
+
+def bodies(passages: Sequence[Passage]) -> list[str]:
+    """What is compared token by token: the best passages without their headings, which name a subject and say nothing.
+
+    A passage of headings alone stays as it is.
+    """
+    return [_body(passage) or passage.text for passage in passages[:READ_CLOSELY]]
+
+
+def _body(passage: Passage) -> str:
+    headings = {"", passage.title, *passage.heading_path}
+    return "\n".join(line for line in passage.text.splitlines() if line.strip(_HEADING_MARKS) not in headings)
 
 
 def looked_closely(evidence: Evidence, nearest: Sequence[Vectors]) -> Evidence:

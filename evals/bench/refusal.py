@@ -36,9 +36,9 @@ from app.services.evidence import (
     CLOSE_LOOK,
     KNOWN_COSINES,
     OTHER_COSINES,
-    READ_CLOSELY,
     SURE,
     Evidence,
+    bodies,
     in_english,
     looked_closely,
     read_evidence,
@@ -149,7 +149,7 @@ async def _case(tokens: TokenMatcher, question: str, passages: tuple[Passage, ..
     looked = perf_counter()
     close = quick
     if english:
-        nearest = await tokens.nearest_tokens(question, [passage.text for passage in passages[:READ_CLOSELY]])
+        nearest = await tokens.nearest_tokens(question, bodies(passages))
         close = looked_closely(quick, nearest)
     laps = (looked - started) * 1000, (perf_counter() - looked) * 1000
     return Case([passage.score for passage in passages], close, english, laps, answered)

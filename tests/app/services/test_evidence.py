@@ -13,6 +13,7 @@ from app.services.evidence import (
     KNOWN_COSINES,
     OTHER_COSINES,
     EvidenceGate,
+    bodies,
     looked_closely,
     read_evidence,
     unmentioned,
@@ -96,6 +97,19 @@ def test_a_close_look_takes_the_passage_whose_tokens_are_nearest() -> None:
     assert evidence.similarity == 0.6
     farther = looked_closely(evidence, [far])
     assert CLOSE_LOOK.probability(evidence) > CLOSE_LOOK.probability(farther)
+
+
+def test_headings_are_not_compared() -> None:
+    titled = replace(FOUND[0], title="Ferries", heading_path=("Ferries", "To the island"))
+    texts = [
+        "# Ferries\n\n## To the island\n\n" + FERRY,
+        "Ferries\n=======\n\n" + FERRY,
+        "To the island is a way.",
+        "# Ferries",
+    ]
+    passages = [replace(titled, text=text) for text in texts]
+    assert bodies(passages[:3]) == [FERRY, FERRY, "To the island is a way."]
+    assert bodies(passages[3:]) == ["# Ferries"]
 
 
 async def test_the_gate_looks_closely_only_where_it_is_not_sure() -> None:
