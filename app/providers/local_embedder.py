@@ -115,9 +115,10 @@ class _Encoder:
         One row of zeros for a text without any.
         """
         rows = self._last_layer(text)[1:-1]
-        return (
-            rows / np.linalg.norm(rows, axis=1, keepdims=True) if len(rows) else np.zeros((1, _DIMENSIONS), np.float32)
-        )
+        if not len(rows):
+            return np.zeros((1, _DIMENSIONS), np.float32)
+        unit: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        return unit
 
     def _last_layer(self, text: str) -> Vectors:
         """What the network makes of each token, shape (tokens, 384)."""

@@ -23,7 +23,7 @@ READ = 6
 READ_CLOSELY = 3
 """So many are compared token by token."""
 SURE = 0.5
-"""From this probability on, a closer look would hardly ever change the decision, and is spared."""
+"""From this probability on, a close look would hardly ever change the decision, and is spared."""
 _FARTHEST = 3  # tokens of a question
 _HEADING_MARKS = " \t#=*-~^_"
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n+")
@@ -43,8 +43,8 @@ class Evidence:
     - `coverage_gap`: how much more the best passage holds than those after it do on average.
     - `lexical_margin`: by how much the highest BM25 score exceeds the second.
 
-    A closer look adds how near a passage's nearest token is to each token of the question, for the passage where that
-    is highest: `closeness`, the mean over all of them, and `farthest`, over the three that are least near.
+    A close look adds how near a passage's nearest token is to each token of the question: `closeness`, the mean over
+    all of them, and `farthest`, the mean over the three that are least near, each of the passage where it is highest.
     """
 
     similarity: float
