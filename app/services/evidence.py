@@ -102,13 +102,13 @@ class EvidenceGate:
 
     async def opens(self, question: str, passages: Sequence[Passage]) -> bool:
         """Whether the passages, best first, are likely to hold an answer; never without passages."""
-        if not passages:
-            return False
+        if not passages or self._least <= 0:
+            return bool(passages)
         evidence = read_evidence(question, passages)
         if self._tokens is None or not in_english(passages):
             return OTHER_COSINES.probability(evidence) >= self._least
         quick = KNOWN_COSINES.probability(evidence)
-        if quick >= max(SURE, self._least) or self._least <= 0:
+        if quick >= max(SURE, self._least):
             return True
         nearest = await self._tokens.nearest_tokens(question, bodies(passages))
         return CLOSE_LOOK.probability(looked_closely(evidence, nearest)) >= self._least

@@ -69,7 +69,8 @@ class Router:
     async def route(self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery) -> Routing:
         """The way that is estimated to be the faster one. Raises DatabaseUnavailable."""
         wanted = self._index.dense_candidates(query)
-        key = (workspace_id, generation.id, query.collection, query.filter, query.leg, query.k, wanted)
+        alone = query.k if query.leg == "dense" else None  # what `whole` depends on
+        key = (workspace_id, generation.id, query.collection, query.filter, wanted, alone)
         now = monotonic()
         known = self._known.get(key)
         if known is not None and now - known[0] < REMEMBER_S:

@@ -49,15 +49,16 @@ async def run_plans(
 
 
 def _shapes(generation: IndexGeneration, fusion: Fusion, wanted: Filter) -> Iterator[tuple[str, Shape]]:
-    legs: tuple[Leg, ...] = ("dense", "lexical", "hybrid")
-    routes: tuple[Route, ...] = ("index", "exact", "whole")
-    for leg in legs:
-        for route in routes:
-            if (leg == "lexical" and route != "index") or (leg == "hybrid" and route == "whole"):
-                continue  # the route is the dense leg's, and the last one of that leg alone
-            for condition in (None, compile_filter(wanted, sql.SQL("l.metadata"))[0].as_string(None)):
-                if condition and route == "whole":
-                    continue
+    # the route is the dense leg's, and `whole` of that leg alone, without a filter
+    routes: dict[Leg, tuple[Route, ...]] = {
+        "dense": ("index", "exact", "whole"),
+        "lexical": ("index",),
+        "hybrid": ("index", "exact"),
+    }
+    filtered = compile_filter(wanted, sql.SQL("l.metadata"))[0].as_string(None)
+    for leg, ways in routes.items():
+        for route in ways:
+            for condition in (None,) if route == "whole" else (None, filtered):
                 name = f"{leg}{'' if leg == 'lexical' else f', {route}'}{', filter' if condition else ''}"
                 yield name, Shape(generation, leg, route, fusion, condition)
 

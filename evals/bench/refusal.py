@@ -28,7 +28,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from app.bootstrap import Services, open_services
 from app.domain.passage import Passage
-from app.domain.ports import TokenMatcher
+from app.domain.ports import TokenMatcher, Vectors
 from app.domain.principal import Principal
 from app.embedded.connect import connected
 from app.providers.local_embedder import LocalEmbedder
@@ -36,8 +36,8 @@ from app.services.evidence import (
     CLOSE_LOOK,
     KNOWN_COSINES,
     OTHER_COSINES,
-    SURE,
     Evidence,
+    EvidenceGate,
     bodies,
     in_english,
     looked_closely,
@@ -61,13 +61,15 @@ console = Console(soft_wrap=True, highlight=False)
 class Case:
     """What was found for a question, and whether an answer stands there.
 
-    The passages' `scores`; the `evidence` of a close look; whether they are `english`; the milliseconds of the quick
-    look and of what the close one adds.
+    The passages' `scores`; the `evidence` of a close look; whether they are `english`; whether the gate `opened`, and
+    `looked` closely for that; the milliseconds of the quick look and of what the close one adds.
     """
 
     scores: Sequence[float]
     evidence: Evidence
     english: bool
+    opened: bool
+    looked: bool
     ms: tuple[float, float]
     answered: bool
 
@@ -80,10 +82,6 @@ class Case:
     def close(self) -> float:
         """What the close look says, where the gate has one."""
         return CLOSE_LOOK.probability(self.evidence) if self.english else self.quick
-
-    def refused(self, least: float) -> bool:
-        """Whether the gate, as it runs, stays shut."""
-        return (self.quick if self.quick >= max(SURE, least) else self.close) < least
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,24 +133,41 @@ async def _cases(settings: Settings, services: Services, folder: Path, progress:
         # beyond READ, so that as many are left without the right documents
         request = SearchRequest(question, READ if judged else 2 * READ, collection, phrases="preferred")
         found = tuple((await services.retrieval.ranked(Principal(), request)).passages)
-        cases.append(await _case(tokens, question, found[:READ], answered=answered))
+        cases.append(await _case(tokens, question, found[:READ], settings.min_evidence, answered=answered))
         if not judged:
             others = tuple(p for p in found if p.uri not in right[question])
-            cases.append(await _case(tokens, question, others[:READ], answered=False))
+            cases.append(await _case(tokens, question, others[:READ], settings.min_evidence, answered=False))
         progress.advance(task)
     return Cases(dataset.name, cases, bool(judged))
 
 
-async def _case(tokens: TokenMatcher, question: str, passages: tuple[Passage, ...], *, answered: bool) -> Case:
-    started = perf_counter()
-    quick, english = read_evidence(question, passages), in_english(passages)
+async def _case(
+    tokens: TokenMatcher, question: str, passages: tuple[Passage, ...], least: float, *, answered: bool
+) -> Case:
+    started, nearest = perf_counter(), list[Vectors]()
+    evidence, english = read_evidence(question, passages), in_english(passages)
     looked = perf_counter()
-    close = quick
     if english:
         nearest = await tokens.nearest_tokens(question, bodies(passages))
-        close = looked_closely(quick, nearest)
+        evidence = looked_closely(evidence, nearest)
     laps = (looked - started) * 1000, (perf_counter() - looked) * 1000
-    return Case([passage.score for passage in passages], close, english, laps, answered)
+    compared = _Compared(nearest)
+    opened = await EvidenceGate(least, compared).opens(question, passages)
+    scores = [passage.score for passage in passages]
+    return Case(scores, evidence, english, opened, compared.asked, laps, answered)
+
+
+class _Compared:
+    """What was found for a question's tokens, for the gate to find again; notes whether it was `asked`."""
+
+    def __init__(self, nearest: list[Vectors]) -> None:
+        self._nearest = nearest
+        self.asked = False
+
+    async def nearest_tokens(self, question: str, texts: Sequence[str]) -> list[Vectors]:
+        """As TokenMatcher has it."""
+        self.asked = True
+        return self._nearest
 
 
 def _judged(folder: Path) -> Iterator[tuple[str, bool]]:
@@ -185,12 +200,12 @@ def _print(sets: Sequence[Cases], threshold: float) -> None:
     for what, kept in (("with answer", True), ("without answer", False)):
         refused.add_row(
             f"{what}, as it runs by default ({threshold:g})",
-            *(_share(each, kept, lambda case: case.refused(threshold)) for each in sets),
+            *(_share(each, kept, lambda case: not case.opened) for each in sets),
         )
     for what, kept in (("with answer", True), ("without answer", False)):
         refused.add_row(
             f"{what}, looked at closely",
-            *(_share(each, kept, lambda case: case.english and case.quick < SURE) for each in sets),
+            *(_share(each, kept, lambda case: case.looked) for each in sets),
         )
     for place, what in enumerate(("a quick look", "what a close one adds")):
         refused.add_row(

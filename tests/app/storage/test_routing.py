@@ -34,18 +34,23 @@ async def test_the_way_that_reads_less_is_taken(
     assert expected * 0.8 - 1 < routing.passing < expected * 1.2 + 1
 
 
-async def test_an_index_that_is_mostly_wanted_needs_no_guard(store: Store) -> None:
-    """Of 60 rows 45 are in one collection: 24 that the index yields first hold 5 of those for sure, not of the rest."""
+async def write_sixty(store: Store) -> None:
+    """Fifteen documents in one collection, the others in the other."""
     rng = random.Random(5)
     for n in range(60):
         await store.write(f"t:{n}", random_text(rng), collection="two" if n % 4 else "one")
-    router = Router(store.database, PassageIndex(store.database, SearchOptions(ef_search=24)), candidate_rows=0)
+
+
+async def test_an_index_that_is_mostly_wanted_needs_no_guard(store: Store) -> None:
+    """Of 60 rows 45 are in one collection: 24 that the index yields first hold 5 of those for sure, not of the rest."""
+    await write_sixty(store)
+    index = PassageIndex(store.database, SearchOptions(ef_search=24))
     query = PassageQuery("", np.ones(16, np.float32), None, 5, "dense")
-    uncounted = await router.route(WORKSPACE, store.generation, query)
-    assert uncounted.route == "index"
+    uncounted = Router(store.database, index, candidate_rows=0)
+    assert (await uncounted.route(WORKSPACE, store.generation, query)).route == "index"
     async with store.database.connection(WORKSPACE) as connection:
         await connection.execute("ANALYZE chunk_embedding")
-    router = Router(store.database, PassageIndex(store.database, SearchOptions(ef_search=24)), candidate_rows=0)
+    router = Router(store.database, index, candidate_rows=0)
     for expected, asked in (
         ("whole", query),
         ("whole", replace(query, collection="two")),
@@ -58,9 +63,7 @@ async def test_an_index_that_is_mostly_wanted_needs_no_guard(store: Store) -> No
 
 
 async def test_a_large_scope_goes_through_the_index(store: Store) -> None:
-    rng = random.Random(5)
-    for n in range(60):
-        await store.write(f"t:{n}", random_text(rng), collection="two" if n % 4 else "one")
+    await write_sixty(store)
     router = Router(store.database, PassageIndex(store.database, SearchOptions(ef_search=5)), candidate_rows=4)
     query = PassageQuery("", np.ones(16, np.float32), None, 5, "dense")
     everything = await router.route(WORKSPACE, store.generation, query)
