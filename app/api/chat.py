@@ -83,6 +83,7 @@ async def chat(body: ChatRequest, principal: PrincipalDep, services: ServicesDep
         raise InvalidInput(f"model: this server runs {settings.chat_model!r}; leave `model` out or name that one")
     question = Question(body.message, body.conversation_id, body.collection, body.filter)
     run = await services.runs.start(principal, question)
-    response = EventStream(services.runs.follow_batches(run.id), heartbeat_s=settings.heartbeat_s)
+    response = EventStream(heartbeat_s=settings.heartbeat_s)
+    response.batches = services.runs.follow_batches(run.id, take=response.take)
     response.headers["X-Run-Id"] = str(run.id)
     return response

@@ -35,10 +35,12 @@ async def events(
     last_event_id: Annotated[int, Header(ge=0, description="Give what follows this event.")] = 0,
 ) -> Response:
     """The run's events after `Last-Event-ID`, exactly the rest: those that were written and those to come."""
-    batches = await services.runs.read_batches(principal, run_id, last_event_id)
+    response = EventStream(heartbeat_s=services.settings.heartbeat_s)
+    batches = await services.runs.read_batches(principal, run_id, last_event_id, response.take)
     if batches is None:
         return Response(status_code=204)
-    return EventStream(batches, heartbeat_s=services.settings.heartbeat_s)
+    response.batches = batches
+    return response
 
 
 @router.post("/v1/runs/{run_id}/cancel", responses=RESPONSES)

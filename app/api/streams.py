@@ -1,8 +1,9 @@
 """Streams: a run's log as a server-sent event response."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Generator
 from contextlib import aclosing
+from typing import Any
 
 import structlog
 from starlette.responses import Response
@@ -19,8 +20,22 @@ HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 HEARTBEAT = b": heartbeat\n\n"
 
 
+class _Rest:
+    """The rest of a coroutine that has been begun by hand and waits for `awaited`."""
+
+    __slots__ = ("_awaited", "_steps")
+
+    def __init__(self, steps: Generator[Any, None, None], awaited: Any) -> None:
+        self._steps = steps
+        self._awaited = awaited
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield self._awaited
+        yield from self._steps
+
+
 class EventStream(Response):
-    """Streams the events until the run's last one; what comes together goes out together.
+    """Streams the events of `batches` until the run's last one; what comes together goes out together.
 
     The stream lives as long as its run and its client. A comment after `heartbeat_s` of silence keeps proxies from
     cutting it. A client that disconnects ends this response and nothing else: the run goes on, and
@@ -28,14 +43,15 @@ class EventStream(Response):
     """
 
     media_type = "text/event-stream"
+    batches: AsyncGenerator[list[LoggedEvent], None]
 
-    def __init__(
-        self, batches: AsyncGenerator[list[LoggedEvent], None], status_code: int = 200, *, heartbeat_s: float
-    ) -> None:
-        super().__init__(status_code=status_code, headers=HEADERS)
+    def __init__(self, *, heartbeat_s: float) -> None:
+        super().__init__(headers=HEADERS)
         del self.headers["content-length"]
-        self._batches = batches
         self._heartbeat_s = heartbeat_s
+        self._sent_at = 0.0
+        self._send: Send | None = None
+        self._rest: Awaitable[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Write until the run ends or the client is gone."""
@@ -50,24 +66,53 @@ class EventStream(Response):
                 writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
 
+    def take(self, batch: list[LoggedEvent]) -> bool:
+        """Send the events there and then, while `batches` waits; False when it is to go on, as the client is slow.
+
+        Sending to a client that keeps up never waits, so that its coroutine ends in its first step, for which no task
+        has to be woken.
+        """
+        assert self._send is not None  # noqa: S101 - `batches` waits
+        steps = self._send(_body(b"".join(map(native.encode, batch)))).__await__()
+        try:
+            awaited = next(steps)
+        except StopIteration:
+            self._sent_at = asyncio.get_running_loop().time()
+            return True
+        except Exception as error:  # noqa: BLE001 - raised again where it belongs, in the stream's own task
+            failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            failed.set_exception(error)
+            self._rest = failed
+        else:
+            self._rest = _Rest(steps, awaited)
+        return False
+
     async def _write(self, send: Send) -> None:
         loop = asyncio.get_running_loop()
-        await send({"type": "http.response.body", "body": native.PREAMBLE, "more_body": True})
-        sent_at = loop.time()
+        await send(_body(native.PREAMBLE))
+        self._send, self._sent_at = send, loop.time()
         try:
-            async with aclosing(self._batches) as batches:
+            async with aclosing(self.batches) as batches:
                 async for batch in batches:
+                    if self._rest is not None:
+                        rest, self._rest = self._rest, None
+                        await rest
+                        self._sent_at = loop.time()
                     if batch:
                         body = b"".join(map(native.encode, batch))
-                    elif loop.time() - sent_at >= self._heartbeat_s:
+                    elif loop.time() - self._sent_at >= self._heartbeat_s:
                         body = HEARTBEAT
                     else:
                         continue
-                    await send({"type": "http.response.body", "body": body, "more_body": True})
-                    sent_at = loop.time()
+                    await send(_body(body))
+                    self._sent_at = loop.time()
         except RunLogUnavailable as error:
             # After the first byte there is no status code left to set: end, and let the client reconnect.
             log.warning("stream.cut", error=error.message)
         except Exception:
             log.exception("stream.failed")
         await send({"type": "http.response.body", "body": b""})
+
+
+def _body(body: bytes) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": body, "more_body": True}

@@ -4,6 +4,7 @@ A run's events are numbered 1, 2, 3 … and written to one log; every client and
 The last event is one of `run.completed`, `run.cancelled`, `run.failed`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -182,6 +183,10 @@ class LoggedEvent(msgspec.Struct, frozen=True, gc=False):
     def event(self) -> RunEvent:
         """The event itself, decoded."""
         return msgspec.json.decode(self.data, type=EVENT_TYPES[self.type])
+
+
+Take: TypeAlias = Callable[[list[LoggedEvent]], bool]
+"""Takes consecutive events of a run there and then, without waiting; False when the reader is to go on itself."""
 
 
 def encode_event(event: RunEvent) -> bytes:

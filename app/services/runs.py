@@ -35,6 +35,7 @@ from app.domain.run import (
     RunFailed,
     RunQueued,
     RunState,
+    Take,
     encode_event,
 )
 from app.services.answering import HISTORY_MESSAGES, Answering, Question
@@ -346,16 +347,17 @@ class Runs:
         return _each(self.follow_batches(run_id, after))
 
     async def read_batches(
-        self, principal: Principal, run_id: UUID, after: int = 0
+        self, principal: Principal, run_id: UUID, after: int = 0, take: Take | None = None
     ) -> AsyncGenerator[list[LoggedEvent], None] | None:
         """A run's events from id `after` + 1 on, to its end; None when nothing follows `after`.
 
         Those that come together are in one list; an empty list says now and then that nothing came. They come from the
-        log, or, once that expired, from the stored message. Raises RunNotFound, RunLogUnavailable, DatabaseUnavailable.
+        log, or, once that expired, from the stored message; `take` may get some of them as `RunLog.read` gives them.
+        Raises RunNotFound, RunLogUnavailable, DatabaseUnavailable.
         """
         run, message = await self._store.get(principal.workspace_id, run_id)
         if run_id in self._active:
-            return self.follow_batches(run_id, after)
+            return self.follow_batches(run_id, after, take)
         try:
             last = await self._log.last(run_id)
         except RunLogUnavailable:
@@ -368,12 +370,14 @@ class Runs:
             mended = await self._mend(run, message)
             return self.follow_batches(run_id, after) if mended else rendered(run, message, after)
         if last is not None or run.state is RunState.RUNNING:
-            return self.follow_batches(run_id, after)
+            return self.follow_batches(run_id, after, take)
         return rendered(run, message, after)
 
-    def follow_batches(self, run_id: UUID, after: int = 0) -> AsyncGenerator[list[LoggedEvent], None]:
+    def follow_batches(
+        self, run_id: UUID, after: int = 0, take: Take | None = None
+    ) -> AsyncGenerator[list[LoggedEvent], None]:
         """The log of a run that is known to be the caller's, as `read_batches` gives it."""
-        return self._log.read(run_id, after=after)
+        return self._log.read(run_id, after=after, take=take)
 
     async def _mend(self, run: Run, message: Message) -> bool:
         """Put the end into the log of a run that was stored, where its worker died in between.

@@ -5,7 +5,8 @@ and `…:read` stands while someone reads it on another worker than the one that
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
 
 from app.domain.errors import ConfigurationError
-from app.domain.run import LoggedEvent
+from app.domain.run import LoggedEvent, Take
 from app.storage.bell import Bell
 from app.storage.redis_faults import GONE, run_log_unavailable
 from app.storage.run_log_writer import BATCH, Flusher, RunLogWriter
@@ -30,6 +31,29 @@ if attempt < tonumber(redis.call('GET', KEYS[2]) or '0') then return {} end
 redis.call('SET', KEYS[2], attempt, 'EX', ARGV[2])
 return redis.call('XRANGE', KEYS[1], '-', '+')
 """
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Where a reader of a run stands: behind event `after`; `writer` writes the run on this worker, if it is here."""
+
+    writers: Mapping[UUID, RunLogWriter]
+    run_id: UUID
+    after: int
+    take: Take | None
+    writer: RunLogWriter | None = None
+
+    def taken(self) -> bool:
+        """Have `take` take what there is to read; False when the reader is to look itself."""
+        if self.take is None or self.writer is None or self.writers.get(self.run_id) is not self.writer:
+            return False
+        batch = self.writer.readable(self.after)
+        if not batch:
+            return True
+        if batch[-1].terminal:
+            return False
+        self.after = batch[-1].id
+        return self.take(batch) and len(batch) < BATCH
 
 
 class RunLog:
@@ -138,40 +162,46 @@ class RunLog:
             entries: Any = await self._redis.xrevrange(self._key(run_id), count=1)
         return _logged(entries[0]) if entries else None
 
-    async def read(self, run_id: UUID, *, after: int = 0) -> AsyncGenerator[list[LoggedEvent], None]:
+    async def read(
+        self, run_id: UUID, *, after: int = 0, take: Take | None = None
+    ) -> AsyncGenerator[list[LoggedEvent], None]:
         """Every event from id `after` + 1 to the run's last one, as they come, those that came together in one list.
 
         Waits for what is not written yet, and gives an empty list when nothing came for POLL_S or a little longer; a
         slow consumer costs nothing. While Redis is away, a run of this worker is read from its writer. Ends without a
         terminal event when the log has none and vanishes, and on `let_go`.
+
+        `take`, if given, gets what is written on this worker while this waits, without the reader's task being woken
+        for it: all but the last event, and none of it is yielded again. When it is false, an empty list follows.
         Raises RunLogUnavailable.
         """
         topic = self._topic(run_id)
         topic.readers += 1
         key, listening = self._key(run_id), False
+        reading = _Reading(self._writers, run_id, after, take)
         try:
             while True:
-                writer = self._writers.get(run_id)
+                writer = reading.writer = self._writers.get(run_id)
                 if writer is not None:
-                    batch = writer.readable(after)
+                    batch = writer.readable(reading.after)
                 else:
                     if self._let_go:
                         return
                     if not listening:
                         await self._bell.add(key)
                         listening = True
-                    batch = await self.events(run_id, after=after)
+                    batch = await self.events(run_id, after=reading.after)
                 if batch:
                     yield batch
-                    after = batch[-1].id
+                    reading.after = batch[-1].id
                     if batch[-1].terminal:
                         return
                     continue
                 if writer is None:
                     last = await self.last(run_id)
-                    if last is None or (last.terminal and last.id <= after):
+                    if last is None or (last.terminal and last.id <= reading.after):
                         return
-                if not await topic.wait():
+                if not await topic.wait(None if take is None or writer is None else reading.taken):
                     yield []
         finally:
             if listening:

@@ -6,7 +6,7 @@ again, and so that readers on the same worker are served from memory.
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -15,16 +15,18 @@ from redis.asyncio import Redis
 
 from app.domain.errors import RunFenced, RunLogUnavailable
 from app.domain.run import LoggedEvent, RunEvent, encode_event
-from app.storage.redis_faults import run_log_unavailable
+from app.storage.redis_faults import GONE, run_log_unavailable
 from app.storage.topic import Topic
 
 log = structlog.get_logger()
 
 MANY = 8  # runs in one call, from which on the next one waits a moment for more of them
-COALESCE_S = 0.005  # that moment at most, else as long as a call takes
+COALESCE_S = 0.005  # that moment
 RETRY_S = 0.5
 RENEW_S = 10  # between two settings of a log's lifetime
 BATCH = 512  # of one run in one call
+Batch: TypeAlias = tuple[str, int, bool, Sequence[LoggedEvent]]
+"""Consecutive events of one run: its log's key, the attempt that writes them, whether the lifetime begins anew."""
 FENCED: Final = -1
 GAP: Final = -2
 
@@ -70,6 +72,8 @@ return cmsgpack.pack(lasts)
 class RunLogWriter:
     """Writes one attempt of a run. `put` never waits."""
 
+    __slots__ = ("_error", "_events", "_flusher", "_renew_at", "_sent", "_topic", "attempt", "delayed", "key", "run_id")
+
     def __init__(
         self, run_id: UUID, key: str, attempt: int, earlier: Sequence[LoggedEvent], flusher: "Flusher", topic: Topic
     ) -> None:
@@ -81,10 +85,6 @@ class RunLogWriter:
         self._topic = topic
         self._events = list(earlier)
         self._sent = len(self._events)
-        self._flushed = asyncio.Event()
-        self._flushed.set()
-        self._tried = asyncio.Event()
-        self._tried.set()
         self._error: RunFenced | None = None
         self.delayed = False
         self._renew_at = 0.0
@@ -95,12 +95,9 @@ class RunLogWriter:
             raise self._error
         event_id = len(self._events) + 1
         self._events.append(LoggedEvent(event_id, event.type, encode_event(event)))
-        self._flushed.clear()
         self._flusher.add(self)
         if self.delayed:
             self._topic.wake()
-        else:
-            self._tried.clear()
         return event_id
 
     def readable(self, after: int) -> list[LoggedEvent]:
@@ -113,16 +110,18 @@ class RunLogWriter:
         """How many events do not stand in the log yet."""
         return 0 if self._error else len(self._events) - self._sent
 
-    def unsent(self) -> list[LoggedEvent]:
-        """What goes out next; nothing once another attempt took over."""
-        return [] if self._error else self._events[self._sent : self._sent + BATCH]
+    def unsent(self, now: float) -> Batch | None:
+        """What goes out next; nothing once another attempt took over.
 
-    def renews(self, events: Sequence[LoggedEvent], now: float) -> bool:
-        """Whether the log's lifetime is to begin anew with these events: now and then, and with the last one."""
-        due = now >= self._renew_at or events[-1].terminal
-        if due:
+        The log's lifetime is to begin anew now and then, and with the last event.
+        """
+        events = self._events[self._sent : self._sent + BATCH]
+        if self._error is not None or not events:
+            return None
+        renew = now >= self._renew_at or events[-1].terminal
+        if renew:
             self._renew_at = now + RENEW_S
-        return due
+        return self.key, self.attempt, renew, events
 
     def settle(self, last: int) -> None:
         """Take what the log said to what was sent."""
@@ -132,29 +131,27 @@ class RunLogWriter:
         else:
             # with a gap, Redis came back without what it had: all is here, so start over
             self._sent = 0 if last == GAP else min(last, len(self._events))
-        self._topic.wake()  # readers first: whoever waits for this may have long work to do
+        self._topic.wake()
         if self.lag:
             self._flusher.add(self)
-        else:
-            self._flushed.set()
-            self._tried.set()
 
     def delay(self) -> None:
         """Redis is away."""
         self.delayed = True
-        self._tried.set()
         self._flusher.add(self)
         self._topic.wake()
 
     async def tried(self) -> None:
         """Wait until everything stands in the log, or Redis turns out to be away."""
-        await self._tried.wait()
+        while self.lag and not self.delayed:
+            await self._topic.wait()
 
     async def flushed(self, wait_s: float = 5) -> bool:
         """Wait until everything stands in the log; False when it did not within `wait_s`, as Redis is away."""
         try:
             async with asyncio.timeout(wait_s):
-                await self._flushed.wait()
+                while self.lag:
+                    await self._topic.wait()
         except TimeoutError:
             return False
         return True
@@ -164,7 +161,9 @@ class Flusher:
     """Sends what the writers have, all of them in one call, as soon as the call before is answered."""
 
     def __init__(self, redis: Redis, ttl_s: int) -> None:
-        self._append = redis.register_script(_APPEND)
+        # a connection of its own: taking one from the pool for each call would be half of the call's cost
+        self._redis = Redis(connection_pool=redis.connection_pool, single_connection_client=True)
+        self._append = self._redis.register_script(_APPEND)
         self._ttl_s = ttl_s
         self._writers: dict[RunLogWriter, None] = {}
         self._pending = asyncio.Event()
@@ -182,9 +181,13 @@ class Flusher:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        try:
+            await self._redis.aclose()
+        except GONE:  # the connection goes with this process anyway
+            return
 
-    async def append(self, batches: Sequence[tuple[str, int, bool, Sequence[LoggedEvent]]]) -> list[int]:
-        """Append consecutive events to each (key, attempt, lifetime anew) at once; each log's last id, FENCED or GAP.
+    async def append(self, batches: Sequence[Batch]) -> list[int]:
+        """Append each run's events, all at once; each log's last id, FENCED or GAP.
 
         Raises RunLogUnavailable.
         """
@@ -202,22 +205,22 @@ class Flusher:
         while True:
             await self._pending.wait()
             self._pending.clear()
-            began = loop.time()
-            waiting = [(writer, writer.unsent()) for writer in self._writers]
+            now = loop.time()
+            unsent = ((writer, writer.unsent(now)) for writer in self._writers)
+            sent = {writer: batch for writer, batch in unsent if batch is not None}
             self._writers.clear()
-            sent = [(writer, events) for writer, events in waiting if events]
             if not sent:
                 continue
             try:
-                lasts = await self.append([(w.key, w.attempt, w.renews(events, began), events) for w, events in sent])
+                lasts = await self.append(list(sent.values()))
             except RunLogUnavailable as error:
-                if not any(writer.delayed for writer, _ in sent):
+                if not any(writer.delayed for writer in sent):
                     log.warning("run_log.write_delayed", runs=len(sent), error=str(error.__cause__))
-                for writer, _ in sent:
+                for writer in sent:
                     writer.delay()
                 await asyncio.sleep(RETRY_S)
                 continue
-            for (writer, _), last in zip(sent, lasts, strict=True):
+            for writer, last in zip(sent, lasts, strict=True):
                 writer.settle(last)
             if len(sent) >= MANY:
-                await asyncio.sleep(min(COALESCE_S, loop.time() - began))
+                await asyncio.sleep(COALESCE_S)

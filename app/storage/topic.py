@@ -1,6 +1,7 @@
 """Topic: those on this worker who wait for more of one run."""
 
 import asyncio
+from collections.abc import Callable
 
 
 class Topic:
@@ -10,29 +11,39 @@ class Topic:
 
     def __init__(self) -> None:
         self.readers = 0
-        self._waiting: list[asyncio.Future[bool]] = []
+        self._waiting: list[tuple[asyncio.Future[bool], Callable[[], bool] | None]] = []
         self._quiet = False
 
-    async def wait(self) -> bool:
-        """Until `wake`, which makes it true, or the second `tick` since."""
+    async def wait(self, taken: Callable[[], bool] | None = None) -> bool:
+        """Until `wake`, which makes it true, or the second `tick` since.
+
+        With `taken`, `wake` asks that instead, which must not raise; the wait goes on while it is true, and ends with
+        False when it is not. This spares the waking of a task, which is most of what an event would cost.
+        """
         woken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append(woken)
+        self._waiting.append((woken, taken))
         return await woken
 
     def wake(self) -> None:
         """There is more."""
         self._quiet = False
-        self._end(came=True)
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            woken, taken = waiter
+            if woken.done():  # its reader was cancelled
+                continue
+            if taken is None:
+                woken.set_result(True)
+            elif taken():
+                self._waiting.append(waiter)
+            else:
+                woken.set_result(False)
 
     def tick(self) -> None:
         """Time passes."""
         if self._quiet:
-            self._end(came=False)
-        self._quiet = True
-
-    def _end(self, *, came: bool) -> None:
-        if self._waiting:
             waiting, self._waiting = self._waiting, []
-            for woken in waiting:
-                if not woken.done():  # its reader was cancelled
-                    woken.set_result(came)
+            for woken, _ in waiting:
+                if not woken.done():
+                    woken.set_result(False)
+        self._quiet = True

@@ -94,7 +94,9 @@ def application(contestant: str, redis_url: str) -> FastAPI:  # noqa: C901 - one
 
             @app.get("/stream")
             async def ours() -> Response:
-                return EventStream(_batches(), heartbeat_s=15)
+                response = EventStream(heartbeat_s=15)
+                response.batches = _batches()
+                return response
         case _:
             run_log = RunLog(redis_url, ttl_s=600)
 
@@ -104,7 +106,9 @@ def application(contestant: str, redis_url: str) -> FastAPI:  # noqa: C901 - one
                 task = asyncio.create_task(_write(run_log, run_id))
                 _writing.add(task)
                 task.add_done_callback(_writing.discard)
-                return EventStream(run_log.read(run_id), heartbeat_s=15)
+                response = EventStream(heartbeat_s=15)
+                response.batches = run_log.read(run_id, take=response.take)
+                return response
 
     return app
 

@@ -1,0 +1,185 @@
+"""The event stream: what is written on this worker goes out at once; slow clients lose nothing and hold up nothing."""
+
+import asyncio
+import random
+import re
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+import uvicorn
+from fastapi import FastAPI, Response
+
+from app.api.streams import EventStream
+from app.domain.run import RunCompleted, TextDelta
+from app.storage.models import new_id
+from app.storage.run_log import RunLog
+
+SCOPE = {"type": "http", "method": "GET", "path": "/", "headers": []}
+Sent = Callable[[bytes], Awaitable[None]]
+
+
+@pytest.fixture
+async def run_log(redis_url: str) -> AsyncIterator[RunLog]:
+    log = RunLog(redis_url)
+    yield log
+    await log.close()
+
+
+def stream_of(log: RunLog, run_id: UUID) -> EventStream:
+    response = EventStream(heartbeat_s=15)
+    response.batches = log.read(run_id, take=response.take)
+    return response
+
+
+async def serve(response: EventStream, sent: Sent, gone: asyncio.Event | None = None) -> None:
+    """Run the response until it is over, or until the client is `gone`."""
+    over = gone or asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        await over.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            await sent(message["body"])
+            if not message.get("more_body"):
+                over.set()
+
+    await response(SCOPE, receive, send)
+
+
+async def write(log: RunLog, run_id: UUID, words: int, every_s: float = 0.001) -> None:
+    writer = log.writer(run_id, 1)
+    for number in range(words):
+        writer.put(TextDelta(f"{number} "))
+        await asyncio.sleep(every_s)
+    writer.put(RunCompleted("stop"))
+    assert await writer.flushed()
+    log.done(writer)
+
+
+def ids_in(body: bytes) -> list[int]:
+    return [int(found) for found in re.findall(rb"^id: (\d+)$", body, re.MULTILINE)]
+
+
+async def test_no_task_is_woken_for_what_a_client_takes_at_once(run_log: RunLog) -> None:
+    by: list[str] = []
+    body = bytearray()
+
+    async def sent(part: bytes) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        by.append(task.get_name())
+        body.extend(part)
+
+    run_id = new_id()
+    await asyncio.gather(serve(stream_of(run_log, run_id), sent), write(run_log, run_id, 50))
+    assert ids_in(body) == list(range(1, 52))
+    assert by.count("run-log-flusher") > 30
+    assert by.count("event-stream") < 10, "its beginning and its end"
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_a_client_that_is_slow_now_and_then_gets_everything_once_and_in_order(run_log: RunLog, seed: int) -> None:
+    chance = random.Random(seed)
+    body = bytearray()
+    sending = 0
+
+    async def sent(part: bytes) -> None:
+        nonlocal sending
+        sending += 1
+        assert sending == 1, "one at a time"
+        if chance.random() < 0.3:
+            await asyncio.sleep(chance.random() * 0.02)
+        body.extend(part)
+        sending -= 1
+
+    run_id = new_id()
+    await asyncio.gather(serve(stream_of(run_log, run_id), sent), write(run_log, run_id, 100))
+    assert ids_in(body) == list(range(1, 102))
+
+
+async def test_a_client_whose_connection_fails_costs_the_others_nothing(run_log: RunLog) -> None:
+    body, failing = bytearray(), bytearray()
+
+    async def sent(part: bytes) -> None:
+        body.extend(part)
+
+    async def fails(part: bytes) -> None:
+        if b"id: 7\n" in failing:
+            raise OSError("the connection is broken")
+        failing.extend(part)
+
+    run_id = new_id()
+    streams = [stream_of(run_log, run_id) for _ in range(2)]
+    outcome, *_ = await asyncio.gather(
+        serve(streams[0], fails, gone := asyncio.Event()),
+        serve(streams[1], sent),
+        write(run_log, run_id, 30),
+        leave_later(gone),
+        return_exceptions=True,
+    )
+    assert outcome is None
+    assert ids_in(failing) == list(range(1, 8))
+    assert ids_in(body) == list(range(1, 32))
+
+
+async def leave_later(gone: asyncio.Event) -> None:
+    await asyncio.sleep(0.2)
+    gone.set()
+
+
+async def test_a_client_may_go_while_it_is_waited_for(run_log: RunLog) -> None:
+    never = asyncio.Event()
+    body = bytearray()
+
+    async def sent(part: bytes) -> None:
+        if b"id: 3\n" in body:
+            await never.wait()
+        body.extend(part)
+
+    run_id = new_id()
+    gone = asyncio.Event()
+    await asyncio.gather(serve(stream_of(run_log, run_id), sent, gone), write(run_log, run_id, 30), leave_later(gone))
+    assert ids_in(body) == [1, 2, 3]
+    assert [event.id for event in await run_log.events(run_id)] == list(range(1, 32))
+
+
+async def test_a_client_that_does_not_read_is_held_for_no_more_than_its_buffer(run_log: RunLog) -> None:
+    """Over a real connection: 12 MB are written while the client reads nothing; then it reads, and has all of it."""
+    run_id, word = new_id(), "x" * 40_000
+    app = FastAPI()
+
+    @app.get("/")
+    async def stream() -> Response:
+        return stream_of(run_log, run_id)
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+    serving = asyncio.create_task(server.serve([listener]))
+    reader, client = await asyncio.open_connection(*listener.getsockname(), limit=4096)
+    client.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    await reader.readuntil(b"retry: 2000\n\n")
+
+    writer = run_log.writer(run_id, 1)
+    most = 0
+    for _ in range(300):
+        writer.put(TextDelta(word))
+        await asyncio.sleep(0.001)
+        sizes = [connection.transport.get_write_buffer_size() for connection in server.server_state.connections]
+        most = max(most, *sizes)
+    writer.put(RunCompleted("stop"))
+    assert await writer.flushed()
+    run_log.done(writer)
+    assert 0 < most < 64 * 1024 + 6 * len(word), "the buffer, and what came in the moment in which it filled up"
+
+    body = bytearray()
+    while not body.endswith(b"0\r\n\r\n"):
+        body += await asyncio.wait_for(reader.read(1 << 20), 30)
+    assert ids_in(bytes(body)) == list(range(1, 302))
+    client.close()
+    server.should_exit = True
+    await serving
