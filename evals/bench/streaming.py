@@ -1,12 +1,14 @@
 """Streaming, contestants: one ASGI application for each way of sending server-sent events.
 
 `python -m evals.bench.streaming CONTESTANT FD [REDIS_URL]` serves it on the listening socket FD until its standard
-input ends. Each stream is `EVENTS` events, one every `1 / PER_S` seconds; an event's text is the moment at which it
-came to be (the machine's monotonic clock). `GET /usage` tells the process's CPU seconds and resident bytes.
+input ends. Each stream is `EVENTS` events; an event's text is the moment at which it came to be (the machine's
+monotonic clock). Streams that are open wait for `POST /go?per_s=N`, then they have `N` events a second, or, without it,
+as many as they can. `GET /usage` tells the process's CPU seconds and resident bytes.
 """
 
 import asyncio
 import json
+import random
 import socket
 import sys
 import threading
@@ -29,19 +31,36 @@ from app.serving import quieten_garbage_collector
 from app.storage.run_log import RunLog
 
 EVENTS = 50
-PER_S = 20.0
 HEADERS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
 CONTESTANTS = ("raw ASGI", "sse-starlette", "FastAPI", "ours, without the log", "ours")
 
 
-async def texts() -> AsyncGenerator[str, None]:
-    """A scripted model: the moment at which each token came to be."""
-    loop = asyncio.get_running_loop()
-    due = loop.time()
-    for _ in range(EVENTS):
-        due += 1 / PER_S
-        await asyncio.sleep(max(0.0, due - loop.time()))
-        yield f"{time.monotonic():.6f}"
+class Script:
+    """A scripted model, whose streams begin together."""
+
+    def __init__(self) -> None:
+        self._start = asyncio.Event()
+        self._every_s = 0.0
+
+    def go(self, per_s: float | None) -> None:
+        """Begin those that wait; the next ones wait again."""
+        self._every_s = 1 / per_s if per_s else 0.0
+        self._start.set()
+        self._start = asyncio.Event()
+
+    async def texts(self) -> AsyncGenerator[str, None]:
+        """The moment at which each token came to be."""
+        await self._start.wait()
+        loop = asyncio.get_running_loop()
+        every_s = self._every_s
+        due = loop.time() + every_s * random.random()  # noqa: S311 - not all in one moment
+        for _ in range(EVENTS):
+            await asyncio.sleep(max(0.0, due - loop.time()) if every_s else 0)
+            yield f"{time.monotonic():.6f}"
+            due += every_s
+
+
+SCRIPT = Script()
 
 
 class Raw:
@@ -51,7 +70,7 @@ class Raw:
         """Send the events."""
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         number = 0
-        async for text in texts():
+        async for text in SCRIPT.texts():
             number += 1
             data = json.dumps({"text": text})
             body = f"id: {number}\nevent: text.delta\ndata: {data}\n\n".encode()
@@ -65,8 +84,11 @@ def application(contestant: str, redis_url: str) -> FastAPI:  # noqa: C901 - one
 
     @app.get("/usage")
     async def usage() -> dict[str, float]:
-        process = psutil.Process()
-        return {"cpu_s": sum(process.cpu_times()[:2]), "rss": process.memory_info().rss}
+        return {"cpu_s": time.process_time(), "rss": psutil.Process().memory_info().rss}
+
+    @app.post("/go")
+    async def go(per_s: float | None = None) -> None:
+        SCRIPT.go(per_s)
 
     match contestant:
         case "raw ASGI":
@@ -77,7 +99,7 @@ def application(contestant: str, redis_url: str) -> FastAPI:  # noqa: C901 - one
             async def starlette() -> EventSourceResponse:
                 async def events() -> AsyncIterator[dict[str, str]]:
                     number = 0
-                    async for text in texts():
+                    async for text in SCRIPT.texts():
                         number += 1
                         yield {"id": str(number), "event": "text.delta", "data": json.dumps({"text": text})}
 
@@ -87,7 +109,7 @@ def application(contestant: str, redis_url: str) -> FastAPI:  # noqa: C901 - one
             @app.get("/stream", response_class=FastApiResponse)
             async def fastapi() -> AsyncIterator[ServerSentEvent]:
                 number = 0
-                async for text in texts():
+                async for text in SCRIPT.texts():
                     number += 1
                     yield ServerSentEvent(data={"text": text}, event="text.delta", id=str(number))
         case "ours, without the log":
@@ -118,7 +140,7 @@ _writing: set[asyncio.Task[None]] = set()
 
 async def _batches() -> AsyncGenerator[list[LoggedEvent], None]:
     number = 0
-    async for text in texts():
+    async for text in SCRIPT.texts():
         number += 1
         event: RunEvent = TextDelta(text)
         yield [LoggedEvent(number, event.type, encode_event(event))]
@@ -126,7 +148,7 @@ async def _batches() -> AsyncGenerator[list[LoggedEvent], None]:
 
 async def _write(run_log: RunLog, run_id: Any) -> None:
     writer = run_log.writer(run_id, 1)
-    async for text in texts():
+    async for text in SCRIPT.texts():
         writer.put(TextDelta(text))
     writer.put(RunCompleted("stop"))
     await writer.flushed()

@@ -1,8 +1,9 @@
 """Streams benchmark: what an event costs on its way to a client, beside other ways of sending it.
 
-`python -m evals.bench.streams` opens 1,000 streams of 50 events each, 20 a second, on a server that has one core; in
-each round every contestant once, in random order. The clients share the other core with Valkey. Then, for ours: memory
-after waves of streams whose clients leave in the middle, and the replay of a finished run beside one bare XRANGE.
+`python -m evals.bench.streams` opens 1,000 streams on a server that has one core; once all are open, each has 50
+events, 20 a second, and in another run as fast as they go. In each round every contestant once, in random order. The
+clients share the other core with Valkey. Then, for ours: memory after waves of streams whose clients leave in the
+middle, and the replay of a finished run beside one bare XRANGE.
 """
 
 import asyncio
@@ -34,15 +35,19 @@ from app.embedded.services import embedded_services
 from app.storage.run_log import RunLog
 from evals.bench.streaming import CONTESTANTS, EVENTS
 
-console = Console(width=120)
+console = Console(width=130)
+PER_S = 20
 REQUEST = b"GET /stream HTTP/1.1\r\nhost: localhost\r\n\r\n"
 CONNECT_AT_ONCE = 100
 
 
 @dataclass(slots=True)
 class Seen:
-    """Of one contestant, one entry a round: CPU microseconds an event, bytes a stream; delays and gaps in ms."""
+    """Of one contestant, one entry a round: CPU microseconds an event, as fast as they go and `PER_S` a second; of the
+    latter bytes a stream, and delays and gaps in ms.
+    """
 
+    fast_us: list[float] = field(default_factory=list)
     cpu_us: list[float] = field(default_factory=list)
     stream_bytes: list[float] = field(default_factory=list)
     delay_p50: list[float] = field(default_factory=list)
@@ -127,14 +132,18 @@ def served(contestant: str, core: int, redis_url: str) -> Iterator[int]:
             process.communicate()
 
 
-async def _usage(port: int) -> dict[str, float]:
+async def _ask(port: int, method: str, path: str) -> dict[str, float]:
     async with httpx.AsyncClient(timeout=60) as client:
-        usage: dict[str, float] = (await client.get(f"http://127.0.0.1:{port}/usage")).json()
-        return usage
+        answer: dict[str, float] = (await client.request(method, f"http://127.0.0.1:{port}{path}")).json()
+        return answer
+
+
+async def _usage(port: int) -> dict[str, float]:
+    return await _ask(port, "GET", "/usage")
 
 
 async def _open(port: int, streams: int, leave_after: int | None = None) -> list[Client]:
-    """Open the streams, a batch at a time."""
+    """Open the streams, a batch at a time; they wait."""
     loop = asyncio.get_running_loop()
     clients: list[Client] = []
     for _ in range(0, streams, CONNECT_AT_ONCE):
@@ -145,35 +154,50 @@ async def _open(port: int, streams: int, leave_after: int | None = None) -> list
             )
         )
         clients += [client for _, client in made]
+    await asyncio.sleep(0.5)
     return clients
 
 
 async def _round(port: int, streams: int, seen: Seen) -> None:
-    await asyncio.gather(*(client.done for client in await _open(port, 20)))  # warm
+    warm = await _open(port, 20)
+    await _ask(port, "POST", "/go")
+    await asyncio.gather(*(client.done for client in warm))
     before = await _usage(port)
     clients = await _open(port, streams)
-    opened = time.monotonic()
+    opened = await _usage(port)
+    await _ask(port, "POST", f"/go?per_s={PER_S}")
     await asyncio.sleep(1)
     during = await _usage(port)
-    await asyncio.gather(*(client.done for client in clients))
-    after = await _usage(port)
-    events = sum(len(client.times) for client in clients)
-    if events != streams * EVENTS:
-        raise RuntimeError(f"{events} of {streams * EVENTS} events came")
+    seen.cpu_us.append(await _cpu_us(port, clients, opened))
     delays = np.concatenate([client.delays for client in clients]) * 1000
-    gaps = np.concatenate([np.diff([t for t in client.times if t >= opened]) for client in clients]) * 1000
-    seen.cpu_us.append((after["cpu_s"] - before["cpu_s"]) / events * 1e6)
+    gaps = np.concatenate([np.diff(client.times) for client in clients]) * 1000
     seen.stream_bytes.append((during["rss"] - before["rss"]) / streams)
     seen.delay_p50.append(float(np.percentile(delays, 50)))
     seen.delay_p99.append(float(np.percentile(delays, 99)))
     seen.gap_p99.append(float(np.percentile(gaps, 99)))
+    clients = await _open(port, streams)
+    opened = await _usage(port)
+    await _ask(port, "POST", "/go")
+    seen.fast_us.append(await _cpu_us(port, clients, opened))
+
+
+async def _cpu_us(port: int, clients: list[Client], before: dict[str, float]) -> float:
+    """The server's CPU microseconds for each event of these streams, once they are over."""
+    await asyncio.gather(*(client.done for client in clients))
+    after = await _usage(port)
+    events = sum(len(client.times) for client in clients)
+    if events != len(clients) * EVENTS:
+        raise RuntimeError(f"{events} of {len(clients) * EVENTS} events came")
+    return (after["cpu_s"] - before["cpu_s"]) / events * 1e6
 
 
 async def _waves(port: int, streams: int, waves: int) -> str:
     """Resident memory after each wave of streams that are left in the middle."""
     sizes = []
     for _ in range(waves):
-        await asyncio.gather(*(client.done for client in await _open(port, streams, leave_after=5)))
+        clients = await _open(port, streams, leave_after=5)
+        await _ask(port, "POST", f"/go?per_s={PER_S}")
+        await asyncio.gather(*(client.done for client in clients))
         await asyncio.sleep(3)  # the runs themselves are written to their end
         sizes.append(f"{(await _usage(port))['rss'] / 1e6:.0f}")
     return ", ".join(sizes)
@@ -206,28 +230,47 @@ async def _replay(redis_url: str) -> tuple[float, float]:
 def _print(seen: dict[str, Seen], streams: int, rounds: int) -> None:
     table = Table(
         "contestant",
-        "CPU µs/event",
+        "µs, fast",
         "x raw",
-        "x sse-starlette",
+        "x sse-s.",
+        f"µs, {PER_S}/s",
+        "x raw",
+        "x sse-s.",
         "delay p50, p99 ms",
         "gap p99 ms",
         "KB/stream",
-        title=f"{streams} streams x {EVENTS} events, 20 a second each; medians of {rounds} rounds",
+        title=f"{streams} streams x {EVENTS} events, as fast as they go and {PER_S} a second (delays, gaps, memory):\n"
+        f"CPU µs an event, ratios to raw ASGI and sse-starlette within a round; medians of {rounds} rounds",
     )
     mid = statistics.median
-    raw, plain = mid(seen["raw ASGI"].cpu_us), mid(seen["sse-starlette"].cpu_us)
+    raw, plain, unlogged = seen["raw ASGI"], seen["sse-starlette"], seen["ours, without the log"]
     for contestant, of in seen.items():
-        cpu = mid(of.cpu_us)
         table.add_row(
             contestant,
-            f"{cpu:.1f}",
-            f"{cpu / raw:.2f}",
-            f"{cpu / plain:.2f}",
+            *_against(of.fast_us, raw.fast_us, plain.fast_us),
+            *_against(of.cpu_us, raw.cpu_us, plain.cpu_us),
             f"{mid(of.delay_p50):.1f}, {mid(of.delay_p99):.1f}",
             f"{mid(of.gap_p99):.0f}",
             f"{mid(of.stream_bytes) / 1024:.0f}",
         )
     console.print(table)
+    for pace, logged, bare in (
+        ("as fast as they go", seen["ours"].fast_us, unlogged.fast_us),
+        (f"{PER_S} a second", seen["ours"].cpu_us, unlogged.cpu_us),
+    ):
+        added = [one - other for one, other in zip(logged, bare, strict=True)]
+        console.print(
+            f"the log adds, {pace}: {mid(added):.1f} µs an event ({min(added):.1f} to {max(added):.1f})",
+            highlight=False,
+        )
+
+
+def _against(own: list[float], raw: list[float], plain: list[float]) -> list[str]:
+    ratios = [
+        f"{statistics.median(one / other for one, other in zip(own, others, strict=True)):.2f}"
+        for others in (raw, plain)
+    ]
+    return [f"{statistics.median(own):.1f}", *ratios]
 
 
 if __name__ == "__main__":
