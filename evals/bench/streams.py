@@ -14,8 +14,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -132,14 +132,28 @@ def served(contestant: str, core: int, redis_url: str) -> Iterator[int]:
             process.communicate()
 
 
-async def _ask(port: int, method: str, path: str) -> dict[str, float]:
-    async with httpx.AsyncClient(timeout=60) as client:
-        answer: dict[str, float] = (await client.request(method, f"http://127.0.0.1:{port}{path}")).json()
-        return answer
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A contestant that is served."""
+
+    port: int
+    http: httpx.AsyncClient
+
+    async def usage(self) -> dict[str, float]:
+        """CPU seconds and resident bytes of its process."""
+        usage: dict[str, float] = (await self.http.get("/usage")).json()
+        return usage
+
+    async def go(self, per_s: float | None = None) -> None:
+        """Let the open streams begin."""
+        await self.http.post("/go", params={} if per_s is None else {"per_s": per_s})
 
 
-async def _usage(port: int) -> dict[str, float]:
-    return await _ask(port, "GET", "/usage")
+@asynccontextmanager
+async def _server(port: int) -> AsyncIterator[Server]:
+    """What to ask a contestant beside its streams; made beforehand, as making one takes the clients' core a while."""
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
+        yield Server(port, http)
 
 
 async def _open(port: int, streams: int, leave_after: int | None = None) -> list[Client]:
@@ -159,32 +173,35 @@ async def _open(port: int, streams: int, leave_after: int | None = None) -> list
 
 
 async def _round(port: int, streams: int, seen: Seen) -> None:
-    warm = await _open(port, 20)
-    await _ask(port, "POST", "/go")
-    await asyncio.gather(*(client.done for client in warm))
-    before = await _usage(port)
-    clients = await _open(port, streams)
-    opened = await _usage(port)
-    await _ask(port, "POST", f"/go?per_s={PER_S}")
-    await asyncio.sleep(1)
-    during = await _usage(port)
-    seen.cpu_us.append(await _cpu_us(port, clients, opened))
-    delays = np.concatenate([client.delays for client in clients]) * 1000
-    gaps = np.concatenate([np.diff(client.times) for client in clients]) * 1000
-    seen.stream_bytes.append((during["rss"] - before["rss"]) / streams)
-    seen.delay_p50.append(float(np.percentile(delays, 50)))
-    seen.delay_p99.append(float(np.percentile(delays, 99)))
-    seen.gap_p99.append(float(np.percentile(gaps, 99)))
-    clients = await _open(port, streams)
-    opened = await _usage(port)
-    await _ask(port, "POST", "/go")
-    seen.fast_us.append(await _cpu_us(port, clients, opened))
+    async with _server(port) as server:
+        warm = await _open(port, 20)
+        await server.go()
+        await asyncio.gather(*(client.done for client in warm))
+        before = await server.usage()
+        clients = await _open(port, streams)
+        opened = await server.usage()
+        await server.go(PER_S)
+        await asyncio.sleep(1)
+        during = await server.usage()
+        seen.cpu_us.append(await _cpu_us(server, clients, opened))
+        seen.stream_bytes.append((during["rss"] - before["rss"]) / streams)
+        first = min(client.times[-1] for client in clients)  # to end; from then on they are not as many
+        times = [[time for time in client.times if time <= first] for client in clients]
+        gaps = np.concatenate([np.diff(of) for of in times]) * 1000
+        delays = np.concatenate([client.delays[: len(of)] for client, of in zip(clients, times, strict=True)]) * 1000
+        seen.delay_p50.append(float(np.percentile(delays, 50)))
+        seen.delay_p99.append(float(np.percentile(delays, 99)))
+        seen.gap_p99.append(float(np.percentile(gaps, 99)))
+        clients = await _open(port, streams)
+        opened = await server.usage()
+        await server.go()
+        seen.fast_us.append(await _cpu_us(server, clients, opened))
 
 
-async def _cpu_us(port: int, clients: list[Client], before: dict[str, float]) -> float:
+async def _cpu_us(server: Server, clients: list[Client], before: dict[str, float]) -> float:
     """The server's CPU microseconds for each event of these streams, once they are over."""
     await asyncio.gather(*(client.done for client in clients))
-    after = await _usage(port)
+    after = await server.usage()
     events = sum(len(client.times) for client in clients)
     if events != len(clients) * EVENTS:
         raise RuntimeError(f"{events} of {len(clients) * EVENTS} events came")
@@ -194,12 +211,13 @@ async def _cpu_us(port: int, clients: list[Client], before: dict[str, float]) ->
 async def _waves(port: int, streams: int, waves: int) -> str:
     """Resident memory after each wave of streams that are left in the middle."""
     sizes = []
-    for _ in range(waves):
-        clients = await _open(port, streams, leave_after=5)
-        await _ask(port, "POST", f"/go?per_s={PER_S}")
-        await asyncio.gather(*(client.done for client in clients))
-        await asyncio.sleep(3)  # the runs themselves are written to their end
-        sizes.append(f"{(await _usage(port))['rss'] / 1e6:.0f}")
+    async with _server(port) as server:
+        for _ in range(waves):
+            clients = await _open(port, streams, leave_after=5)
+            await server.go(PER_S)
+            await asyncio.gather(*(client.done for client in clients))
+            await asyncio.sleep(3)  # the runs themselves are written to their end
+            sizes.append(f"{(await server.usage())['rss'] / 1e6:.0f}")
     return ", ".join(sizes)
 
 
