@@ -3,7 +3,7 @@
 `python -m evals.bench.streaming CONTESTANT FD [REDIS_URL]` serves it on the listening socket FD until its standard
 input ends. Each stream is `EVENTS` events; an event's text is the moment at which it came to be (the machine's
 monotonic clock). Streams that are open wait for `POST /go?per_s=N`, then they have `N` events a second, or, without it,
-as many as they can. `GET /usage` tells the process's CPU seconds and resident bytes.
+as many as they can. `GET /usage` tells the process's CPU seconds, its resident bytes, and how many streams wait.
 """
 
 import asyncio
@@ -39,6 +39,7 @@ class Script:
     """A scripted model, whose streams begin together."""
 
     def __init__(self) -> None:
+        self.waiting = 0
         self._start = asyncio.Event()
         self._every_s = 0.0
 
@@ -46,10 +47,11 @@ class Script:
         """Begin those that wait; the next ones wait again."""
         self._every_s = 1 / per_s if per_s else 0.0
         self._start.set()
-        self._start = asyncio.Event()
+        self._start, self.waiting = asyncio.Event(), 0
 
     async def texts(self) -> AsyncGenerator[str, None]:
         """The moment at which each token came to be."""
+        self.waiting += 1
         await self._start.wait()
         loop = asyncio.get_running_loop()
         every_s = self._every_s
@@ -84,7 +86,8 @@ def application(contestant: str, redis_url: str) -> FastAPI:  # noqa: C901 - one
 
     @app.get("/usage")
     async def usage() -> dict[str, float]:
-        return {"cpu_s": time.process_time(), "rss": psutil.Process().memory_info().rss}
+        rss = psutil.Process().memory_info().rss
+        return {"cpu_s": time.process_time(), "rss": rss, "waiting": SCRIPT.waiting}
 
     @app.post("/go")
     async def go(per_s: float | None = None) -> None:

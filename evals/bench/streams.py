@@ -140,7 +140,7 @@ class Server:
     http: httpx.AsyncClient
 
     async def usage(self) -> dict[str, float]:
-        """CPU seconds and resident bytes of its process."""
+        """CPU seconds and resident bytes of its process, and how many streams wait."""
         usage: dict[str, float] = (await self.http.get("/usage")).json()
         return usage
 
@@ -156,29 +156,30 @@ async def _server(port: int) -> AsyncIterator[Server]:
         yield Server(port, http)
 
 
-async def _open(port: int, streams: int, leave_after: int | None = None) -> list[Client]:
-    """Open the streams, a batch at a time; they wait."""
+async def _open(server: Server, streams: int, leave_after: int | None = None) -> list[Client]:
+    """Open the streams, a batch at a time, until all of them wait."""
     loop = asyncio.get_running_loop()
     clients: list[Client] = []
     for _ in range(0, streams, CONNECT_AT_ONCE):
         made = await asyncio.gather(
             *(
-                loop.create_connection(lambda: Client(leave_after), "127.0.0.1", port)
+                loop.create_connection(lambda: Client(leave_after), "127.0.0.1", server.port)
                 for _ in range(min(CONNECT_AT_ONCE, streams - len(clients)))
             )
         )
         clients += [client for _, client in made]
-    await asyncio.sleep(0.5)
+    while (await server.usage())["waiting"] < streams:  # noqa: ASYNC110 - of another process
+        await asyncio.sleep(0.1)
     return clients
 
 
 async def _round(port: int, streams: int, seen: Seen) -> None:
     async with _server(port) as server:
-        warm = await _open(port, 20)
+        warm = await _open(server, 20)
         await server.go()
         await asyncio.gather(*(client.done for client in warm))
         before = await server.usage()
-        clients = await _open(port, streams)
+        clients = await _open(server, streams)
         opened = await server.usage()
         await server.go(PER_S)
         await asyncio.sleep(1)
@@ -192,7 +193,7 @@ async def _round(port: int, streams: int, seen: Seen) -> None:
         seen.delay_p50.append(float(np.percentile(delays, 50)))
         seen.delay_p99.append(float(np.percentile(delays, 99)))
         seen.gap_p99.append(float(np.percentile(gaps, 99)))
-        clients = await _open(port, streams)
+        clients = await _open(server, streams)
         opened = await server.usage()
         await server.go()
         seen.fast_us.append(await _cpu_us(server, clients, opened))
@@ -213,7 +214,7 @@ async def _waves(port: int, streams: int, waves: int) -> str:
     sizes = []
     async with _server(port) as server:
         for _ in range(waves):
-            clients = await _open(port, streams, leave_after=5)
+            clients = await _open(server, streams, leave_after=5)
             await server.go(PER_S)
             await asyncio.gather(*(client.done for client in clients))
             await asyncio.sleep(3)  # the runs themselves are written to their end
