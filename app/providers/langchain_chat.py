@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _LENGTH = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "MAX_TOKENS"})
 _REASON_KEYS = ("finish_reason", "stop_reason", "done_reason")
 
+CANCEL_AGAIN_S = 1.0  # a provider's package that has not ended by then has swallowed it
+
 CallOptions = Callable[[int], dict[str, Any]]
 """The keyword arguments of one call that may write so many tokens."""
 
@@ -64,8 +66,9 @@ class LangChainChatModel:
                 raise self._endpoint.broke_off()
             yield ending.delta()
         finally:
-            reader.cancel()
-            await asyncio.wait([reader])
+            while not reader.done():
+                reader.cancel()
+                await asyncio.wait([reader], timeout=CANCEL_AGAIN_S)
 
     async def close(self) -> None:
         """Close the connections that are kept open."""
@@ -89,8 +92,14 @@ class LangChainChatModel:
         chunks: "asyncio.Queue[AIMessageChunk | ProviderError | None]",
     ) -> None:
         prompt = [(message.role, message.content) for message in messages]
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - this is one
         try:
             async for chunk in self._model.astream(prompt, **self._call_options(max_tokens)):
+                if task.cancelling():
+                    # asyncio.wait_for, within, swallows a cancellation that comes with a piece (before Python 3.12):
+                    # without this the provider would be read, and paid, to the end of the answer
+                    task.cancel()
                 chunks.put_nowait(chunk)
             chunks.put_nowait(None)
         except Exception as error:  # noqa: BLE001 - the task's edge: whatever a provider's package raises is its failure

@@ -2,8 +2,8 @@
 
 `python -m evals.drills.stop` starts a model behind OpenAI's protocol that counts its tokens, and `footnote serve
 --workers 2` before it; asks 100 questions, ten at a time, and stops each on a connection of its own, which may reach
-the other worker. Exit code 1 when the model wrote more than 5 tokens after a stop was acknowledged, or a partial answer
-is not stored as its client has it.
+the other worker. Exit code 1 when the model wrote more than 5 tokens after a stop was acknowledged, or any answer went on
+for seconds although it was to stop, or a partial answer is not stored as its client has it.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ QUESTION = "How do I install Footnote? Question {number}."
 TOKENS_PER_S = 50.0
 TOKENS = 500
 ALLOWED = 5
+ALLOWED_S = 3.0
 SETTLED_S = 1.0
 
 
@@ -111,8 +112,9 @@ def _print(stops: list[Stop]) -> bool:
         "until the acknowledgement, p50 and p95",
         f"{statistics.median(seconds) * 1000:.0f} ms, {seconds[int(len(seconds) * 0.95) - 1] * 1000:.0f} ms",
     )
+    table.add_row("the slowest", f"{seconds[-1] * 1000:.0f} ms")
     Console(soft_wrap=True).print(table)
-    return worst <= ALLOWED and kept == len(stops)
+    return worst <= ALLOWED and seconds[-1] <= ALLOWED_S and kept == len(stops)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessageChunk
 
 from app.domain.conversation import ChatMessage
 from app.domain.errors import ProviderError, ProviderRejected, ProviderTimedOut, ProviderUnavailable
-from app.domain.ports import ChatDelta, ChatModel
+from app.domain.ports import ChatDelta, ChatModel, ChatModelProfile
 from app.providers.chat_model import make_chat_model
+from app.providers.langchain_chat import LangChainChatModel
+from app.providers.resilience import Endpoint
 from app.settings import Settings
 from tests.fixtures.openai_server import FakeUpstream, fake_upstream
 
@@ -61,6 +65,48 @@ async def test_closing_ends_the_generation_upstream(provider: str) -> None:
             await eventually(lambda: upstream.active == 0)
     assert upstream.disconnected_at
     assert upstream.disconnected_at[0] < 50
+
+
+class _Swallows:
+    """A LangChain model that overhears the first cancellation, as asyncio.wait_for does when a piece comes with it."""
+
+    def __init__(self, *, then_silent: bool) -> None:
+        self.pieces, self.swallowed, self.ended = 0, False, False
+        self._then_silent = then_silent
+
+    async def astream(self, _prompt: Any, **_options: Any) -> AsyncIterator[AIMessageChunk]:
+        try:
+            while self.pieces < 500:
+                try:
+                    await asyncio.sleep(3600 if self._then_silent and self.swallowed else 0.01)
+                except asyncio.CancelledError:
+                    if self.swallowed:
+                        raise
+                    self.swallowed = True
+                self.pieces += 1
+                yield AIMessageChunk(" word")
+        finally:
+            self.ended = True
+
+
+@pytest.mark.parametrize("then_silent", [False, True])
+async def test_a_cancellation_that_is_swallowed_is_not_the_last(then_silent: bool) -> None:
+    swallows = _Swallows(then_silent=then_silent)
+    model = LangChainChatModel(
+        cast("BaseChatModel", swallows),
+        ChatModelProfile("test:m", 1000),
+        Endpoint("test", "m", "FOOTNOTE_CHAT_MODEL"),
+        timeout_s=30,
+        call_options=lambda _max_tokens: {},
+    )
+    stream = model.stream(PROMPT, max_tokens=500)
+    for _ in range(5):
+        await anext(stream)
+    async with asyncio.timeout(10):
+        await stream.aclose()
+    assert swallows.swallowed
+    assert swallows.ended
+    assert swallows.pieces < 10, "the provider is not read, and paid, to the end"
 
 
 async def test_closing_before_the_first_token_ends_the_request() -> None:
