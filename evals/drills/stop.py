@@ -2,8 +2,8 @@
 
 `python -m evals.drills.stop` starts a model behind OpenAI's protocol that counts its tokens, and `footnote serve
 --workers 2` before it; asks 100 questions, ten at a time, and stops each on a connection of its own, which may reach
-the other worker. Exit code 1 when the model wrote more than 5 tokens after a stop was acknowledged, or any answer went on
-for seconds although it was to stop, or a partial answer is not stored as its client has it.
+the other worker. Exit code 1 when the model wrote more than 5 tokens after a stop was acknowledged, an acknowledgement
+took 3 s, or a partial answer is not stored as its client has it.
 """
 
 import asyncio
