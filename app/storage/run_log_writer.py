@@ -21,7 +21,7 @@ from app.storage.topic import Topic
 log = structlog.get_logger()
 
 MANY = 8  # runs in one call, from which on the next one waits a moment for more of them
-COALESCE_S = 0.005  # that moment
+COALESCE_S = 0.005  # so long
 RETRY_S = 0.5
 RENEW_S = 10  # between two settings of a log's lifetime
 BATCH = 512  # of one run in one call
