@@ -45,8 +45,8 @@ class EventStream(Response):
     media_type = "text/event-stream"
     batches: AsyncGenerator[list[LoggedEvent], None]
 
-    def __init__(self, *, heartbeat_s: float) -> None:
-        super().__init__(headers=HEADERS)
+    def __init__(self, status_code: int = 200, *, heartbeat_s: float) -> None:
+        super().__init__(status_code=status_code, headers=HEADERS)
         del self.headers["content-length"]
         self._heartbeat_s = heartbeat_s
         self._sent_at = 0.0

@@ -28,7 +28,7 @@ from evals.drills.cluster import LocalCluster
 from evals.drills.edits import Tree
 from evals.drills.stored import HALF, STORE, different, rows
 
-console = Console(soft_wrap=True, highlight=False)
+console = Console(width=120, soft_wrap=True, highlight=False)
 
 
 @dataclass(slots=True)

@@ -144,12 +144,14 @@ async def test_a_client_may_go_while_it_is_waited_for(run_log: RunLog) -> None:
     run_id = new_id()
     gone = asyncio.Event()
     await asyncio.gather(serve(stream_of(run_log, run_id), sent, gone), write(run_log, run_id, 30), leave_later(gone))
-    assert ids_in(body) == [1, 2, 3]
+    got = ids_in(body)
+    assert 3 <= len(got) < 31
+    assert got == list(range(1, len(got) + 1))
     assert [event.id for event in await run_log.events(run_id)] == list(range(1, 32))
 
 
 async def test_a_client_that_does_not_read_is_held_for_no_more_than_its_buffer(run_log: RunLog) -> None:
-    """Over a real connection: 12 MB are written while the client reads nothing; then it reads, and has all of it."""
+    """Over a real connection: 4 MB are written while the client reads nothing; then it reads, and has all of it."""
     run_id, word = new_id(), "x" * 40_000
     app = FastAPI()
 
@@ -158,6 +160,7 @@ async def test_a_client_that_does_not_read_is_held_for_no_more_than_its_buffer(r
         return stream_of(run_log, run_id)
 
     listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)  # the kernel's would hold most of it
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
     serving = asyncio.create_task(server.serve([listener]))
     reader, client = await asyncio.open_connection(*listener.getsockname(), limit=4096)
@@ -165,21 +168,21 @@ async def test_a_client_that_does_not_read_is_held_for_no_more_than_its_buffer(r
     await reader.readuntil(b"retry: 2000\n\n")
 
     writer = run_log.writer(run_id, 1)
-    most = 0
-    for _ in range(300):
+    for _ in range(100):
         writer.put(TextDelta(word))
-        await asyncio.sleep(0.001)
-        sizes = [connection.transport.get_write_buffer_size() for connection in server.server_state.connections]
-        most = max(most, *sizes)
+        await writer.tried()
     writer.put(RunCompleted("stop"))
-    assert await writer.flushed()
+    assert await writer.flushed(30)
     run_log.done(writer)
-    assert 0 < most < 64 * 1024 + 6 * len(word), "the buffer, and what came in the moment in which it filled up"
+    await asyncio.sleep(0.2)  # for whatever it would still take
+    (connection,) = server.server_state.connections
+    held = connection.transport.get_write_buffer_size()
+    assert 0 < held < (1 << 16) + 4 * len(word), "its buffer, and what came in the moment in which that filled up"
 
     body = bytearray()
     while not body.endswith(b"0\r\n\r\n"):
         body += await asyncio.wait_for(reader.read(1 << 20), 30)
-    assert ids_in(bytes(body)) == list(range(1, 302))
+    assert ids_in(bytes(body)) == list(range(1, 102))
     client.close()
     server.should_exit = True
     await serving
