@@ -1,7 +1,7 @@
 """Streams: a run's log as a server-sent event response."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Generator, Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -17,6 +17,7 @@ log = structlog.get_logger()
 
 # No proxy may buffer or compress what is meant to arrive token by token.
 HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+PIECE_BYTES = 1 << 16
 HEARTBEAT = b": heartbeat\n\n"
 
 
@@ -98,20 +99,32 @@ class EventStream(Response):
                         rest, self._rest = self._rest, None
                         await rest
                         self._sent_at = loop.time()
-                    if batch:
-                        body = b"".join(map(native.encode, batch))
-                    elif loop.time() - self._sent_at >= self._heartbeat_s:
-                        body = HEARTBEAT
-                    else:
-                        continue
-                    await send(_body(body))
-                    self._sent_at = loop.time()
+                    for body in _bodies(batch):
+                        await send(_body(body))
+                        self._sent_at = loop.time()
+                    if not batch and loop.time() - self._sent_at >= self._heartbeat_s:
+                        await send(_body(HEARTBEAT))
+                        self._sent_at = loop.time()
         except RunLogUnavailable as error:
             # After the first byte there is no status code left to set: end, and let the client reconnect.
             log.warning("stream.cut", error=error.message)
         except Exception:
             log.exception("stream.failed")
         await send({"type": "http.response.body", "body": b""})
+
+
+def _bodies(batch: list[LoggedEvent]) -> Iterator[bytes]:
+    """The events in few pieces. A server asks whether its client keeps up before each, and holds the whole of one."""
+    piece, size = list[bytes](), 0
+    for event in batch:
+        frame = native.encode(event)
+        if piece and size + len(frame) > PIECE_BYTES:
+            yield b"".join(piece)
+            piece, size = [], 0
+        piece.append(frame)
+        size += len(frame)
+    if piece:
+        yield b"".join(piece)
 
 
 def _body(body: bytes) -> dict[str, Any]:
