@@ -160,10 +160,14 @@ async def test_a_client_that_does_not_read_is_held_for_no_more_than_its_buffer(r
         return stream_of(run_log, run_id)
 
     listener = socket.create_server(("127.0.0.1", 0))
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)  # the kernel's would hold most of it
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)  # left alone, the kernel's would grow
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
     serving = asyncio.create_task(server.serve([listener]))
-    reader, client = await asyncio.open_connection(*listener.getsockname(), limit=4096)
+    small = socket.socket()
+    small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+    small.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(small, listener.getsockname())
+    reader, client = await asyncio.open_connection(sock=small, limit=4096)
     client.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
     await reader.readuntil(b"retry: 2000\n\n")
 
