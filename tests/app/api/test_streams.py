@@ -153,6 +153,7 @@ async def test_a_client_may_go_while_it_is_waited_for(run_log: RunLog) -> None:
 async def test_a_client_that_does_not_read_is_held_for_no_more_than_its_buffer(run_log: RunLog) -> None:
     """Over a real connection: 4 MB are written while the client reads nothing; then it reads, and has all of it."""
     run_id, word = new_id(), "x" * 40_000
+    writer = run_log.writer(run_id, 1)
     app = FastAPI()
 
     @app.get("/")
@@ -171,7 +172,6 @@ async def test_a_client_that_does_not_read_is_held_for_no_more_than_its_buffer(r
     client.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
     await reader.readuntil(b"retry: 2000\n\n")
 
-    writer = run_log.writer(run_id, 1)
     for _ in range(100):
         writer.put(TextDelta(word))
         await writer.tried()
