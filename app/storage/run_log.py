@@ -35,19 +35,19 @@ return redis.call('XRANGE', KEYS[1], '-', '+')
 
 @dataclass(slots=True)
 class _Reading:
-    """Where a reader of a run stands: behind event `after`; `writer` writes the run on this worker, if it is here."""
+    """Where a reader of a run stands: behind event `after`."""
 
     writers: Mapping[UUID, RunLogWriter]
     run_id: UUID
     after: int
     take: Take | None
-    writer: RunLogWriter | None = None
 
     def taken(self) -> bool:
         """Have `take` take what there is to read; False when the reader is to look itself."""
-        if self.take is None or self.writer is None or self.writers.get(self.run_id) is not self.writer:
+        writer = self.writers.get(self.run_id)
+        if self.take is None or writer is None:
             return False
-        batch = self.writer.readable(self.after)
+        batch = writer.readable(self.after)
         if not batch:
             return True
         if batch[-1].terminal:
@@ -181,7 +181,7 @@ class RunLog:
         reading = _Reading(self._writers, run_id, after, take)
         try:
             while True:
-                writer = reading.writer = self._writers.get(run_id)
+                writer = self._writers.get(run_id)
                 if writer is not None:
                     batch = writer.readable(reading.after)
                 else:
