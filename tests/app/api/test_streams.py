@@ -4,7 +4,7 @@ import asyncio
 import random
 import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
@@ -19,13 +19,6 @@ from app.storage.run_log import RunLog
 
 SCOPE = {"type": "http", "method": "GET", "path": "/", "headers": []}
 Sent = Callable[[bytes], Awaitable[None]]
-
-
-@pytest.fixture
-async def run_log(redis_url: str) -> AsyncIterator[RunLog]:
-    log = RunLog(redis_url)
-    yield log
-    await log.close()
 
 
 def stream_of(log: RunLog, run_id: UUID) -> EventStream:

@@ -1,7 +1,6 @@
 """The run log: order, resuming, fencing, and what happens while Valkey is away."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -11,13 +10,6 @@ from app.domain.errors import RunFenced, RunLogUnavailable
 from app.domain.run import LoggedEvent, RunCompleted, TextDelta
 from app.storage.models import new_id
 from app.storage.run_log import RunLog
-
-
-@pytest.fixture
-async def run_log(redis_url: str) -> AsyncIterator[RunLog]:
-    log = RunLog(redis_url)
-    yield log
-    await log.close()
 
 
 async def collect(log: RunLog, run_id: object, after: int = 0) -> list[LoggedEvent]:
