@@ -25,6 +25,7 @@ from app.api import (
 )
 from app.api.auth import Authenticator
 from app.api.limits import FORM_BYTES, BodyLimit, HostGuard
+from app.api.streams import Unwound
 from app.bootstrap import Services, open_services
 from app.loop_lag import watched_loop
 from app.settings import Settings, load_settings
@@ -79,4 +80,5 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         )
     if not settings.api_keys:
         app.add_middleware(HostGuard)
+    app.add_middleware(Unwound)
     return app

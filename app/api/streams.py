@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.encoders import native
 from app.domain.errors import RunLogUnavailable
@@ -19,6 +19,7 @@ log = structlog.get_logger()
 HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 PIECE_BYTES = 1 << 16
 HEARTBEAT = b": heartbeat\n\n"
+BEGUN = "footnote.streams"  # in an ASGI scope: those that are to go on when the application has returned
 
 
 class _Rest:
@@ -55,8 +56,15 @@ class EventStream(Response):
         self._rest: Awaitable[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Write until the run ends or the client is gone."""
+        """Write until the run ends or the client is gone; behind `Unwound`, only begin."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if BEGUN in scope:
+            scope[BEGUN].append(self)
+        else:
+            await self.go_on(receive, send)
+
+    async def go_on(self, receive: Receive, send: Send) -> None:
+        """Write until the run ends or the client is gone."""
         writing = asyncio.create_task(self._write(send), name="event-stream")
         try:
             # comes when the client disconnects, and when the response is complete
@@ -111,6 +119,27 @@ class EventStream(Response):
         except Exception:
             log.exception("stream.failed")
         await send({"type": "http.response.body", "body": b""})
+
+
+class Unwound:
+    """Runs event streams when the application within has returned from them.
+
+    A stream lives long. Left to itself it would keep what its request went through (FastAPI's and the middleware's
+    frames, the request and its body), and each of its events would go through all of that.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the application answer, and an event stream go on afterwards."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun: list[EventStream] = []
+        await self._app({**scope, BEGUN: begun}, receive, send)
+        for stream in begun:
+            await stream.go_on(receive, send)
 
 
 def _bodies(batch: list[LoggedEvent]) -> Iterator[bytes]:

@@ -25,7 +25,7 @@ from fastapi.sse import ServerSentEvent
 from sse_starlette import EventSourceResponse
 from starlette.routing import Route
 
-from app.api.streams import EventStream
+from app.api.streams import EventStream, Unwound
 from app.domain.run import LoggedEvent, RunCompleted, RunEvent, TextDelta, encode_event
 from app.serving import quieten_garbage_collector
 from app.storage.run_log import RunLog
@@ -83,6 +83,8 @@ class Raw:
 def application(contestant: str, redis_url: str) -> FastAPI:  # noqa: C901 - one case for each
     """The contestant at `/stream`."""
     app = FastAPI()
+    if contestant.startswith("ours"):
+        app.add_middleware(Unwound)
 
     @app.get("/usage")
     async def usage() -> dict[str, float]:

@@ -4,15 +4,16 @@ import asyncio
 import random
 import re
 import socket
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
 import uvicorn
-from fastapi import FastAPI, Response
+from fastapi import Depends, FastAPI, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.streams import EventStream
+from app.api.streams import EventStream, Unwound
 from app.domain.run import RunCompleted, TextDelta
 from app.storage.models import new_id
 from app.storage.run_log import RunLog
@@ -183,3 +184,62 @@ async def test_a_client_that_does_not_read_is_held_for_no_more_than_its_buffer(r
     client.close()
     server.should_exit = True
     await serving
+
+
+async def test_a_stream_outlives_its_request(run_log: RunLog) -> None:
+    """What the request went through has ended while the stream is open, and no event goes through it."""
+    run_id, closed, passed = new_id(), asyncio.Event(), list[str]()
+    body = bytearray()
+
+    class Marking:
+        """Middleware that adds a header."""
+
+        def __init__(self, app: ASGIApp) -> None:
+            self._app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            async def marked(message: Message) -> None:
+                passed.append(message["type"])
+                message["headers"].append((b"x-marked", b"yes"))
+                await send(message)
+
+            await self._app(scope, receive, marked)
+
+    async def dependency() -> AsyncIterator[str]:
+        yield "open"
+        closed.set()
+
+    app = FastAPI()
+
+    @app.get("/")
+    async def stream(_: Annotated[str, Depends(dependency)]) -> Response:
+        return stream_of(run_log, run_id)
+
+    app.add_middleware(Marking)
+    app.add_middleware(Unwound)
+    over = asyncio.Event()
+    asked = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Any:
+        if asked:
+            return asked.pop()
+        await over.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            assert (b"x-marked", b"yes") in message["headers"]
+            return
+        body.extend(message["body"])
+        if not message.get("more_body"):
+            over.set()
+
+    scope = SCOPE | {"query_string": b"", "http_version": "1.1"}
+    answering = asyncio.create_task(app(scope, receive, send))
+    writing = asyncio.create_task(write(run_log, run_id, 30, every_s=0.01))
+    await asyncio.wait_for(closed.wait(), 5)
+    assert not writing.done()
+    await asyncio.gather(writing, answering)
+    assert ids_in(body) == list(range(1, 32))
+    assert passed == ["http.response.start"]
+    assert scope.keys() == (SCOPE | {"query_string": b"", "http_version": "1.1", "app": app}).keys()
