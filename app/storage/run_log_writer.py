@@ -21,7 +21,8 @@ from app.storage.topic import Topic
 log = structlog.get_logger()
 
 MANY = 8  # runs in one call, from which on the next one waits a moment for more of them
-COALESCE_S = 0.005  # so long
+ENOUGH = 64  # with so many it does not wait: that would spare little and delay what goes through a busy worker most
+COALESCE_S = 0.005  # it waits less, the nearer a call comes to that
 RETRY_S = 0.5
 RENEW_S = 10  # between two settings of a log's lifetime
 BATCH = 512  # of one run in one call
@@ -222,5 +223,5 @@ class Flusher:
                 continue
             for writer, last in zip(sent, lasts, strict=True):
                 writer.settle(last)
-            if len(sent) >= MANY:
-                await asyncio.sleep(COALESCE_S)
+            if MANY <= len(sent) < ENOUGH:
+                await asyncio.sleep(COALESCE_S * (1 - len(sent) / ENOUGH))

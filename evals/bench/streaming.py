@@ -23,7 +23,7 @@ from fastapi import FastAPI, Response
 from fastapi.sse import EventSourceResponse as FastApiResponse
 from fastapi.sse import ServerSentEvent
 from sse_starlette import EventSourceResponse
-from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from app.api.streams import EventStream, Unwound
 from app.domain.run import LoggedEvent, RunCompleted, RunEvent, TextDelta, encode_event
@@ -66,10 +66,17 @@ SCRIPT = Script()
 
 
 class Raw:
-    """A bare ASGI application, the limit."""
+    """A bare ASGI application, the limit: nothing stands between it and the server."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """`app` answers what is not `/stream`."""
+        self._app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Send the events."""
+        if scope["path"] != "/stream":
+            await self._app(scope, receive, send)
+            return
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         number = 0
         async for text in SCRIPT.texts():
@@ -80,7 +87,7 @@ class Raw:
         await send({"type": "http.response.body", "body": b""})
 
 
-def application(contestant: str, redis_url: str) -> FastAPI:  # noqa: C901 - one case for each
+def application(contestant: str, redis_url: str) -> ASGIApp:  # noqa: C901 - one case for each
     """The contestant at `/stream`."""
     app = FastAPI()
     if contestant.startswith("ours"):
@@ -97,7 +104,7 @@ def application(contestant: str, redis_url: str) -> FastAPI:  # noqa: C901 - one
 
     match contestant:
         case "raw ASGI":
-            app.router.routes.append(Route("/stream", Raw()))
+            return Raw(app)
         case "sse-starlette":
 
             @app.get("/stream")

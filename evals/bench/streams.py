@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+from bisect import bisect
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -56,14 +57,12 @@ class Seen:
 
 
 class Client(asyncio.Protocol):
-    """One stream's reader."""
+    """One stream's reader. It reads what it got when all is over: on its core Valkey has to work too."""
 
     def __init__(self, leave_after: int | None = None) -> None:
         self.done = asyncio.get_running_loop().create_future()
-        self.delays: list[float] = []
-        self.times: list[float] = []
+        self._got: list[tuple[float, bytes]] = []
         self._leave_after = leave_after
-        self._tail = b""
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -72,16 +71,10 @@ class Client(asyncio.Protocol):
         self._transport.write(REQUEST)
 
     def data_received(self, data: bytes) -> None:
-        """Take the events in it."""
-        now = time.monotonic()
-        *whole, self._tail = (self._tail + data).replace(b"\r\n", b"\n").split(b"\n\n")
-        for event in whole:
-            _, found, text = event.rpartition(b'{"text":')
-            if found:
-                self.delays.append(now - float(text.partition(b"}")[0].strip(b' "')))
-                self.times.append(now)
+        """Note it."""
+        self._got.append((time.monotonic(), data))
         assert self._transport is not None  # noqa: S101 - connected
-        if self._leave_after is not None and len(self.times) >= self._leave_after:
+        if self._leave_after is not None and len(self._got) >= self._leave_after:
             self._transport.abort()
         elif data.endswith(b"0\r\n\r\n"):
             self._transport.close()
@@ -90,6 +83,18 @@ class Client(asyncio.Protocol):
         """It is over."""
         if not self.done.done():
             self.done.set_result(None)
+
+    def arrivals(self) -> tuple[list[float], list[float]]:
+        """When each event came, and how old it was then, in seconds."""
+        times, delays, tail = list[float](), list[float](), b""
+        for now, data in self._got:
+            *whole, tail = (tail + data).replace(b"\r\n", b"\n").split(b"\n\n")
+            for event in whole:
+                _, found, text = event.rpartition(b'{"text":')
+                if found:
+                    times.append(now)
+                    delays.append(now - float(text.partition(b"}")[0].strip(b' "')))
+        return times, delays
 
 
 def main(
@@ -100,6 +105,8 @@ def main(
     """Run the rounds and print the tables."""
     cores = sorted(os.sched_getaffinity(0))
     with TemporaryDirectory(prefix="fn-bench-") as folder, embedded_services(Path(folder)) as endpoints:
+        os.sched_setaffinity(0, {cores[0]})
+        console.print(_machine_alone(), highlight=False)
         os.sched_setaffinity(0, {cores[-1]})
         seen = {contestant: Seen() for contestant in CONTESTANTS}
         order = [contestant for _ in range(rounds) for contestant in CONTESTANTS]
@@ -119,6 +126,23 @@ def main(
         console.print(
             f"replay of a finished run of 999 events: {replay:.2f} ms, {replay / bare:.2f} x one XRANGE ({bare:.2f} ms)"
         )
+
+
+def _machine_alone(seconds: float = 8, window_s: float = 0.05) -> str:
+    """How evenly the core works that the server will have: where machines are shared, some moments are far slower."""
+    rates, ends = list[float](), time.perf_counter() + seconds
+    while (began := time.perf_counter()) < ends:
+        done = 0
+        while time.perf_counter() < began + window_s:
+            sum(range(2_000))
+            done += 1
+        rates.append(done / (time.perf_counter() - began))
+    usual = statistics.median(rates)
+    slow = sum(rate * 1.5 < usual for rate in rates) / len(rates)
+    return (
+        f"the server's core with nothing else to do: {slow:.0%} of its moments of {window_s * 1000:.0f} ms are more "
+        f"than 1.5 x slower than the median one, the slowest {usual / min(rates):.1f} x"
+    )
 
 
 @contextmanager
@@ -186,10 +210,13 @@ async def _round(port: int, streams: int, seen: Seen) -> None:
         during = await server.usage()
         seen.cpu_us.append(await _cpu_us(server, clients, opened))
         seen.stream_bytes.append((during["rss"] - before["rss"]) / streams)
-        first = min(client.times[-1] for client in clients)  # to end; from then on they are not as many
-        times = [[time for time in client.times if time <= first] for client in clients]
-        gaps = np.concatenate([np.diff(of) for of in times]) * 1000
-        delays = np.concatenate([client.delays[: len(of)] for client, of in zip(clients, times, strict=True)]) * 1000
+        arrivals = [client.arrivals() for client in clients]
+        first = min(times[-1] for times, _ in arrivals)  # to end; from then on they are not as many
+        while_open = [
+            (np.array(times)[: (count := bisect(times, first))], delays[:count]) for times, delays in arrivals
+        ]
+        gaps = np.concatenate([np.diff(times) for times, _ in while_open]) * 1000
+        delays = np.concatenate([delays for _, delays in while_open]) * 1000
         seen.delay_p50.append(float(np.percentile(delays, 50)))
         seen.delay_p99.append(float(np.percentile(delays, 99)))
         seen.gap_p99.append(float(np.percentile(gaps, 99)))
@@ -203,7 +230,7 @@ async def _cpu_us(server: Server, clients: list[Client], before: dict[str, float
     """The server's CPU microseconds for each event of these streams, once they are over."""
     await asyncio.gather(*(client.done for client in clients))
     after = await server.usage()
-    events = sum(len(client.times) for client in clients)
+    events = sum(len(client.arrivals()[0]) for client in clients)
     if events != len(clients) * EVENTS:
         raise RuntimeError(f"{events} of {len(clients) * EVENTS} events came")
     return (after["cpu_s"] - before["cpu_s"]) / events * 1e6
@@ -273,14 +300,16 @@ def _print(seen: dict[str, Seen], streams: int, rounds: int) -> None:
             f"{mid(of.stream_bytes) / 1024:.0f}",
         )
     console.print(table)
-    for pace, logged, bare in (
-        ("as fast as they go", seen["ours"].fast_us, unlogged.fast_us),
-        (f"{PER_S} a second", seen["ours"].cpu_us, unlogged.cpu_us),
+    ours = seen["ours"]
+    for pace, logged, bare, unit in (
+        ("as fast as they go", ours.fast_us, unlogged.fast_us, "µs an event"),
+        (f"{PER_S} a second", ours.cpu_us, unlogged.cpu_us, "µs an event"),
+        (f"{PER_S} a second", ours.delay_p50, unlogged.delay_p50, "ms of delay, p50"),
+        (f"{PER_S} a second", ours.delay_p99, unlogged.delay_p99, "ms of delay, p99"),
     ):
         added = [one - other for one, other in zip(logged, bare, strict=True)]
         console.print(
-            f"the log adds, {pace}: {mid(added):.1f} µs an event ({min(added):.1f} to {max(added):.1f})",
-            highlight=False,
+            f"the log adds, {pace}: {mid(added):.1f} {unit} ({min(added):.1f} to {max(added):.1f})", highlight=False
         )
 
 
