@@ -102,12 +102,11 @@ async def _hurt(running: Fleet, chance: random.Random, deeds: list[str], seconds
         await asyncio.sleep(seconds / (len(deeds) + 1) * chance.uniform(0.6, 1.2))
         workers = await asyncio.to_thread(running.workers_at_least, 2)  # one is left to take over
         worker = chance.choice(workers)
-        harm.done[deed] += 1
         with suppress(psutil.NoSuchProcess):
             if deed == "killed":
                 worker.kill()
             elif deed == "ended":
-                worker = max(workers, key=lambda one: len(one.net_connections("tcp")))  # the one with the most to lose
+                worker = await _busy(running)
                 worker.send_signal(signal.SIGTERM)
                 began = time.monotonic()
                 await asyncio.to_thread(worker.wait, 60)
@@ -116,6 +115,18 @@ async def _hurt(running: Fleet, chance: random.Random, deeds: list[str], seconds
                 worker.suspend()
                 await asyncio.sleep(FROZEN_S)
                 worker.resume()
+            harm.done[deed] += 1
+
+
+async def _busy(running: Fleet, clients: int = 10) -> psutil.Process:
+    """The worker with the most to lose, once it has that many clients."""
+    while True:
+        workers = await asyncio.to_thread(running.workers_at_least, 2)
+        open_by = {worker: len(worker.net_connections("tcp")) for worker in workers}
+        worker = max(workers, key=open_by.__getitem__)
+        if open_by[worker] > clients:
+            return worker
+        await asyncio.sleep(0.1)
 
 
 def _print(running: Fleet, seen: list[Followed], harm: Harm, seconds: float) -> bool:
