@@ -1,6 +1,7 @@
 """Language: which one a document is written in."""
 
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from app.domain.document import ParsedDocument
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 SAMPLE_CHARS = 4000
 CERTAIN = 0.9
 UNSURE = "english"  # of a text too short to tell
+_LOADING = Lock()
 
 # Languages that PostgreSQL has no stems for, but whose texts must not be taken for one that it has.
 _OTHERS = ("zh", "ja", "ko", "th", "lo", "km", "my", "vi", "pl", "cs", "sk", "sl", "hr", "bg", "uk", "fa", "he", "ur")
@@ -27,8 +29,14 @@ def config_of(document: ParsedDocument, setting: str) -> str:
     given = document.metadata.get("language") or document.metadata.get("lang")
     if isinstance(given, str) and given.strip():
         return text_search_config(given.strip())
-    language, probability = _identifier().classify(document.text[:SAMPLE_CHARS])
+    language, probability = load().classify(document.text[:SAMPLE_CHARS])
     return text_search_config(language) if probability >= CERTAIN else UNSURE
+
+
+def load() -> "LanguageIdentifier":
+    """What tells languages apart, once it is loaded: half a second, blocking, of which others can use most."""
+    with _LOADING:
+        return _identifier()
 
 
 @cache

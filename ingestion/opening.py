@@ -100,7 +100,7 @@ async def opened_place(settings: Settings, on: str | None) -> AsyncIterator[Plac
         async with on_ray(on, settings) as place:
             yield place
         return
-    embedder = make_embedder(settings)
+    embedder = make_embedder(settings, later=True)  # most syncs find nothing to embed
     try:
         with Here(embedder) as place:
             yield place

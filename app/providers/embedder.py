@@ -8,16 +8,16 @@ from app.providers.openai_embedder import OpenAIEmbedder
 from app.settings import Settings
 
 
-def make_embedder(settings: Settings) -> Embedder:
+def make_embedder(settings: Settings, *, later: bool = False) -> Embedder:
     """The embedder of `settings.embedder`.
 
-    The local one loads in the background. One at an OpenAI-compatible endpoint whose dimensions are neither known nor
-    configured is asked for one vector here and now. Raises UnknownModel, MissingKey, ConfigurationError or, from that
-    one request, ProviderError.
+    The local one loads in the background; `later`: once it is needed. One at an OpenAI-compatible endpoint whose
+    dimensions are neither known nor configured is asked for one vector here and now. Raises UnknownModel, MissingKey,
+    ConfigurationError or, from that one request, ProviderError.
     """
     kind, _, name = settings.embedder.partition(":")
     if settings.embedder == "local":
-        return LocalEmbedder(threads=settings.embedder_threads)
+        return LocalEmbedder(threads=settings.embedder_threads, later=later)
     if settings.embedder == "scripted":
         return HashEmbedder(settings.embedder_dimensions or 64)
     if kind == "openai" and name:

