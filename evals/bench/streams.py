@@ -18,6 +18,7 @@ from bisect import bisect
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, cast
@@ -84,8 +85,9 @@ class Client(asyncio.Protocol):
         if not self.done.done():
             self.done.set_result(None)
 
+    @cached_property
     def arrivals(self) -> tuple[list[float], list[float]]:
-        """When each event came, and how old it was then, in seconds."""
+        """When each event came, and how old it was then, in seconds; asked when all is over."""
         times, delays, tail = list[float](), list[float](), b""
         for now, data in self._got:
             *whole, tail = (tail + data).replace(b"\r\n", b"\n").split(b"\n\n")
@@ -210,7 +212,7 @@ async def _round(port: int, streams: int, seen: Seen) -> None:
         during = await server.usage()
         seen.cpu_us.append(await _cpu_us(server, clients, opened))
         seen.stream_bytes.append((during["rss"] - before["rss"]) / streams)
-        arrivals = [client.arrivals() for client in clients]
+        arrivals = [client.arrivals for client in clients]
         first = min(times[-1] for times, _ in arrivals)  # to end; from then on they are not as many
         while_open = [
             (np.array(times)[: (count := bisect(times, first))], delays[:count]) for times, delays in arrivals
@@ -230,7 +232,7 @@ async def _cpu_us(server: Server, clients: list[Client], before: dict[str, float
     """The server's CPU microseconds for each event of these streams, once they are over."""
     await asyncio.gather(*(client.done for client in clients))
     after = await server.usage()
-    events = sum(len(client.arrivals()[0]) for client in clients)
+    events = sum(len(client.arrivals[0]) for client in clients)
     if events != len(clients) * EVENTS:
         raise RuntimeError(f"{events} of {len(clients) * EVENTS} events came")
     return (after["cpu_s"] - before["cpu_s"]) / events * 1e6

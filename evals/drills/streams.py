@@ -100,13 +100,11 @@ async def _hurt(running: Fleet, chance: random.Random, deeds: list[str], seconds
     """Spread the deeds over the drill's time; the workers that die are replaced by their parent."""
     for deed in deeds:
         await asyncio.sleep(seconds / (len(deeds) + 1) * chance.uniform(0.6, 1.2))
-        workers = await asyncio.to_thread(running.workers_at_least, 2)  # one is left to take over
-        worker = chance.choice(workers)
         with suppress(psutil.NoSuchProcess):
+            worker = await _busy(running) if deed == "ended" else chance.choice(await _workers(running))
             if deed == "killed":
                 worker.kill()
             elif deed == "ended":
-                worker = await _busy(running)
                 worker.send_signal(signal.SIGTERM)
                 began = time.monotonic()
                 await asyncio.to_thread(worker.wait, 60)
@@ -118,12 +116,16 @@ async def _hurt(running: Fleet, chance: random.Random, deeds: list[str], seconds
             harm.done[deed] += 1
 
 
+async def _workers(running: Fleet) -> list[psutil.Process]:
+    """Those that run, once there are two: one is left to take over."""
+    return await asyncio.to_thread(running.workers_at_least, 2)
+
+
 async def _busy(running: Fleet, clients: int = 10) -> psutil.Process:
     """The worker with the most to lose, once it has that many clients."""
     while True:
-        workers = await asyncio.to_thread(running.workers_at_least, 2)
-        open_by = {worker: len(worker.net_connections("tcp")) for worker in workers}
-        worker = max(workers, key=open_by.__getitem__)
+        open_by = {worker: len(worker.net_connections("tcp")) for worker in await _workers(running)}
+        worker = max(open_by, key=open_by.__getitem__)
         if open_by[worker] > clients:
             return worker
         await asyncio.sleep(0.1)
