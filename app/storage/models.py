@@ -228,7 +228,11 @@ class ChunkEmbedding(Base):
     __tablename__ = "chunk_embedding"
     __table_args__ = (
         Index(None, "collection_id", "generation_id"),
-        Index(None, "metadata", postgresql_using="gin", postgresql_ops={"metadata": "jsonb_path_ops"}),
+        Index(
+            "ix_chunk_embedding_keys",
+            literal("filter_keys(generation_id, collection_id, metadata)"),
+            postgresql_using="gin",
+        ),
     )
     chunk_id: Mapped[UUID] = mapped_column(ForeignKey("chunk.id", ondelete="CASCADE"), primary_key=True)
     generation_id: Mapped[int] = mapped_column(ForeignKey("index_generation.id", ondelete="CASCADE"), primary_key=True)

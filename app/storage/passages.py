@@ -7,13 +7,14 @@ from uuid import UUID
 
 from psycopg import AsyncRawCursor, sql
 from psycopg.rows import tuple_row
+from psycopg.types.json import Jsonb
 
 from app.domain.filter import Filter
 from app.domain.index import IndexGeneration
 from app.domain.passage import Leg, Passage
 from app.domain.ports import Vectors
 from app.storage.engine import Database
-from app.storage.filters import compile_filter
+from app.storage.filters import Keyed, compile_filter, keyed
 from app.storage.search_sql import Fusion, Route, Shape, statement
 
 PHRASE_CANDIDATES = 5_000  # chunks with a phrase's words that are read, best first, to see whether they hold it
@@ -62,6 +63,10 @@ class PassageQuery:
         """The filter as a condition on an index table `l`, and its parameters."""
         return compile_filter(self.filter, sql.SQL("l.metadata")) if self.filter else (None, {})
 
+    def keyed(self) -> Keyed:
+        """What the index of keys knows of the filter."""
+        return keyed(self.filter) if self.filter else Keyed()
+
 
 class PassageIndex:
     """Searches the chunks of one workspace."""
@@ -102,8 +107,10 @@ class PassageIndex:
     def _statement(self, generation: IndexGeneration, query: PassageQuery, route: Route) -> tuple[bytes, list[object]]:
         condition, parameters = query.narrowed()
         narrowed = condition.as_string(None) if condition else None
-        phrases, narrow = bool(query.phrases), query.collection is not None
-        shape = Shape(generation, query.leg, route, self._options.fusion, narrowed, phrases, narrow)
+        known = query.keyed()
+        parameters |= {f"key{number}": Jsonb(group) for number, group in enumerate(known.groups)}
+        phrases, keys = bool(query.phrases), len(known.groups)
+        shape = Shape(generation, query.leg, route, self._options.fusion, narrowed, phrases, keys, known.whole)
         found = statement(shape)
         return found.text, found.arguments(self._values(query, route) | parameters)
 
@@ -116,11 +123,9 @@ class PassageIndex:
         return min(1000, max(self._options.ef_search, candidates))
 
     def dense_candidates(self, query: PassageQuery, route: Route = "index") -> int:
-        """How many the dense leg proposes; alone a few more than are wanted, for an iterating index is not in order."""
-        if route == "whole":
-            return query.k
+        """How many the dense leg proposes; alone a few more than are wanted of an iterating index, not in order."""
         if query.leg == "dense":
-            return max(query.k, min(4 * query.k, self._options.ef_search))
+            return query.k if route != "index" else max(query.k, min(4 * query.k, self._options.ef_search))
         return max(query.k, self._options.dense_candidates)
 
     def _values(self, query: PassageQuery, route: Route) -> dict[str, Any]:

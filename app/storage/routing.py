@@ -7,8 +7,8 @@ statistics), a filter's share is measured on a sample of rows and remembered for
 Without a filter, and where most of the index is in scope, what it yields first is as good as all in order and needs no
 guard: that route is `whole`, of the dense leg alone.
 
-Measuring rows one by one takes time for each row that an index brings: those of the scope, of one collection only those
-that pass, and without a filter all of them. The HNSW index yields candidates from near to far, at least as many as it
+Measuring rows one by one takes time for each row that an index brings: with a filter that asks for values those that
+pass, else all of the scope. The HNSW index yields candidates from near to far, at least as many as it
 is broad, and until as many as are wanted have passed. Whichever is estimated to be done first is taken.
 """
 
@@ -100,7 +100,7 @@ class Router:
                 seen, kept = await (await connection.execute(sample, values)).fetchone() or (0, 0)
                 share = (kept + 1) / (seen + 1)
         passing = scope * share
-        measured = passing if condition is None or query.collection is not None else min(scope, indexed * share)
+        measured = passing if query.keyed().groups else scope
         route: Route = "exact" if measured <= self._candidates(wanted, passing / indexed) else "index"
         if route == "index" and query.leg == "dense" and condition is None and counted:
             yielded = self._index.breadth(wanted) * passing / indexed  # of those that come first, and in order

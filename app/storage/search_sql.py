@@ -25,8 +25,9 @@ Fusion = Literal["adaptive", "convex", "rrf"]
 class Shape:
     """What the statement's text depends on: never on what is asked, only on how.
 
-    `filter` is a condition on an index table `l`, with placeholders for its names and values; `narrow`: it is asked
-    within one collection.
+    `filter` is a condition on an index table `l`, with placeholders for its names and values. Where the index of keys
+    knows something of it, its parameters `key0` and so on are `keys` groups of fields and values, of each of which a
+    row has one at least; `keyed`: and any row that has passes the filter.
     """
 
     generation: IndexGeneration
@@ -35,7 +36,8 @@ class Shape:
     fusion: Fusion
     filter: str | None = None
     phrases: bool = False
-    narrow: bool = False
+    keys: int = 0
+    keyed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +60,36 @@ scope AS MATERIALIZED (
 
 # Every row that passes, measured: right at any selectivity, and the fastest while they are few.
 _EXACT = """
-    SELECT l.chunk_id, l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions}) AS distance
-    FROM chunk_embedding l
-    WHERE l.generation_id = {generation} AND l.collection_id = ANY((SELECT ids FROM scope)::uuid[]) {filter} {narrow}"""
-# The filter's index knows the collection too, and brings the rows of both.
-_NARROW = "AND l.metadata @> (SELECT jsonb_build_object('collection_id', ids[1:1]) FROM scope)"
+    SELECT chunk_id, distance
+    FROM (
+        SELECT l.chunk_id, l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions}) AS distance
+        FROM chunk_embedding l
+        WHERE l.generation_id = {generation} AND l.collection_id = ANY((SELECT ids FROM scope)::uuid[]) {filter}
+        OFFSET 0
+    ) measured
+    WHERE {needed} ORDER BY distance, chunk_id LIMIT %(dense_candidates)s"""
+# The index of keys brings those of the scope that have the values, and of a row that is measured only its vector is
+# read. Keys are hashes: what is left is asked for scope and filter. The row's place leads there without an index.
+_KEYED = """
+    SELECT l.chunk_id, nearest.distance
+    FROM (
+        SELECT place, distance
+        FROM (
+            SELECT l.ctid AS place, l.chunk_id,
+                l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions}) AS distance
+            FROM chunk_embedding l WHERE {keys} {beyond} OFFSET 0
+        ) measured
+        WHERE {needed} ORDER BY distance, chunk_id LIMIT %(dense_candidates)s
+    ) nearest
+    CROSS JOIN LATERAL (SELECT * FROM chunk_embedding WHERE ctid = nearest.place OFFSET 0) l
+    WHERE l.generation_id = {generation} AND l.collection_id = ANY((SELECT ids FROM scope)::uuid[]) {filter}"""
+_KEY = """
+    filter_keys(l.generation_id, l.collection_id, l.metadata) && (
+        SELECT array_agg(key)
+        FROM scope, unnest(ids) id, unnest(filter_keys({generation}, id, %(key{number})s::jsonb)) key
+    )"""
 _DENSE_EXACT = """
-near AS MATERIALIZED (
-    SELECT chunk_id, distance FROM (SELECT * FROM ({exact}) measured OFFSET 0) measured
-    ORDER BY distance, chunk_id LIMIT %(dense_candidates)s
-)"""
+near AS MATERIALIZED ({exact})"""
 # The HNSW index, iterating until enough rows pass. OFFSET 0: the filter stays behind the index. The planner takes any
 # filter for one that keeps next to nothing, and would measure all that pass.
 _WALK = """
@@ -87,10 +109,9 @@ walked AS MATERIALIZED ({walk}),
 near AS MATERIALIZED (
     SELECT chunk_id, distance FROM walked WHERE (SELECT count(*) FROM walked) >= %(dense_candidates)s
     UNION ALL
-    (SELECT chunk_id, distance FROM (SELECT * FROM ({exact}) measured OFFSET 0) measured
-    WHERE (SELECT count(*) FROM walked) < %(dense_candidates)s
-    ORDER BY distance, chunk_id LIMIT %(dense_candidates)s)
+    ({exact})
 )"""
+_TOO_FEW = "(SELECT count(*) FROM walked) < %(dense_candidates)s"
 _DENSE_ROUTES: dict[Route, str] = {"exact": _DENSE_EXACT, "index": _DENSE_INDEX, "whole": _DENSE_WHOLE}
 _DENSE = """
 dense AS MATERIALIZED (
@@ -266,10 +287,12 @@ def statement(shape: Shape) -> Statement:
         "generation": sql.Literal(shape.generation.id),
         "dimensions": sql.Literal(shape.generation.dimensions),
         "filter": sql.SQL(f"AND {shape.filter}" if shape.filter else ""),
-        "narrow": sql.SQL(_NARROW if shape.narrow and shape.filter else ""),
+        "needed": sql.SQL(_TOO_FEW if shape.route == "index" else "true"),
         "holds": _holds("w.config"),
     }
-    parts["exact"] = sql.SQL(_EXACT).format(**parts)
+    groups = [sql.SQL(_KEY).format(number=sql.SQL(str(number)), **parts) for number in range(shape.keys)]
+    parts["keys"], parts["beyond"] = sql.SQL(" AND ").join(groups), sql.SQL("") if shape.keyed else parts["filter"]
+    parts["exact"] = sql.SQL(_KEYED if groups else _EXACT).format(**parts)
     parts["walk"] = sql.SQL(_WALK).format(**parts)
     ctes: list[sql.Composable] = [sql.SQL(_SCOPE)]
     if shape.leg != "lexical":

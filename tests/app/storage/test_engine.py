@@ -29,6 +29,18 @@ async def test_a_busy_pool_is_unavailable_and_recovers(database: Database) -> No
     await database.close()
 
 
+async def test_the_connection_that_was_used_last_is_used_next(database_url: str) -> None:
+    database = Database(database_url, pool_size=2)
+    await database.open()
+    async with database.reading(DEFAULT_WORKSPACE_ID) as last, database.reading(DEFAULT_WORKSPACE_ID) as first:
+        pass
+    assert last is not first
+    for _ in range(3):
+        async with database.reading(DEFAULT_WORKSPACE_ID) as connection:
+            assert connection is last
+    await database.close()
+
+
 async def test_a_statements_own_error_is_not_an_outage(database: Database) -> None:
     with pytest.raises(Exception, match="nowhere") as failed:
         async with database.transaction(DEFAULT_WORKSPACE_ID) as session:

@@ -5,6 +5,7 @@ import math
 import random
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from app.domain.passage import Leg
 from app.domain.principal import DEFAULT_WORKSPACE_ID as WORKSPACE
 from app.domain.principal import Principal
 from app.services.retrieval import Retrieval, SearchRequest
-from app.storage.filters import compile_filter
+from app.storage.filters import compile_filter, keyed
 from app.storage.passages import PassageIndex, PassageQuery, SearchOptions
 from app.storage.search_sql import Fusion, Route, Shape, statement
 from tests.app.storage.conftest import EMBEDDER, WORDS, Store, random_text
@@ -225,7 +226,9 @@ async def test_a_filter_does_not_keep_the_planner_from_the_hnsw_index(store: Sto
     for n in range(200):
         await store.write(f"t:{n}", random_text(rng), metadata={"half": n % 2 == 0})
     condition, _ = compile_filter(parse_filter({"half": True}), sql.SQL("l.metadata"))
-    found = statement(Shape(store.generation, "dense", "index", "adaptive", condition.as_string(None)))
+    found = statement(
+        Shape(store.generation, "dense", "index", "adaptive", condition.as_string(None), keys=1, keyed=True)
+    )
     async with store.database.connection(WORKSPACE) as connection:
         await connection.execute("ANALYZE chunk_embedding")
         await connection.execute("SET LOCAL enable_seqscan = off")  # of a table this small a scan would be right
@@ -233,4 +236,30 @@ async def test_a_filter_does_not_keep_the_planner_from_the_hnsw_index(store: Sto
     plan = "\n".join(line for (line,) in rows)
     walked = plan[plan.index("CTE walked") : plan.index("CTE near")]
     assert f"using hnsw_{store.generation.id} on chunk_embedding" in walked
-    assert "ix_chunk_embedding_metadata" in plan.replace(walked, "")  # where the index gives up
+    assert "ix_chunk_embedding_keys" in plan.replace(walked, "")  # where the index gives up
+
+
+@pytest.mark.parametrize(
+    ("wire", "index"),
+    [
+        ({"lang": "l7"}, "ix_chunk_embedding_keys"),
+        ({"lang": {"$in": ["l7", "l8", 3]}}, "ix_chunk_embedding_keys"),
+        ({"lang": "l7", "year": {"$lt": 1000}}, "ix_chunk_embedding_keys"),
+        ({"$or": [{"lang": "l7"}, {"tag": 8}]}, "ix_chunk_embedding_keys"),
+        ({"year": {"$lt": 1000}}, "ix_chunk_embedding_collection_id_generation_id"),
+    ],
+)
+async def test_values_are_found_by_the_index_of_keys(store: Store, wire: Any, index: str) -> None:
+    wanted = parse_filter(wire)
+    assert wanted is not None
+    rng = random.Random(3)
+    for n in range(50):
+        await store.write(f"t:{n}", random_text(rng), metadata={"lang": f"l{n}", "year": n, "tag": n})
+    known = keyed(wanted)
+    condition = compile_filter(wanted, sql.SQL("l.metadata"))[0].as_string(None)
+    shape = Shape(store.generation, "dense", "exact", "adaptive", condition, False, len(known.groups), known.whole)
+    async with store.database.connection(WORKSPACE) as connection:
+        await connection.execute("SET LOCAL enable_seqscan = off")  # of a table this small a scan would be right
+        rows = await (await connection.execute(b"EXPLAIN (GENERIC_PLAN) " + statement(shape).text)).fetchall()
+    plan = "\n".join(line for (line,) in rows)
+    assert index in plan[plan.index("CTE near") :]
