@@ -106,7 +106,7 @@ class Retrieval:
             in_scope=routing.in_scope,
             passing=round(routing.passing),
             phrases=query.phrases,
-            plan=await self._index.explain(workspace_id, generation, query, routing.route),
+            plan=await self._index.explain(workspace_id, generation, query, routing),
         )
 
     async def _find(self, principal: Principal, request: SearchRequest) -> list[Passage]:
@@ -119,11 +119,11 @@ class Retrieval:
         if generation is not None:
             query = await self._query(request, generation)
             routing = await self._router.route(principal.workspace_id, generation, query)
-            passages = await self._index.search(principal.workspace_id, generation, query, routing.route)
+            passages = await self._index.search(principal.workspace_id, generation, query, routing)
             if query.phrases and request.phrases == "preferred" and len(passages) < request.k:
                 holding = {passage.id for passage in passages}
                 query = replace(query, phrases=())
-                others = await self._index.search(principal.workspace_id, generation, query, routing.route)
+                others = await self._index.search(principal.workspace_id, generation, query, routing)
                 passages = [*passages, *(other for other in others if other.id not in holding)][: request.k]
         if not passages and request.collection is not None:
             await self.require_collection(principal, request.collection)

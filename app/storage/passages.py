@@ -1,7 +1,7 @@
 """Passages: the hot query, both retrieval legs fused in one round trip."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,8 @@ from app.storage.filters import Keyed, compile_filter, keyed
 from app.storage.search_sql import Fusion, Route, Shape, statement
 
 PHRASE_CANDIDATES = 5_000  # chunks with a phrase's words that are read, best first, to see whether they hold it
+FEW = 5_000  # where a filter is estimated to keep so many chunks, the lexical leg scores them all
+PER_WORD = 300  # where it keeps more, so many chunks of a common word are estimated to pass, at least
 _VECTOR = re.compile(r"'\[[-0-9.e,]*\]'")
 
 
@@ -68,6 +70,20 @@ class PassageQuery:
         return keyed(self.filter) if self.filter else Keyed()
 
 
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """The way of the dense leg; how many rows are in scope, and how many of them are estimated to pass the filter."""
+
+    route: Route
+    in_scope: int = 0
+    passing: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """Of what is in scope, the share that is estimated to pass; above 0."""
+        return min(1.0, max(self.passing, 0.5) / self.in_scope) if self.in_scope else 1.0
+
+
 class PassageIndex:
     """Searches the chunks of one workspace."""
 
@@ -76,43 +92,54 @@ class PassageIndex:
         self._options = options
 
     async def search(
-        self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery, route: Route
+        self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery, routing: Routing
     ) -> list[Passage]:
         """The best `query.k` passages, best first; one statement, one round trip.
 
         Another one where `whole` finds less than that. Raises DatabaseUnavailable.
         """
-        text, values = self._statement(generation, query, route)
+        text, values = self._statement(generation, query, routing)
         async with self._database.reading(workspace_id, self.tuning(query)) as connection:
             cursor = AsyncRawCursor(connection, row_factory=tuple_row)
             await cursor.execute(text, values, prepare=True, binary=True)
             rows = await cursor.fetchall()
-        if route == "whole" and len(rows) < query.k:
-            return await self.search(workspace_id, generation, query, "index")
+        if routing.route == "whole" and len(rows) < query.k:
+            return await self.search(workspace_id, generation, query, replace(routing, route="index"))
         return [_passage(row) for row in rows]
 
     async def explain(
-        self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery, route: Route
+        self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery, routing: Routing
     ) -> list[str]:
         """PostgreSQL's plan of the same search, with the rows and milliseconds of each step; it runs for that.
 
         Raises DatabaseUnavailable.
         """
-        text, values = self._statement(generation, query, route)
+        text, values = self._statement(generation, query, routing)
         async with self._database.reading(workspace_id, self.tuning(query)) as connection:
             cursor = AsyncRawCursor(connection, row_factory=tuple_row)
             await cursor.execute(b"EXPLAIN (ANALYZE, SETTINGS, BUFFERS OFF, COSTS OFF) " + text, values)
             return [_VECTOR.sub("'[…]'", line) for (line,) in await cursor.fetchall()]
 
-    def _statement(self, generation: IndexGeneration, query: PassageQuery, route: Route) -> tuple[bytes, list[object]]:
+    def _statement(
+        self, generation: IndexGeneration, query: PassageQuery, routing: Routing
+    ) -> tuple[bytes, list[object]]:
         condition, parameters = query.narrowed()
         narrowed = condition.as_string(None) if condition else None
         known = query.keyed()
         parameters |= {f"key{number}": Jsonb(group) for number, group in enumerate(known.groups)}
-        phrases, keys = bool(query.phrases), len(known.groups)
-        shape = Shape(generation, query.leg, route, self._options.fusion, narrowed, phrases, keys, known.whole)
+        shape = Shape(
+            generation,
+            query.leg,
+            routing.route,
+            self._options.fusion,
+            narrowed,
+            phrases=bool(query.phrases),
+            keys=len(known.groups),
+            keyed=known.whole,
+            few=bool(known.groups) and routing.passing <= FEW,
+        )
         found = statement(shape)
-        return found.text, found.arguments(self._values(query, route) | parameters)
+        return found.text, found.arguments(self._values(query, routing) | parameters)
 
     def tuning(self, query: PassageQuery) -> dict[str, str]:
         """PostgreSQL settings that the query wants."""
@@ -128,7 +155,7 @@ class PassageIndex:
             return query.k if route != "index" else max(query.k, min(4 * query.k, self._options.ef_search))
         return max(query.k, self._options.dense_candidates)
 
-    def _values(self, query: PassageQuery, route: Route) -> dict[str, Any]:
+    def _values(self, query: PassageQuery, routing: Routing) -> dict[str, Any]:
         alone = query.leg == "lexical" and not query.phrases
         lexical = max(query.k, 0 if alone else self._options.lexical_candidates)
         return {
@@ -136,10 +163,10 @@ class PassageIndex:
             "vector": query.vector,
             "collection": query.collection,
             "k": query.k,
-            "dense_candidates": self.dense_candidates(query, route),
+            "dense_candidates": self.dense_candidates(query, routing.route),
             "lexical_candidates": lexical,
             "likely": likely_for(lexical),
-            "cap": self._options.rare_cap,
+            "cap": max(self._options.rare_cap, PER_WORD / routing.share if query.filter else 0),
             "k1": self._options.k1,
             "b": self._options.b,
             "rrf_k": self._options.rrf_k,

@@ -13,7 +13,6 @@ is broad, and until as many as are wanted have passed. Whichever is estimated to
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from time import monotonic
 from uuid import UUID
 
@@ -21,7 +20,7 @@ from psycopg import sql
 
 from app.domain.index import IndexGeneration
 from app.storage.engine import Database
-from app.storage.passages import PassageIndex, PassageQuery
+from app.storage.passages import PassageIndex, PassageQuery, Routing
 from app.storage.search_sql import Route
 
 REMEMBER_S = 30.0
@@ -45,15 +44,6 @@ WHERE l.generation_id = {generation} AND l.collection_id IN (
     SELECT id FROM collection WHERE %(collection)s::text IS NULL OR name = %(collection)s
 )
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Routing:
-    """The way to go; how many rows are in scope, and how many of them are estimated to pass the filter."""
-
-    route: Route
-    in_scope: int
-    passing: float
 
 
 class Router:

@@ -27,7 +27,8 @@ class Shape:
 
     `filter` is a condition on an index table `l`, with placeholders for its names and values. Where the index of keys
     knows something of it, its parameters `key0` and so on are `keys` groups of fields and values, of each of which a
-    row has one at least; `keyed`: and any row that has passes the filter.
+    row has one at least; `keyed`: and any row that has passes the filter; `few`: those rows are so few that the lexical
+    leg scores them all.
     """
 
     generation: IndexGeneration
@@ -38,6 +39,7 @@ class Shape:
     phrases: bool = False
     keys: int = 0
     keyed: bool = False
+    few: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,20 @@ likely AS MATERIALIZED (
         AND l.collection_id = ANY((SELECT ids FROM scope)::uuid[]) {filter}
     ORDER BY negative, l.chunk_id LIMIT %(likely)s
 )"""
+# Where a filter keeps few, words say little about which: those that pass are scored, whatever words they have.
+_LIKELY_FEW = """
+likely AS MATERIALIZED (
+    SELECT * FROM (
+        SELECT l.chunk_id, l.collection_id, l.config, l.length, l.impacts,
+            l.impacts <#> (SELECT weights FROM asked) AS negative
+        FROM (SELECT l.chunk_id AS id FROM chunk_embedding l WHERE {keys} OFFSET 0) passing
+        CROSS JOIN LATERAL (
+            SELECT * FROM chunk_lexeme WHERE chunk_id = passing.id AND generation_id = {generation} OFFSET 0
+        ) l
+        WHERE l.collection_id = ANY((SELECT ids FROM scope)::uuid[]) {filter} OFFSET 0
+    ) l
+    WHERE negative < 0 ORDER BY negative, chunk_id LIMIT %(likely)s
+)"""
 # A chunk's text holds every phrase. One of stop words, or in a script without spaces, must stand as it is written.
 _HOLDS = """
     NOT EXISTS (
@@ -298,7 +314,7 @@ def statement(shape: Shape) -> Statement:
     if shape.leg != "lexical":
         ctes.append(sql.SQL(_DENSE_ROUTES[shape.route]).format(**parts))
     if shape.leg != "dense":
-        likely = sql.SQL(_LIKELY_PHRASES if shape.phrases else _LIKELY).format(**parts)
+        likely = sql.SQL(_LIKELY_PHRASES if shape.phrases else _LIKELY_FEW if shape.few else _LIKELY).format(**parts)
         ctes.append(sql.SQL(_LEXICAL).format(likely=likely, **parts))
     if shape.leg == "hybrid":
         ctes += _fusion(shape)

@@ -30,15 +30,15 @@ from app.telemetry import configure_logging
 from evals.bench.bare import BareSql, fill_narrow
 from evals.bench.contestants import Contestant, Footnote
 from evals.bench.dense import run_dense
-from evals.bench.filters import run_filters
+from evals.bench.filters import run_filtered_words, run_filters
 from evals.bench.legs import run_legs
-from evals.bench.loading import COLLECTIONS, load
+from evals.bench.loading import COLLECTIONS, CONFIG, load
 from evals.bench.peers import open_peers
 from evals.bench.plans import run_plans
 from evals.bench.probes import KnownVectors, Narrowing, make_probes
 from evals.bench.processors import Processors
 from evals.bench.racing import Track
-from evals.bench.stored import Stored, read_stored
+from evals.bench.stored import Stored, read_bm25, read_question, read_stored
 from evals.bench.synthetic import MADE_BY, SyntheticCorpus
 from evals.bench.tables import console
 from evals.progress import Progress
@@ -108,12 +108,15 @@ async def _bench(
         legs: dict[str, Footnote] = {
             leg: Footnote(leg, make_retrieval(settings, database, embedder), leg) for leg in _LEGS
         }
-        exact = (database, generation, settings.bm25_k1, settings.bm25_b)
-        report["legs"] = await run_legs(track, legs, probes, stored, exact)
+        bm25 = await read_bm25(database, generation, k1=settings.bm25_k1, b=settings.bm25_b)
+        questions = [await read_question(database, CONFIG, probe.text) for probe in probes]
+        report["legs"] = await run_legs(track, legs, probes, stored, bm25, questions)
 
         narrowed: list[Contestant] = [ours, prefilter, iterative, *peers]
         alone = replace(track, rounds=min(rounds, _FILTER_ROUNDS), clients=0)
-        report["filters"] = await run_filters(alone, narrowed, absent, probes[:_FILTERED], stored)
+        few = probes[:_FILTERED]
+        report["filters"] = await run_filters(alone, narrowed, absent, few, stored)
+        report["filtered words"] = await run_filtered_words(alone, legs["lexical"], few, stored, bm25, questions)
 
         one = Narrowing(COLLECTIONS[1], "tied_1")
         plans = {bare.name: (bare, Narrowing()), prefilter.name: (prefilter, one), iterative.name: (iterative, one)}

@@ -6,7 +6,10 @@ from itertools import product
 from statistics import fmean
 from typing import Any
 
-from evals.bench.contestants import Contestant
+import numpy as np
+
+from evals.bench.bm25 import ExactBm25, Frequencies, overlap
+from evals.bench.contestants import Contestant, Footnote
 from evals.bench.loading import COLLECTIONS
 from evals.bench.probes import Narrowing, Probe
 from evals.bench.racing import Track
@@ -15,6 +18,7 @@ from evals.bench.synthetic import KINDS, SHARES
 from evals.bench.tables import DASH, number, print_rows, ratio
 
 K = 10
+_WORDS_HEAD = ("scope", "chunks", "returned", "of", "overlap@10 with exact BM25", "p50 ms", "p95 ms")
 _HEAD = ("contestant", "returned", "recall@10", "p50 ms", "p95 ms", "p50 ÷ ours")
 
 
@@ -72,4 +76,38 @@ async def run_filters(
         passing = int(kept.sum())
         print_rows(f"{title}: {passing} of {len(kept)} chunks pass", _HEAD, rows)
         report[title] = {"passing": passing, "narrowing": narrowing, "contestants": cell}
+    return report
+
+
+async def run_filtered_words(
+    track: Track,
+    lexical: Footnote,
+    probes: Sequence[Probe],
+    stored: Stored,
+    bm25: ExactBm25,
+    questions: Sequence[Frequencies],
+) -> dict[str, Any]:
+    """The lexical leg in every scope of the whole index beside exact BM25 of what passes; print and report."""
+    report, rows = dict[str, Any](), list[list[str]]()
+    for title, narrowing in narrowings():
+        if narrowing.collection is not None:  # whose statistics are its own
+            continue
+        kept = stored.passing(narrowing)
+        asked = [replace(one, narrowing=narrowing) for one in probes]
+        record = (await track.race(f"{title}, words", [lexical], asked, K))[lexical.name]
+        scores = [np.where(kept, bm25.scores(question), 0) for question in questions[: len(record.found)]]
+        report[title] = record.figures() | {
+            "passing": int(kept.sum()),
+            "returned": fmean(len(found) for found in record.found),
+            "possible": fmean(min(K, int((of > 0).sum())) for of in scores),
+            "overlap@10": fmean(
+                overlap(of, [stored.places[chunk] for chunk in found])
+                for of, found in zip(scores, record.found, strict=True)
+            ),
+        }
+        one = report[title]
+        counted = [number(one[name], 1) for name in ("returned", "possible")]
+        timed = [number(one["overlap@10"], 3), number(record.p50), number(record.p95)]
+        rows.append([title, str(one["passing"]), *counted, *timed])
+    print_rows(f"filters, words alone, top {K}", _WORDS_HEAD, rows)
     return report

@@ -4,14 +4,11 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
-from app.domain.index import IndexGeneration
-from app.storage.engine import Database
-from evals.bench.bm25 import overlap
+from evals.bench.bm25 import ExactBm25, Frequencies, overlap
 from evals.bench.contestants import Footnote
-from evals.bench.loading import CONFIG
 from evals.bench.probes import Probe
 from evals.bench.racing import Record, Track
-from evals.bench.stored import Stored, read_bm25, read_question
+from evals.bench.stored import Stored
 from evals.bench.tables import number, print_rows
 
 K = 100
@@ -22,17 +19,16 @@ async def run_legs(
     legs: Mapping[str, Footnote],
     probes: Sequence[Probe],
     stored: Stored,
-    exact: tuple[Database, IndexGeneration, float, float],
+    bm25: ExactBm25,
+    questions: Sequence[Frequencies],
 ) -> dict[str, Any]:
-    """Race the three legs at the top 100, print and report; `exact` is where, what, and BM25's k1 and b."""
+    """Race the three legs at the top 100, print and report; `questions` are the probes' lexemes."""
     records = await track.race("legs", list(legs.values()), probes, K)
-    database, generation, k1, b = exact
-    bm25 = await read_bm25(database, generation, k1=k1, b=b)
     lexical = records[legs["lexical"].name]
-    overlaps = []
-    for probe, found in zip(probes, lexical.found, strict=False):
-        scores = bm25.scores(await read_question(database, CONFIG, probe.text))
-        overlaps.append(overlap(scores, [stored.places[chunk] for chunk in found]))
+    overlaps = [
+        overlap(bm25.scores(question), [stored.places[chunk] for chunk in found])
+        for question, found in zip(questions, lexical.found, strict=False)
+    ]
     costs = _costs(records, legs)
     report: dict[str, Any] = {leg: records[one.name].figures() for leg, one in legs.items()}
     report["lexical"]["overlap@10"] = fmean(overlaps)

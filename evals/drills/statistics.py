@@ -27,7 +27,7 @@ from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.generations import ensure_generation
 from app.storage.lexemes import wrong_statistics
-from app.storage.passages import PassageIndex, PassageQuery, SearchOptions
+from app.storage.passages import PassageIndex, PassageQuery, Routing, SearchOptions
 from app.storage.versions import NewVersion
 from app.telemetry import configure_logging
 
@@ -77,7 +77,7 @@ class Corpus:
         vector = np.zeros(DIMENSIONS, np.float32)
         query = PassageQuery(question, vector, collection, ALL, "lexical")
         index = PassageIndex(self._database, SearchOptions())
-        return {p.uri: p.score for p in await index.search(WORKSPACE, self._generation, query, "exact")}
+        return {p.uri: p.score for p in await index.search(WORKSPACE, self._generation, query, Routing("exact"))}
 
     async def wrong_sums(self) -> int:
         """How many of the live sums are not those of the rows."""

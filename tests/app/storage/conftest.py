@@ -15,7 +15,7 @@ from app.providers.fakes import HashEmbedder
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.generations import ensure_generation
-from app.storage.passages import PassageIndex, PassageQuery, SearchOptions
+from app.storage.passages import PassageIndex, PassageQuery, Routing, SearchOptions
 from app.storage.search_sql import Fusion, Route
 from app.storage.versions import NewVersion
 
@@ -64,7 +64,7 @@ class Store:
         vector = (await EMBEDDER.embed_query(text))[0]
         index = PassageIndex(self.database, SearchOptions(fusion=fusion))
         query = PassageQuery(text, vector, collection, k, leg, tuple(phrases), filter_)
-        return await index.search(WORKSPACE, self.generation, query, route)
+        return await index.search(WORKSPACE, self.generation, query, Routing(route))
 
     async def scores(self, text: str, *, k: int = 100, collection: str | None = "one") -> dict[str, float]:
         return {p.uri: p.score for p in await self.search(text, k=k, collection=collection)}

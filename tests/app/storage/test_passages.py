@@ -17,7 +17,7 @@ from app.domain.principal import DEFAULT_WORKSPACE_ID as WORKSPACE
 from app.domain.principal import Principal
 from app.services.retrieval import Retrieval, SearchRequest
 from app.storage.filters import compile_filter, keyed
-from app.storage.passages import PassageIndex, PassageQuery, SearchOptions
+from app.storage.passages import PassageIndex, PassageQuery, Routing, SearchOptions
 from app.storage.search_sql import Fusion, Route, Shape, statement
 from tests.app.storage.conftest import EMBEDDER, WORDS, Store, random_text
 
@@ -196,6 +196,19 @@ async def test_filtered_searches_find_all_there_is(store: Store, route: Route, l
     assert {p.uri for p in found} == {"t:0", "t:100", "t:200"}
 
 
+@pytest.mark.parametrize("leg", ["lexical", "hybrid"])
+@pytest.mark.parametrize("wire", [{"kept": 1}, {"kept": {"$gt": 0}}])
+async def test_common_words_find_all_that_a_filter_keeps(store: Store, wire: Any, leg: Leg) -> None:
+    """The word is in every chunk, and says least in those that pass: without a filter none of them is a candidate."""
+    for n in range(240):
+        text = f"river {n}" if n % 24 else "river " + " ".join(f"word{n}x{i}" for i in range(60))
+        await store.write(f"t:{n}", text, config="simple", metadata={"kept": int(n % 24 == 0)})
+    retrieval = Retrieval(store.database, EMBEDDER, SearchOptions(rare_cap=1))
+    found = await retrieval.search(Principal(), SearchRequest("river", 20, filter=parse_filter(wire), leg=leg))
+    assert {p.uri for p in found} == {f"t:{n}" for n in range(0, 240, 24)}
+    assert all(p.lexical for p in found)
+
+
 async def test_the_index_alone_gives_what_measuring_gives(store: Store) -> None:
     rng = random.Random(6)
     for n in range(300):
@@ -214,7 +227,7 @@ async def test_the_hot_queries_use_their_indexes(store: Store) -> None:
             index = PassageIndex(store.database, SearchOptions())
             shape = Shape(store.generation, query.leg, route, "adaptive")  # type: ignore[arg-type]
             found, cursor = statement(shape), AsyncRawCursor(connection)
-            await cursor.execute(b"EXPLAIN " + found.text, found.arguments(index._values(query, route)))  # type: ignore[arg-type]
+            await cursor.execute(b"EXPLAIN " + found.text, found.arguments(index._values(query, Routing(route))))  # type: ignore[arg-type]
             plan = "\n".join(line for (line,) in await cursor.fetchall())
             assert (f"on lexical_{store.generation.id} " in plan) == (leg != "dense")
             assert (f"using hnsw_{store.generation.id} on chunk_embedding" in plan) == (leg != "lexical")
