@@ -19,7 +19,8 @@ from app.storage.search_sql import Fusion, Route, Shape, statement
 
 PHRASE_CANDIDATES = 5_000  # chunks with a phrase's words that are read, best first, to see whether they hold it
 FEW = 5_000  # where a filter is estimated to keep so many chunks, the lexical leg scores them all
-PER_WORD = 300  # where it keeps more, so many chunks of a common word are estimated to pass, at least
+PER_WORD = 400  # where it keeps more, of a common word's candidates as many are estimated to pass, at least
+WIDENED = 2.0  # and as many as without a filter, where it keeps at least one in so many
 _VECTOR = re.compile(r"'\[[-0-9.e,]*\]'")
 
 
@@ -158,6 +159,7 @@ class PassageIndex:
     def _values(self, query: PassageQuery, routing: Routing) -> dict[str, Any]:
         alone = query.leg == "lexical" and not query.phrases
         lexical = max(query.k, 0 if alone else self._options.lexical_candidates)
+        share = routing.share if query.filter else 1.0
         return {
             "text": query.text,
             "vector": query.vector,
@@ -166,7 +168,8 @@ class PassageIndex:
             "dense_candidates": self.dense_candidates(query, routing.route),
             "lexical_candidates": lexical,
             "likely": likely_for(lexical),
-            "cap": max(self._options.rare_cap, PER_WORD / routing.share if query.filter else 0),
+            "cap": max(self._options.rare_cap, PER_WORD / share if query.filter else 0),
+            "widened": min(1 / share, WIDENED),
             "k1": self._options.k1,
             "b": self._options.b,
             "rrf_k": self._options.rrf_k,

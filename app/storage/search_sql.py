@@ -126,8 +126,9 @@ dense AS MATERIALIZED (
 #   Σ ln(1 + (N - n + .5) / (n + .5)) · tf · (k1 + 1) / (tf + k1 · (1 - b + b · length / average))
 # with N, n and the average over the collections searched, live. Each document is read in its own text search
 # configuration. Candidates: all chunks with a rare term, of a common one those where it weighs most: its impact level
-# is the lowest that at most `cap` or 3.5 √N chunks reach, whichever is more. They are ordered by their impacts at the
-# reference average length (migration 0002), and the best are scored exactly: tf is what the impact was made of.
+# is the lowest that at most `cap` or 3.5 √N chunks reach, whichever is more; where a filter keeps a share of them, both
+# are more. They are ordered by their impacts at the reference average length (migration 0002), and the best are scored
+# exactly: tf is what the impact was made of.
 _LEXICAL = """
 words AS MATERIALIZED (
     SELECT c.collection_id, c.config, t.lexeme, t.term, t.frequency
@@ -148,7 +149,9 @@ counted AS MATERIALIZED (
 ),
 weighed AS MATERIALIZED (
     SELECT c.config, c.lexeme,
-        coalesce(min(c.level) FILTER (WHERE c.chunks <= greatest(%(cap)s, 3.5::float8 * sqrt(t.chunks))), 4) AS level,
+        coalesce(min(c.level) FILTER (
+            WHERE c.chunks <= greatest(%(cap)s, %(widened)s * 3.5::float8 * sqrt(t.chunks))
+        ), 4) AS level,
         ln(1 + (t.chunks - max(c.chunks) + 0.5) / (max(c.chunks) + 0.5)) AS idf,
         row_number() OVER (ORDER BY max(c.chunks)) AS rarity
     FROM counted c, totals t WHERE c.chunks > 0 GROUP BY c.config, c.lexeme, t.chunks

@@ -278,7 +278,7 @@ def searches(connection: Connection, generation: IndexGeneration, collection_id:
     options = SearchOptions()
     cap, none = {"cap": options.rare_cap}, {"cap": _NO_CAP}
     twice = {"cap": 2 * options.rare_cap}
-    real = {"collection": COLLECTION, "k1": options.k1, "b": options.b}
+    real = {"collection": COLLECTION, "k1": options.k1, "b": options.b, "widened": 1.0}
     matched, unnested = _sql("race_gin", _READ + _MATCHED + _RESCORED), _READ + _UNNESTED
     every_block = _sql("race_blocks", unnested + _ALL_BLOCKS)
     return [
