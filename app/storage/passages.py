@@ -18,9 +18,9 @@ from app.storage.filters import Keyed, compile_filter, keyed
 from app.storage.search_sql import Fusion, Route, Shape, statement
 
 PHRASE_CANDIDATES = 5_000  # chunks with a phrase's words that are read, best first, to see whether they hold it
-FEW = 5_000  # where a filter is estimated to keep so many chunks, the lexical leg scores them all
-PER_WORD = 400  # where it keeps more, of a common word's candidates as many are estimated to pass, at least
-WIDENED = 2.0  # and as many as without a filter, where it keeps at least one in so many
+FEW = 5_000  # where a filter is estimated to keep no more chunks, the lexical leg scores them all
+PER_WORD = 400  # where it keeps more, so many of a common word's candidates are estimated to pass, at least
+WIDENED = 2.0  # and as many as there are without a filter, where it keeps at least one in so many
 _VECTOR = re.compile(r"'\[[-0-9.e,]*\]'")
 
 
@@ -159,7 +159,10 @@ class PassageIndex:
     def _values(self, query: PassageQuery, routing: Routing) -> dict[str, Any]:
         alone = query.leg == "lexical" and not query.phrases
         lexical = max(query.k, 0 if alone else self._options.lexical_candidates)
-        share = routing.share if query.filter else 1.0
+        share, cap = 1.0, float(self._options.rare_cap)
+        if query.filter:
+            share = routing.share
+            cap = max(cap, PER_WORD / share, routing.in_scope if routing.in_scope <= FEW else 0)
         return {
             "text": query.text,
             "vector": query.vector,
@@ -168,7 +171,7 @@ class PassageIndex:
             "dense_candidates": self.dense_candidates(query, routing.route),
             "lexical_candidates": lexical,
             "likely": likely_for(lexical),
-            "cap": max(self._options.rare_cap, PER_WORD / share if query.filter else 0),
+            "cap": cap,
             "widened": min(1 / share, WIDENED),
             "k1": self._options.k1,
             "b": self._options.b,

@@ -8,8 +8,8 @@ Without a filter, and where most of the index is in scope, what it yields first 
 guard: that route is `whole`, of the dense leg alone.
 
 Measuring rows one by one takes time for each row that an index brings: with a filter that asks for values those that
-pass, else all of the scope. The HNSW index yields candidates from near to far, at least as many as it
-is broad, and until as many as are wanted have passed. Whichever is estimated to be done first is taken.
+pass, else all of the scope. The HNSW index yields candidates from near to far, at least as many as it is broad, and
+until as many as are wanted have passed. Whichever is estimated to be done first is taken.
 """
 
 from collections import OrderedDict

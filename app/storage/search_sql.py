@@ -195,13 +195,13 @@ likely AS MATERIALIZED (
         AND l.collection_id = ANY((SELECT ids FROM scope)::uuid[]) {filter}
     ORDER BY negative, l.chunk_id LIMIT %(likely)s
 )"""
-# Where a filter keeps few, words say little about which: those that pass are scored, whatever words they have.
+# Where a filter keeps few, those that pass are found first, and all are scored, however common their words are.
 _LIKELY_FEW = """
 likely AS MATERIALIZED (
     SELECT * FROM (
         SELECT l.chunk_id, l.collection_id, l.config, l.length, l.impacts,
             l.impacts <#> (SELECT weights FROM asked) AS negative
-        FROM (SELECT l.chunk_id AS id FROM chunk_embedding l WHERE {keys} OFFSET 0) passing
+        FROM (SELECT l.chunk_id AS id FROM chunk_embedding l WHERE {keys} {beyond} OFFSET 0) passing
         CROSS JOIN LATERAL (
             SELECT * FROM chunk_lexeme WHERE chunk_id = passing.id AND generation_id = {generation} OFFSET 0
         ) l

@@ -61,7 +61,8 @@ def _shapes(generation: IndexGeneration, fusion: Fusion, wanted: Filter) -> Iter
             for condition in (None,) if route == "whole" else (None, filtered):
                 name = f"{leg}{'' if leg == 'lexical' else f', {route}'}{', filter' if condition else ''}"
                 keys = (len(known.groups), known.whole) if condition else (0, False)
-                yield name, Shape(generation, leg, route, fusion, condition, False, *keys)
+                few = bool(condition) and route == "exact"
+                yield name, Shape(generation, leg, route, fusion, condition, False, *keys, few)
 
 
 async def _plan(connection: AsyncConnection[Any], query: bytes) -> Plan:

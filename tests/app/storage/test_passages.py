@@ -270,9 +270,14 @@ async def test_values_are_found_by_the_index_of_keys(store: Store, wire: Any, in
         await store.write(f"t:{n}", random_text(rng), metadata={"lang": f"l{n}", "year": n, "tag": n})
     known = keyed(wanted)
     condition = compile_filter(wanted, sql.SQL("l.metadata"))[0].as_string(None)
-    shape = Shape(store.generation, "dense", "exact", "adaptive", condition, False, len(known.groups), known.whole)
+    dense = Shape(store.generation, "dense", "exact", "adaptive", condition, keys=len(known.groups), keyed=known.whole)
+    wanted_of = {"CTE near": (dense, {index})}
+    if known.groups:
+        few = replace(dense, leg="lexical", few=True)
+        wanted_of["CTE likely"] = (few, {index, "pk_chunk_lexeme"})
     async with store.database.connection(WORKSPACE) as connection:
         await connection.execute("SET LOCAL enable_seqscan = off")  # of a table this small a scan would be right
-        rows = await (await connection.execute(b"EXPLAIN (GENERIC_PLAN) " + statement(shape).text)).fetchall()
-    plan = "\n".join(line for (line,) in rows)
-    assert index in plan[plan.index("CTE near") :]
+        for part, (shape, indexes) in wanted_of.items():
+            rows = await (await connection.execute(b"EXPLAIN (GENERIC_PLAN) " + statement(shape).text)).fetchall()
+            plan = "\n".join(line for (line,) in rows)
+            assert all(name in plan[plan.index(part) :] for name in indexes)
