@@ -69,6 +69,26 @@ def keyed(wanted: Filter) -> Keyed:
             return Keyed()
 
 
+@dataclass(frozen=True, slots=True)
+class Narrowed:
+    """What a statement's text says of a filter: never what is asked, only how.
+
+    `condition` on an index table `l`; of `keys` groups, the parameters `key0` and so on, `Keyed` says what `whole` is.
+    """
+
+    condition: str
+    keys: int
+    whole: bool
+
+
+def narrow(wanted: Filter) -> tuple[Narrowed, dict[str, object]]:
+    """A filter as the hot query asks it, and its parameters."""
+    condition, parameters = compile_filter(wanted, sql.SQL("l.metadata"))
+    known = keyed(wanted)
+    parameters |= {f"key{number}": Jsonb(group) for number, group in enumerate(known.groups)}
+    return Narrowed(condition.as_string(None), len(known.groups), known.whole), parameters
+
+
 def compile_filter(wanted: Filter, column: sql.Composable, prefix: str = "f") -> tuple[sql.Composed, dict[str, object]]:
     """The filter as a boolean expression over a jsonb object `column` in filter form, and its parameters.
 

@@ -5,20 +5,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from psycopg import AsyncRawCursor, sql
+from psycopg import AsyncRawCursor
 from psycopg.rows import tuple_row
-from psycopg.types.json import Jsonb
 
 from app.domain.filter import Filter
 from app.domain.index import IndexGeneration
 from app.domain.passage import Leg, Passage
 from app.domain.ports import Vectors
 from app.storage.engine import Database
-from app.storage.filters import Keyed, compile_filter, keyed
+from app.storage.filters import Narrowed, narrow
 from app.storage.search_sql import Fusion, Route, Shape, statement
 
 PHRASE_CANDIDATES = 5_000  # chunks with a phrase's words that are read, best first, to see whether they hold it
-FEW = 5_000  # where a filter is estimated to keep no more chunks, the lexical leg scores them all
+FEW = 5_000  # of no more chunks that a filter keeps, or chooses from, the lexical leg scores all with a word
 PER_WORD = 400  # where it keeps more, so many of a common word's candidates are estimated to pass, at least
 WIDENED = 2.0  # and as many as there are without a filter, where it keeps at least one in so many
 _VECTOR = re.compile(r"'\[[-0-9.e,]*\]'")
@@ -62,27 +61,23 @@ class PassageQuery:
     phrases: tuple[str, ...] = ()
     filter: Filter | None = None
 
-    def narrowed(self) -> tuple[sql.Composed | None, dict[str, object]]:
-        """The filter as a condition on an index table `l`, and its parameters."""
-        return compile_filter(self.filter, sql.SQL("l.metadata")) if self.filter else (None, {})
-
-    def keyed(self) -> Keyed:
-        """What the index of keys knows of the filter."""
-        return keyed(self.filter) if self.filter else Keyed()
+    def narrowed(self) -> tuple[Narrowed | None, dict[str, object]]:
+        """The filter as statements ask it, and its parameters."""
+        return narrow(self.filter) if self.filter else (None, {})
 
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """The way of the dense leg; how many rows are in scope, and how many of them are estimated to pass the filter."""
+    """The way of the dense leg; how many rows are in scope, and which share of them is estimated to pass the filter."""
 
     route: Route
     in_scope: int = 0
-    passing: float = 0.0
+    share: float = 1.0
 
     @property
-    def share(self) -> float:
-        """Of what is in scope, the share that is estimated to pass; above 0."""
-        return min(1.0, max(self.passing, 0.5) / self.in_scope) if self.in_scope else 1.0
+    def passing(self) -> float:
+        """How many rows are estimated to pass."""
+        return self.in_scope * self.share
 
 
 class PassageIndex:
@@ -124,20 +119,10 @@ class PassageIndex:
     def _statement(
         self, generation: IndexGeneration, query: PassageQuery, routing: Routing
     ) -> tuple[bytes, list[object]]:
-        condition, parameters = query.narrowed()
-        narrowed = condition.as_string(None) if condition else None
-        known = query.keyed()
-        parameters |= {f"key{number}": Jsonb(group) for number, group in enumerate(known.groups)}
+        narrowed, parameters = query.narrowed()
+        few = narrowed is not None and narrowed.keys > 0 and routing.passing <= FEW
         shape = Shape(
-            generation,
-            query.leg,
-            routing.route,
-            self._options.fusion,
-            narrowed,
-            phrases=bool(query.phrases),
-            keys=len(known.groups),
-            keyed=known.whole,
-            few=bool(known.groups) and routing.passing <= FEW,
+            generation, query.leg, routing.route, self._options.fusion, narrowed, bool(query.phrases), few=few
         )
         found = statement(shape)
         return found.text, found.arguments(self._values(query, routing) | parameters)
@@ -159,10 +144,9 @@ class PassageIndex:
     def _values(self, query: PassageQuery, routing: Routing) -> dict[str, Any]:
         alone = query.leg == "lexical" and not query.phrases
         lexical = max(query.k, 0 if alone else self._options.lexical_candidates)
-        share, cap = 1.0, float(self._options.rare_cap)
+        cap = float(self._options.rare_cap)
         if query.filter:
-            share = routing.share
-            cap = max(cap, PER_WORD / share, routing.in_scope if routing.in_scope <= FEW else 0)
+            cap = max(cap, PER_WORD / routing.share, routing.in_scope if routing.in_scope <= FEW else 0)
         return {
             "text": query.text,
             "vector": query.vector,
@@ -172,7 +156,7 @@ class PassageIndex:
             "lexical_candidates": lexical,
             "likely": likely_for(lexical),
             "cap": cap,
-            "widened": min(1 / share, WIDENED),
+            "widened": min(1 / routing.share, WIDENED),
             "k1": self._options.k1,
             "b": self._options.b,
             "rrf_k": self._options.rrf_k,

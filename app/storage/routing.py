@@ -75,27 +75,29 @@ class Router:
     async def _estimate(
         self, workspace_id: UUID, generation: IndexGeneration, query: PassageQuery, wanted: int
     ) -> Routing:
-        condition, parameters = query.narrowed()
+        narrowed, parameters = query.narrowed()
         values = {"generation": generation.id, "collection": query.collection, **parameters}
         async with self._database.reading(workspace_id) as connection:
             scope, indexed, rows = await (await connection.execute(_SIZE, values)).fetchone() or (0, None, 1)
             counted = (indexed or 0) > 0
             indexed = max(indexed or 0, scope, 1)
             share = 1.0
-            if condition is not None and scope > self._candidates(wanted, 1.0):
+            if narrowed is not None and scope > self._candidates(wanted, 1.0):
                 percent = min(100.0, 100.0 * SAMPLE_ROWS / rows * max(1.0, rows / scope))
                 sample = sql.SQL(_SHARE).format(
-                    filter=condition, percent=sql.Literal(percent), generation=sql.Literal(generation.id)
+                    filter=sql.SQL(narrowed.condition),
+                    percent=sql.Literal(percent),
+                    generation=sql.Literal(generation.id),
                 )
                 seen, kept = await (await connection.execute(sample, values)).fetchone() or (0, 0)
                 share = (kept + 1) / (seen + 1)
         passing = scope * share
-        measured = passing if query.keyed().groups else scope
+        measured = passing if narrowed is not None and narrowed.keys else scope
         route: Route = "exact" if measured <= self._candidates(wanted, passing / indexed) else "index"
-        if route == "index" and query.leg == "dense" and condition is None and counted:
+        if route == "index" and query.leg == "dense" and narrowed is None and counted:
             yielded = self._index.breadth(wanted) * passing / indexed  # of those that come first, and in order
             route = "whole" if yielded >= PLENTY * query.k else route
-        return Routing(route, int(scope), passing)
+        return Routing(route, int(scope), share)
 
     def _candidates(self, wanted: int, share: float) -> float:
         """What the index costs, in rows measured, when such a share of what it yields passes."""

@@ -14,6 +14,7 @@ from psycopg import sql
 
 from app.domain.index import IndexGeneration
 from app.domain.passage import Leg
+from app.storage.filters import Narrowed
 
 Route = Literal["exact", "index", "whole"]
 """How the dense leg finds its candidates: every row measured; the HNSW index, and every row where that gives up; or the
@@ -25,20 +26,15 @@ Fusion = Literal["adaptive", "convex", "rrf"]
 class Shape:
     """What the statement's text depends on: never on what is asked, only on how.
 
-    `filter` is a condition on an index table `l`, with placeholders for its names and values. Where the index of keys
-    knows something of it, its parameters `key0` and so on are `keys` groups of fields and values, of each of which a
-    row has one at least; `keyed`: and any row that has passes the filter; `few`: those rows are so few that the lexical
-    leg scores them all.
+    `few`: the rows that have the filter's keys are so few that the lexical leg scores all that pass.
     """
 
     generation: IndexGeneration
     leg: Leg
     route: Route
     fusion: Fusion
-    filter: str | None = None
+    filter: Narrowed | None = None
     phrases: bool = False
-    keys: int = 0
-    keyed: bool = False
     few: bool = False
 
 
@@ -87,7 +83,7 @@ _KEYED = """
     WHERE l.generation_id = {generation} AND l.collection_id = ANY((SELECT ids FROM scope)::uuid[]) {filter}"""
 _HAS_KEY = "filter_keys(l.generation_id, l.collection_id, l.metadata) && (SELECT keys FROM asked_{number})"
 # What `filter_keys` gives, for every collection of the scope; to call it for each would take ten times as long.
-_ASKED = """
+ASKED = """
 asked_{number} AS MATERIALIZED (
     SELECT array_agg(
         jsonb_hash_extended(held.value, hashtextextended(field.key, uuid_hash_extended(id, {generation})))
@@ -309,17 +305,17 @@ def statement(shape: Shape) -> Statement:
     parts: dict[str, sql.Composable] = {
         "generation": sql.Literal(shape.generation.id),
         "dimensions": sql.Literal(shape.generation.dimensions),
-        "filter": sql.SQL(f"AND {shape.filter}" if shape.filter else ""),
+        "filter": sql.SQL(f"AND {shape.filter.condition}" if shape.filter else ""),
         "needed": sql.SQL(_TOO_FEW if shape.route == "index" else "true"),
         "holds": _holds("w.config"),
     }
-    numbers = [sql.SQL(str(number)) for number in range(shape.keys)]
+    numbers = [sql.SQL(str(number)) for number in range(shape.filter.keys if shape.filter else 0)]
     parts["keys"] = sql.SQL(" AND ").join(sql.SQL(_HAS_KEY).format(number=number) for number in numbers)
-    parts["beyond"] = sql.SQL("") if shape.keyed else parts["filter"]
+    parts["beyond"] = sql.SQL("") if shape.filter and shape.filter.whole else parts["filter"]
     parts["exact"] = sql.SQL(_KEYED if numbers else _EXACT).format(**parts)
     parts["walk"] = sql.SQL(_WALK).format(**parts)
     ctes: list[sql.Composable] = [sql.SQL(_SCOPE)]
-    ctes += [sql.SQL(_ASKED).format(number=number, **parts) for number in numbers]
+    ctes += [sql.SQL(ASKED).format(number=number, **parts) for number in numbers]
     if shape.leg != "lexical":
         ctes.append(sql.SQL(_DENSE_ROUTES[shape.route]).format(**parts))
     if shape.leg != "dense":

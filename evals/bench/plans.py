@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
 
 from app.domain.filter import Equals, Field, Filter
@@ -12,7 +12,7 @@ from app.domain.index import IndexGeneration
 from app.domain.passage import Leg
 from app.domain.principal import DEFAULT_WORKSPACE_ID
 from app.storage.engine import Database
-from app.storage.filters import compile_filter, keyed
+from app.storage.filters import narrow
 from app.storage.search_sql import Fusion, Route, Shape, numbered, statement
 from evals.bench.bare import BareSql
 from evals.bench.probes import Narrowing
@@ -55,14 +55,12 @@ def _shapes(generation: IndexGeneration, fusion: Fusion, wanted: Filter) -> Iter
         "lexical": ("index",),
         "hybrid": ("index", "exact"),
     }
-    filtered, known = compile_filter(wanted, sql.SQL("l.metadata"))[0].as_string(None), keyed(wanted)
+    filtered, _ = narrow(wanted)
     for leg, ways in routes.items():
         for route in ways:
             for condition in (None,) if route == "whole" else (None, filtered):
                 name = f"{leg}{'' if leg == 'lexical' else f', {route}'}{', filter' if condition else ''}"
-                keys = (len(known.groups), known.whole) if condition else (0, False)
-                few = bool(condition) and route == "exact"
-                yield name, Shape(generation, leg, route, fusion, condition, False, *keys, few)
+                yield name, Shape(generation, leg, route, fusion, condition, few=bool(condition) and route == "exact")
 
 
 async def _plan(connection: AsyncConnection[Any], query: bytes) -> Plan:

@@ -13,7 +13,8 @@ from psycopg.types.json import Jsonb
 
 from app.domain.filter import Filter, matches
 from app.domain.filter_wire import parse_filter
-from app.storage.filters import compile_filter, filter_form, keyed
+from app.storage.filters import compile_filter, filter_form, keyed, narrow
+from app.storage.search_sql import ASKED
 from tests.fixtures.filters import HOSTILE, METADATA, SCALARS, VALUES, WIRE
 
 _COLUMN = sql.SQL("m.metadata")
@@ -107,18 +108,20 @@ def schema(database_url: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 _OURS, _OTHER = "00000000-0000-7000-8000-00000000c011", "00000000-0000-7000-8000-00000000c012"
-_HAS = "filter_keys(1, %(ours)s, m.metadata) && filter_keys(1, %(asked)s, %(key{})s::jsonb)"
+_SCOPE = "WITH scope AS (SELECT ARRAY[%(asked)s] AS ids)"
+_HAS = "filter_keys(1, %(ours)s, m.metadata) && (SELECT keys FROM asked_{})"
 
 
 def with_keys(
     connection: psycopg.Connection[Any], wanted: Filter, rows: list[dict[str, Any]], asked: str = _OURS
 ) -> list[bool]:
     """Whether each of a collection's rows has the keys that a filter asks for, within a collection."""
-    groups = keyed(wanted).groups
-    has = " AND ".join(_HAS.format(number) for number in range(len(groups))) or "true"
-    query = f"SELECT coalesce({has}, false) FROM unnest(%(rows)s::jsonb[]) WITH ORDINALITY m(metadata, n) ORDER BY n"
-    parameters = {f"key{number}": Jsonb(group) for number, group in enumerate(groups)}
-    parameters |= {"rows": [Jsonb(filter_form(row)) for row in rows], "ours": UUID(_OURS), "asked": UUID(asked)}  # type: ignore[dict-item]
+    narrowed, parameters = narrow(wanted)
+    asks = ",".join([_SCOPE, *(ASKED.format(number=number, generation=1) for number in range(narrowed.keys))])
+    has = " AND ".join(_HAS.format(number) for number in range(narrowed.keys)) or "true"
+    rows_in = "unnest(%(rows)s::jsonb[]) WITH ORDINALITY m(metadata, n)"
+    query = f"{asks} SELECT coalesce({has}, false) FROM {rows_in} ORDER BY n"
+    parameters |= {"rows": [Jsonb(filter_form(row)) for row in rows], "ours": UUID(_OURS), "asked": UUID(asked)}
     return [row[0] for row in connection.execute(query, parameters)]  # type: ignore[arg-type]
 
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from psycopg import AsyncRawCursor, sql
+from psycopg import AsyncRawCursor
 
 from app.domain.filter_wire import parse_filter
 from app.domain.passage import Leg
 from app.domain.principal import DEFAULT_WORKSPACE_ID as WORKSPACE
 from app.domain.principal import Principal
 from app.services.retrieval import Retrieval, SearchRequest
-from app.storage.filters import compile_filter, keyed
+from app.storage.filters import narrow
 from app.storage.passages import PassageIndex, PassageQuery, Routing, SearchOptions
 from app.storage.search_sql import Fusion, Route, Shape, statement
 from tests.app.storage.conftest import EMBEDDER, WORDS, Store, random_text
@@ -238,10 +238,9 @@ async def test_a_filter_does_not_keep_the_planner_from_the_hnsw_index(store: Sto
     rng = random.Random(3)
     for n in range(200):
         await store.write(f"t:{n}", random_text(rng), metadata={"half": n % 2 == 0})
-    condition, _ = compile_filter(parse_filter({"half": True}), sql.SQL("l.metadata"))
-    found = statement(
-        Shape(store.generation, "dense", "index", "adaptive", condition.as_string(None), keys=1, keyed=True)
-    )
+    half = parse_filter({"half": True})
+    assert half is not None
+    found = statement(Shape(store.generation, "dense", "index", "adaptive", narrow(half)[0]))
     async with store.database.connection(WORKSPACE) as connection:
         await connection.execute("ANALYZE chunk_embedding")
         await connection.execute("SET LOCAL enable_seqscan = off")  # of a table this small a scan would be right
@@ -258,6 +257,7 @@ async def test_a_filter_does_not_keep_the_planner_from_the_hnsw_index(store: Sto
         ({"lang": "l7"}, "ix_chunk_embedding_keys"),
         ({"lang": {"$in": ["l7", "l8", 3]}}, "ix_chunk_embedding_keys"),
         ({"lang": "l7", "year": {"$lt": 1000}}, "ix_chunk_embedding_keys"),
+        ({"year": {"$gte": 1000}, "$and": [{"tag": 7}, {"$not": {"lang": "l57"}}]}, "ix_chunk_embedding_keys"),
         ({"$or": [{"lang": "l7"}, {"tag": 8}]}, "ix_chunk_embedding_keys"),
         ({"year": {"$lt": 1000}}, "ix_chunk_embedding_collection_id_generation_id"),
     ],
@@ -268,11 +268,10 @@ async def test_values_are_found_by_the_index_of_keys(store: Store, wire: Any, in
     rng = random.Random(3)
     for n in range(50):
         await store.write(f"t:{n}", random_text(rng), metadata={"lang": f"l{n}", "year": n, "tag": n})
-    known = keyed(wanted)
-    condition = compile_filter(wanted, sql.SQL("l.metadata"))[0].as_string(None)
-    dense = Shape(store.generation, "dense", "exact", "adaptive", condition, keys=len(known.groups), keyed=known.whole)
+    narrowed, _ = narrow(wanted)
+    dense = Shape(store.generation, "dense", "exact", "adaptive", narrowed)
     wanted_of = {"CTE near": (dense, {index})}
-    if known.groups:
+    if narrowed.keys:
         few = replace(dense, leg="lexical", few=True)
         wanted_of["CTE likely"] = (few, {index, "pk_chunk_lexeme"})
     async with store.database.connection(WORKSPACE) as connection:
