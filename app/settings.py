@@ -156,7 +156,7 @@ class Settings(BaseSettings):
         description="So many chunks are compared one by one in the time in which the HNSW index yields a candidate; "
         "from it follows which way a search goes.",
     )
-    hnsw_ef_search: int = Field(100, ge=1, le=1000, description="Breadth of the search in the HNSW index.")
+    hnsw_ef_search: int = Field(150, ge=1, le=1000, description="Breadth of the search in the HNSW index.")
     passages_per_answer: int = Field(6, ge=1, le=50, description="Most passages given to the chat model.")
     history_tokens: int = Field(
         1_000,

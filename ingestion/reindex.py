@@ -50,7 +50,7 @@ async def reindex(
     chunker: str,
     *,
     live_embedder: Embedder | None = None,
-    ef_search: int = 100,
+    ef_search: int = 150,
     force: bool = False,
     progress: Callable[[Report], None] = lambda _report: None,
 ) -> Report:

@@ -82,7 +82,7 @@ class Database:
     # The hot query is planned once per connection; compiling it would cost more than it takes.
     SESSION: ClassVar[dict[str, str]] = {
         "hnsw.iterative_scan": "relaxed_order",  # the statement sorts what it yields
-        "hnsw.max_scan_tuples": "4000",  # when these are not enough, measuring every row that passes is faster
+        "hnsw.max_scan_tuples": "8000",  # when these are not enough, measuring every row that passes is faster
         "plan_cache_mode": "force_generic_plan",
         "jit": "off",
     }

@@ -43,7 +43,7 @@ class SearchOptions:
     k1: float = 1.2
     b: float = 0.75
     candidate_rows: int = 8
-    ef_search: int = 100
+    ef_search: int = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class PassageIndex:
     def dense_candidates(self, query: PassageQuery, route: Route = "index") -> int:
         """How many the dense leg proposes; alone a few more than are wanted of an iterating index, not in order."""
         if query.leg == "dense":
-            return query.k if route != "index" else max(query.k, min(4 * query.k, self._options.ef_search))
+            return query.k if route != "index" else max(query.k, min(2 * query.k, self._options.ef_search))
         return max(query.k, self._options.dense_candidates)
 
     def _values(self, query: PassageQuery, routing: Routing) -> dict[str, Any]:

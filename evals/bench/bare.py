@@ -17,6 +17,7 @@ from psycopg.rows import tuple_row
 from app.domain.index import IndexGeneration
 from app.domain.principal import DEFAULT_WORKSPACE_ID
 from evals.bench.loading import COLLECTIONS
+from evals.bench.peer_tables import hnsw
 from evals.bench.probes import Narrowing, Probe
 from evals.bench.synthetic import DIMENSIONS, FIELDS, KINDS
 
@@ -173,17 +174,6 @@ async def fill_narrow(connection: psycopg.AsyncConnection[Any], generation: Inde
                 sql.SQL("CREATE INDEX ON {} (tenant) WHERE {}").format(narrow, sql.Identifier(name))
             )
         await connection.execute(sql.SQL("CREATE INDEX ON {} (tenant)").format(narrow))
-        await build_hnsw(connection, NARROW, "embedding", "halfvec_cosine_ops")
+        await connection.execute("SET LOCAL maintenance_work_mem = '1GB'")
+        await connection.execute(hnsw(NARROW, "halfvec_cosine_ops", f"{NARROW}_hnsw"))
     await connection.execute(sql.SQL("VACUUM ANALYZE {}").format(narrow))
-
-
-async def build_hnsw(
-    connection: psycopg.AsyncConnection[Any], table: str, column: str, operators: str, name: str | None = None
-) -> None:
-    """An HNSW index with pgvector's defaults (m 16, ef_construction 64), which are those of every contestant."""
-    await connection.execute("SET maintenance_work_mem = '1GB'")
-    await connection.execute(
-        sql.SQL("CREATE INDEX {} ON {} USING hnsw ({} {}) WITH (m = 16, ef_construction = 64)").format(
-            sql.Identifier(name or f"{table}_hnsw"), sql.Identifier(table), sql.Identifier(column), sql.SQL(operators)
-        )
-    )

@@ -17,6 +17,7 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.domain.index import IndexGeneration
+from app.storage.indexes import EF_CONSTRUCTION
 from evals.bench.peer_tables import PeerChunk, PeerTable, fill, hnsw, is_filled
 from evals.bench.probes import Probe
 from evals.bench.synthetic import DIMENSIONS, FIELDS
@@ -68,7 +69,7 @@ async def open_store(
         await maker.close()
         operators = "halfvec_cosine_ops" if tuned else "vector_cosine_ops"
         await fill(url, generation, _table(table, tuned=tuned), [hnsw(table, operators, f"{table}_embedding_idx")])
-    graph: dict[str, Any] = {"hnsw_m": 16, "hnsw_ef_construction": 64, "hnsw_ef_search": ef_search}
+    graph: dict[str, Any] = {"hnsw_m": 16, "hnsw_ef_construction": EF_CONSTRUCTION, "hnsw_ef_search": ef_search}
     if tuned:
         graph["hnsw_dist_method"] = "halfvec_cosine_ops"
         options |= _engines(url)

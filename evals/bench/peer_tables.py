@@ -11,6 +11,7 @@ from psycopg import sql
 from app.domain.index import IndexGeneration
 from app.domain.ports import Vectors
 from app.domain.principal import DEFAULT_WORKSPACE_ID
+from app.storage.indexes import EF_CONSTRUCTION
 
 _BATCH = 1000
 _CHUNKS = """
@@ -74,9 +75,9 @@ async def fill(url: str, generation: IndexGeneration, table: PeerTable, statemen
 
 
 def hnsw(table: str, operators: str, name: str) -> sql.Composed:
-    """An HNSW index over `embedding` with pgvector's defaults, which every contestant has: m 16, ef_construction 64."""
-    return sql.SQL("CREATE INDEX {} ON {} USING hnsw (embedding {}) WITH (m = 16, ef_construction = 64)").format(
-        sql.Identifier(name), sql.Identifier(table), sql.SQL(operators)
+    """An HNSW index over `embedding`, built as broad as Footnote's."""
+    return sql.SQL("CREATE INDEX {} ON {} USING hnsw (embedding {}) WITH (ef_construction = {})").format(
+        sql.Identifier(name), sql.Identifier(table), sql.SQL(operators), sql.Literal(EF_CONSTRUCTION)
     )
 
 

@@ -20,17 +20,16 @@ from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.first_load import FirstLoad
 from app.storage.generations import ensure_generation
-from app.storage.indexes import build_indexes, build_memory_mb, drop_indexes
+from app.storage.indexes import EF_CONSTRUCTION, build_indexes, build_memory_mb, drop_indexes
 from app.storage.lexemes import index_words
 from app.storage.maintenance import analyze, maintenance
 from app.storage.versions import NewVersion, insert_versions, owner_of
 from evals.bench import langchain, llamaindex
-from evals.bench.peer_tables import PeerChunk
+from evals.bench.peer_tables import PeerChunk, hnsw
 from evals.bench.synthetic import DIMENSIONS
 from ingestion.writing import WRITTEN_CHUNKS, Writing
 
 COLLECTION, CONFIG = "bench", "english"
-_EF_CONSTRUCTION = 128  # as Footnote's, for every index that is compared
 _TABLE = "bench_bare"
 
 
@@ -80,9 +79,7 @@ async def bare(target: Target, versions: Sequence[NewVersion]) -> float:
         memory = f"{build_memory_mb(rows, DIMENSIONS)}MB"
         await connection.execute("SELECT set_config('maintenance_work_mem', %s, false)", (memory,))
         for index in (
-            sql.SQL("CREATE INDEX ON {} USING hnsw (embedding halfvec_cosine_ops) WITH (ef_construction = {})").format(
-                table, sql.Literal(_EF_CONSTRUCTION)
-            ),
+            hnsw(_TABLE, "halfvec_cosine_ops", f"{_TABLE}_hnsw"),
             sql.SQL("CREATE INDEX ON {} USING gin (to_tsvector({}, text))").format(table, sql.Literal(CONFIG)),
             sql.SQL("ANALYZE {}").format(table),
         ):
@@ -93,7 +90,7 @@ async def bare(target: Target, versions: Sequence[NewVersion]) -> float:
 async def llamaindex_store(target: Target, versions: Sequence[NewVersion]) -> float:
     """Seconds of LlamaIndex's IngestionPipeline into its PGVectorStore."""
     table = f"llama_{uuid4().hex[:8]}"
-    seconds = await llamaindex.ingest(target.url, table, given(versions), CONFIG, _EF_CONSTRUCTION)
+    seconds = await llamaindex.ingest(target.url, table, given(versions), CONFIG, EF_CONSTRUCTION)
     await _expect(target, f"data_{table}", versions)
     return seconds
 
@@ -101,7 +98,7 @@ async def llamaindex_store(target: Target, versions: Sequence[NewVersion]) -> fl
 async def langchain_store(target: Target, versions: Sequence[NewVersion]) -> float:
     """Seconds of LangChain's PGVectorStore."""
     table = f"langchain_{uuid4().hex[:8]}"
-    seconds = await langchain.ingest(target.url, table, given(versions), CONFIG, _EF_CONSTRUCTION)
+    seconds = await langchain.ingest(target.url, table, given(versions), CONFIG, EF_CONSTRUCTION)
     await _expect(target, table, versions)
     return seconds
 
