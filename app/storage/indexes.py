@@ -8,8 +8,8 @@ from psycopg.errors import DiskFull
 
 from app.domain.index import IndexGeneration
 
-EF_CONSTRUCTION = 256
-"""Four times pgvector's own (docs/decisions/0030). A graph that is built narrower loses whole topics where they lie
+EF_CONSTRUCTION = 200
+"""Three times pgvector's own (docs/decisions/0030). A graph that is built narrower loses whole topics where they lie
 apart: of a hundred questions some find nothing at all that is near."""
 # halfvec has no fixed length in the table, so that generations of any dimension share it: the index casts.
 _HNSW = """
