@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from dotenv import load_dotenv
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, StringConstraints, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.domain.errors import ConfigurationError
+from app.domain.index import MOST_DIMENSIONS
 
+_Verbatim = Annotated[str, StringConstraints(strip_whitespace=False)]
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -113,7 +115,19 @@ class Settings(BaseSettings):
     scripted_tokens_per_s: float = Field(50, gt=0, description="Speed of the `scripted` model.")
     embedder: str = Field("local", description="`local` or `openai:NAME`.")
     embedder_base_url: str | None = Field(None, description="Another endpoint that speaks OpenAI's protocol.")
-    embedder_dimensions: int | None = Field(None, ge=1, le=4000, description="Ask the embedder for this many.")
+    embedder_dimensions: int | None = Field(
+        None, ge=1, le=MOST_DIMENSIONS, description="Ask the embedder for this many."
+    )
+    embedder_query_prefix: _Verbatim | None = Field(
+        None,
+        description="What stands before a question that is embedded; unset: what the model is known to want; `none`: "
+        "nothing.",
+    )
+    embedder_passage_prefix: _Verbatim | None = Field(
+        None,
+        description="What stands before a passage that is embedded; unset: what the model is known to want; `none`: "
+        "nothing.",
+    )
     embedder_threads: int = Field(2, ge=1, description="Threads of the local embedder.")
     reranker: str = Field("none", description="`none`, `cohere:NAME`, `jina:NAME`, `tei` or `chat`.")
     reranker_base_url: str | None = Field(None, description="Another endpoint that speaks the reranker's protocol.")

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from app.domain.errors import ConfigurationError, FootnoteError
-from app.domain.index import IndexGeneration
+from app.domain.index import MOST_DIMENSIONS, IndexGeneration
 from app.domain.ports import Embedder
 from app.embedded.connect import connected
 from app.providers.embedder import make_embedder
@@ -31,7 +31,9 @@ T = TypeVar("T")
 
 def reindex(
     embedder: Annotated[str | None, typer.Option(help="Embedder, as FOOTNOTE_EMBEDDER; that one without.")] = None,
-    embedder_dimensions: Annotated[int | None, typer.Option(min=1, max=4000, help="Ask it for this many.")] = None,
+    embedder_dimensions: Annotated[
+        int | None, typer.Option(min=1, max=MOST_DIMENSIONS, help="Ask it for this many.")
+    ] = None,
     chunk_tokens: Annotated[int | None, typer.Option(min=32, max=2000, help="Largest chunk, in tokens.")] = None,
     chunker: Annotated[str | None, typer.Option(help="Chunker with its size, such as structure-v2/200.")] = None,
     show_status: Annotated[bool, typer.Option("--status", help="Show every generation and how far it is.")] = False,

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+MOST_DIMENSIONS = 4000
+"""Of a vector in half precision under an HNSW index of pgvector."""
+
 
 @dataclass(frozen=True, slots=True)
 class IndexGeneration:

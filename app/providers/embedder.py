@@ -5,6 +5,7 @@ from app.domain.ports import Embedder
 from app.providers.fakes import HashEmbedder
 from app.providers.local_embedder import LocalEmbedder
 from app.providers.openai_embedder import OpenAIEmbedder
+from app.providers.prefixes import prefixes_of
 from app.settings import Settings
 
 
@@ -26,6 +27,7 @@ def make_embedder(settings: Settings, *, later: bool = False) -> Embedder:
             base_url=settings.embedder_base_url,
             dimensions=settings.embedder_dimensions,
             timeout_s=settings.chat_timeout_s,
+            prefixes=prefixes_of(name, query=settings.embedder_query_prefix, passage=settings.embedder_passage_prefix),
         )
     raise UnknownModel(
         f"FOOTNOTE_EMBEDDER is `{settings.embedder}`; it takes `local` (the packaged model) or `openai:NAME`, for "

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from app.domain.errors import MissingKey, ProviderRejected
+from app.domain.index import MOST_DIMENSIONS
 from app.domain.ports import Vectors
+from app.providers.prefixes import Prefixes
 from app.providers.resilience import Endpoint
 from app.providers.tokenizer import encoding
 
@@ -30,13 +32,22 @@ _Client = TypeVar("_Client", "openai.OpenAI", "openai.AsyncOpenAI")
 
 
 class OpenAIEmbedder:
-    """Vectors from an endpoint, made unit-length; `dimensions` asks for shortened ones."""
+    """Vectors from an endpoint, made unit-length; `dimensions` asks for shortened ones.
 
-    def __init__(self, model: str, *, base_url: str | None, dimensions: int | None, timeout_s: float) -> None:
-        """Raises MissingKey; ProviderError when the endpoint has to be asked for its dimensions and does not answer."""
+    `prefixes` are set before questions and passages. The passages' is a part of the name: vectors with and without it
+    cannot be compared.
+    """
+
+    def __init__(
+        self, model: str, *, base_url: str | None, dimensions: int | None, timeout_s: float, prefixes: Prefixes
+    ) -> None:
+        """Raises MissingKey; ProviderError when the endpoint has to be asked for its dimensions and does not answer.
+
+        ProviderRejected when its vectors are too long for an index.
+        """
         import openai  # noqa: PLC0415 - slow to import
 
-        self._model = model
+        self._model, self._prefixes = model, prefixes
         self._asked: dict[str, Any] = {"model": model} | ({"dimensions": dimensions} if dimensions else {})
         options = {"base_url": base_url, "timeout": timeout_s, "max_retries": _MAX_RETRIES}
         self._client = _connect(openai.AsyncOpenAI, model, options)
@@ -44,11 +55,17 @@ class OpenAIEmbedder:
         self._slots = asyncio.Semaphore(_CONCURRENT_BATCHES)
         known = dimensions or _KNOWN_DIMENSIONS.get(model)
         self._dimensions = known or self._probe(_connect(openai.OpenAI, model, options))
+        if self._dimensions > MOST_DIMENSIONS:
+            raise ProviderRejected(
+                f"{self.name} sends vectors of {self._dimensions} numbers; an index takes {MOST_DIMENSIONS} at most. "
+                "Set FOOTNOTE_EMBEDDER_DIMENSIONS to less, which the model must be able to, or take another model."
+            )
 
     @property
     def name(self) -> str:
         """The identity that an index generation stores."""
-        return f"openai:{self._model}"
+        passage = self._prefixes.passage.strip()
+        return f"openai:{self._model}" + (f"+{passage}" if passage else "")
 
     @property
     def dimensions(self) -> int:
@@ -57,13 +74,16 @@ class OpenAIEmbedder:
 
     async def embed_query(self, text: str) -> Vectors:
         """One question, shape (1, dimensions)."""
-        return await self.embed_passages([text])
+        return await self._embed_all([self._prefixes.query + text])
 
     async def embed_passages(self, texts: Sequence[str]) -> Vectors:
         """Passages in their order, shape (len(texts), dimensions); few texts are requested at the same time as well.
 
         Raises ProviderError.
         """
+        return await self._embed_all([self._prefixes.passage + text for text in texts])
+
+    async def _embed_all(self, texts: Sequence[str]) -> Vectors:
         size = min(_BATCH, max(_SMALL, -(-len(texts) // _CONCURRENT_BATCHES)))
         batches = [texts[at : at + size] for at in range(0, len(texts), size)]
         if not batches:

@@ -80,6 +80,6 @@ def require_embedder(generation: IndexGeneration, *, embedder: str, dimensions: 
         raise EmbedderMismatch(
             f"The index was built with {generation.embedder} ({generation.dimensions} dimensions), the settings name "
             f"{embedder} ({dimensions} dimensions); their vectors cannot be compared. Set FOOTNOTE_EMBEDDER (and "
-            "FOOTNOTE_EMBEDDER_DIMENSIONS) back, or run `footnote reindex`, which builds an index with the embedder of "
-            "the settings from the stored documents. Nothing was changed."
+            "FOOTNOTE_EMBEDDER_DIMENSIONS, FOOTNOTE_EMBEDDER_PASSAGE_PREFIX) back, or run `footnote reindex`, which "
+            "builds an index with the embedder of the settings from the stored documents. Nothing was changed."
         )

@@ -9,6 +9,7 @@ from app.domain.errors import MissingKey, ProviderError, ProviderRejected, Provi
 from app.providers.embedder import make_embedder
 from app.providers.fakes import HashEmbedder
 from app.providers.local_embedder import LocalEmbedder
+from app.providers.prefixes import prefixes_of
 from app.settings import Settings
 from tests.fixtures.openai_server import FakeUpstream, fake_upstream
 
@@ -151,3 +152,66 @@ def test_nobody_there_when_dimensions_must_be_asked_for() -> None:
         settings = openai_at(upstream)
     with pytest.raises(ProviderUnavailable, match="Cannot reach"):
         make_embedder(settings)
+
+
+@pytest.mark.parametrize(
+    ("model", "query", "passage"),
+    [
+        ("text-embedding-3-small", "", ""),
+        ("intfloat/multilingual-e5-large", "query: ", "passage: "),
+        ("e5-small-v2", "query: ", "passage: "),
+        ("intfloat/multilingual-e5-large-instruct", "Instruct: ", ""),
+        ("intfloat/e5-mistral-7b-instruct", "Instruct: ", ""),
+        ("Qwen/Qwen3-Embedding-0.6B", "Instruct: ", ""),
+        ("qwen3-embedding:8b", "Instruct: ", ""),
+        ("nomic-embed-text:latest", "search_query: ", "search_document: "),
+        ("nomic-ai/nomic-embed-text-v2-moe", "search_query: ", "search_document: "),
+        ("embeddinggemma", "task: search result | query: ", "title: none | text: "),
+        ("BAAI/bge-base-en-v1.5", "Represent this sentence", ""),
+        ("bge-large", "Represent this sentence", ""),
+        ("BAAI/bge-large-zh-v1.5", "", ""),
+        ("bge-m3", "", ""),
+        ("mxbai-embed-large", "Represent this sentence", ""),
+        ("Snowflake/snowflake-arctic-embed-m-v1.5", "Represent this sentence", ""),
+        ("Snowflake/snowflake-arctic-embed-l-v2.0", "query: ", ""),
+        ("snowflake-arctic-embed2", "query: ", ""),
+    ],
+)
+def test_what_a_model_wants_is_known_by_its_name(model: str, query: str, passage: str) -> None:
+    prefixes = prefixes_of(model)
+    assert prefixes.query.startswith(query)
+    assert bool(prefixes.query) == bool(query)
+    assert prefixes.passage == passage
+
+
+async def test_questions_and_passages_have_their_prefixes() -> None:
+    with fake_upstream() as upstream:
+        embedder = make_embedder(openai_at(upstream, embedder="openai:nomic-embed-text", embedder_dimensions=8))
+        await embedder.embed_query("Why?")
+        await embedder.embed_passages(["Because.", ""])
+        assert [request["input"] for request in upstream.requests] == [
+            ["search_query: Why?"],
+            ["search_document: Because.", "search_document: "],
+        ]
+        assert embedder.name == "openai:nomic-embed-text+search_document:"
+        await embedder.close()
+
+
+async def test_prefixes_can_be_set_and_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOOTNOTE_EMBEDDER_QUERY_PREFIX", "question: ")
+    monkeypatch.setenv("FOOTNOTE_EMBEDDER_PASSAGE_PREFIX", "none")
+    with fake_upstream() as upstream:
+        embedder = make_embedder(openai_at(upstream, embedder="openai:nomic-embed-text", embedder_dimensions=8))
+        await embedder.embed_query("Why?")
+        await embedder.embed_passages(["Because."])
+        assert [request["input"] for request in upstream.requests] == [["question: Why?"], ["Because."]]
+        assert embedder.name == "openai:nomic-embed-text"
+        await embedder.close()
+
+
+async def test_vectors_that_no_index_takes_are_refused() -> None:
+    with (
+        fake_upstream(embedding_dimensions=4096) as upstream,
+        pytest.raises(ProviderRejected, match=r"4096 numbers.*4000 at most.*FOOTNOTE_EMBEDDER_DIMENSIONS"),
+    ):
+        make_embedder(openai_at(upstream))
