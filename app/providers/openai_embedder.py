@@ -64,7 +64,7 @@ class OpenAIEmbedder:
     @property
     def name(self) -> str:
         """The identity that an index generation stores."""
-        passage = self._prefixes.passage.strip()
+        passage = self._prefixes.passage.strip(" :")
         return f"openai:{self._model}" + (f"+{passage}" if passage else "")
 
     @property

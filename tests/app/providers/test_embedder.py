@@ -193,7 +193,7 @@ async def test_questions_and_passages_have_their_prefixes() -> None:
             ["search_query: Why?"],
             ["search_document: Because.", "search_document: "],
         ]
-        assert embedder.name == "openai:nomic-embed-text+search_document:"
+        assert embedder.name == "openai:nomic-embed-text+search_document"
         await embedder.close()
 
 
