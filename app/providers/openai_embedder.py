@@ -9,6 +9,7 @@ import numpy as np
 from app.domain.errors import MissingKey, ProviderRejected
 from app.domain.index import MOST_DIMENSIONS
 from app.domain.ports import Vectors
+from app.providers.pace import Pace
 from app.providers.prefixes import Prefixes
 from app.providers.resilience import Endpoint
 from app.providers.tokenizer import encoding
@@ -27,6 +28,7 @@ _SMALL = 16  # texts that are not worth another request
 _CONCURRENT_BATCHES = 4
 _MAX_RETRIES = 2
 _MAX_TOKENS = 8191  # OpenAI refuses longer inputs
+_NO_MONEY = "insufficient_quota"  # says 429 too, and time does not help
 _TINY = 1e-12
 _Client = TypeVar("_Client", "openai.OpenAI", "openai.AsyncOpenAI")
 
@@ -52,7 +54,7 @@ class OpenAIEmbedder:
         options = {"base_url": base_url, "timeout": timeout_s, "max_retries": _MAX_RETRIES}
         self._client = _connect(openai.AsyncOpenAI, model, options)
         self._endpoint = Endpoint("openai", model, _SETTING, base_url, _KEY, secrets=(self._client.api_key,))
-        self._slots = asyncio.Semaphore(_CONCURRENT_BATCHES)
+        self._slots, self._pace = asyncio.Semaphore(_CONCURRENT_BATCHES), Pace()
         known = dimensions or _KNOWN_DIMENSIONS.get(model)
         self._dimensions = known or self._probe(_connect(openai.OpenAI, model, options))
         if self._dimensions > MOST_DIMENSIONS:
@@ -73,22 +75,26 @@ class OpenAIEmbedder:
         return self._dimensions
 
     async def embed_query(self, text: str) -> Vectors:
-        """One question, shape (1, dimensions)."""
-        return await self._embed_all([self._prefixes.query + text])
+        """One question, shape (1, dimensions), which waits for no passages. Raises ProviderError."""
+        import openai  # noqa: PLC0415
+
+        try:
+            return await self._ask([self._prefixes.query + text])
+        except openai.OpenAIError as error:
+            raise self._endpoint.failure(error) from error
 
     async def embed_passages(self, texts: Sequence[str]) -> Vectors:
         """Passages in their order, shape (len(texts), dimensions); few texts are requested at the same time as well.
 
-        Raises ProviderError.
+        Requests keep within the limits that the provider's answers tell, and wait when it refuses more. Raises
+        ProviderError.
         """
-        return await self._embed_all([self._prefixes.passage + text for text in texts])
-
-    async def _embed_all(self, texts: Sequence[str]) -> Vectors:
         size = min(_BATCH, max(_SMALL, -(-len(texts) // _CONCURRENT_BATCHES)))
-        batches = [texts[at : at + size] for at in range(0, len(texts), size)]
+        prefixed = [self._prefixes.passage + text for text in texts]
+        batches = [prefixed[at : at + size] for at in range(0, len(texts), size)]
         if not batches:
             return np.empty((0, self._dimensions), np.float32)
-        tasks = [asyncio.create_task(self._embed(batch)) for batch in batches]
+        tasks = [asyncio.create_task(self._patiently(batch)) for batch in batches]
         try:
             return np.concatenate(await asyncio.gather(*tasks))
         finally:
@@ -110,14 +116,28 @@ class OpenAIEmbedder:
                 raise self._endpoint.failure(error) from error
         return len(self._rows(reply, 1)[0])
 
-    async def _embed(self, texts: Sequence[str]) -> Vectors:
+    async def _patiently(self, texts: Sequence[str]) -> Vectors:
+        """Ask for a batch, and again when the provider wants no more requests for now."""
         import openai  # noqa: PLC0415
 
         async with self._slots:
-            try:
-                reply = await self._client.embeddings.create(input=[_fitting(t) for t in texts], **self._asked)
-            except openai.OpenAIError as error:
-                raise self._endpoint.failure(error) from error
+            while True:
+                await self._pace.wait()
+                try:
+                    return await self._ask(texts)
+                except openai.RateLimitError as error:
+                    if error.code == _NO_MONEY or not self._pace.refused(error.response.headers):
+                        raise self._endpoint.failure(error) from error
+                except openai.OpenAIError as error:
+                    raise self._endpoint.failure(error) from error
+
+    async def _ask(self, texts: Sequence[str]) -> Vectors:
+        answer = await self._client.embeddings.with_raw_response.create(
+            input=[_fitting(t) for t in texts], **self._asked
+        )
+        reply = answer.parse()
+        tokens = reply.usage.total_tokens if reply.usage else 0
+        self._pace.answered(answer.headers, requests=_CONCURRENT_BATCHES, tokens=_CONCURRENT_BATCHES * tokens)
         vectors = np.array(self._rows(reply, len(texts)), np.float32)
         if vectors.shape != (len(texts), self._dimensions):
             raise ProviderRejected(

@@ -215,3 +215,34 @@ async def test_vectors_that_no_index_takes_are_refused() -> None:
         pytest.raises(ProviderRejected, match=r"4096 numbers.*4000 at most.*FOOTNOTE_EMBEDDER_DIMENSIONS"),
     ):
         make_embedder(openai_at(upstream))
+
+
+async def test_an_ingestion_keeps_within_the_limits_that_are_told() -> None:
+    with fake_upstream(embeddings_per_s=40, embeddings_burst=8) as upstream:
+        embedder = make_embedder(openai_at(upstream, embedder_dimensions=8))
+        for _ in range(10):
+            assert (await embedder.embed_passages([f"text {n}" for n in range(64)])).shape == (64, 8)
+        assert len(upstream.requests) == 40, "none was refused, none was asked twice"
+        assert upstream.limited == 0
+        await embedder.close()
+
+
+async def test_an_ingestion_waits_when_it_is_refused_and_a_question_does_not() -> None:
+    with fake_upstream(embeddings_per_s=2, embeddings_burst=4, tells_limits=False) as upstream:
+        embedder = make_embedder(openai_at(upstream, embedder_dimensions=8))
+        ingestion = asyncio.create_task(embedder.embed_passages([f"text {n}" for n in range(600)]))
+        while not upstream.limited:
+            await asyncio.sleep(0.01)
+        upstream.script.embeddings_burst = 1000
+        assert (await asyncio.wait_for(embedder.embed_query("Why?"), 2)).shape == (1, 8)
+        upstream.script.embeddings_burst = 4
+        assert (await ingestion).shape == (600, 8)
+        await embedder.close()
+
+
+async def test_an_account_without_money_is_not_waited_for() -> None:
+    with fake_upstream(status=429, error_code="insufficient_quota") as upstream:
+        embedder = make_embedder(openai_at(upstream, embedder_dimensions=8))
+        with pytest.raises(ProviderRejected, match="quota"):
+            await asyncio.wait_for(embedder.embed_passages(["text"]), 20)
+        await embedder.close()
