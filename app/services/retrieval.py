@@ -1,5 +1,6 @@
 """Retrieval: the passages that may answer a question."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Literal
@@ -18,11 +19,12 @@ from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.generations import readable_generation
 from app.storage.metadata_fields import MetadataFields
-from app.storage.passages import PassageIndex, PassageQuery, SearchOptions
+from app.storage.passages import PassageIndex, PassageQuery, Routing, SearchOptions
 from app.storage.routing import Router
 from app.storage.search_sql import Route
 from app.telemetry import TRACER
 
+COPIES = 4  # so many times as many passages are looked at where some are copies of others
 GENERATION_CACHE_S = 1.0  # a retired generation stays readable much longer than this
 
 
@@ -60,6 +62,14 @@ class Explanation:
     plan: list[str]
 
 
+def different(passages: Sequence[Passage]) -> list[Passage]:
+    """The first of each that read the same: title, headings and text. Documents with the same parts have such."""
+    kept = dict[tuple[str, tuple[str, ...], str], Passage]()
+    for passage in passages:
+        kept.setdefault((passage.title, passage.heading_path, passage.text), passage)
+    return list(kept.values())
+
+
 class Retrieval:
     """Embeds the question and searches the active index generation."""
 
@@ -76,7 +86,7 @@ class Retrieval:
         self._generation: tuple[float, IndexGeneration] | None = None
 
     async def search(self, principal: Principal, request: SearchRequest) -> list[Passage]:
-        """The best `request.k` passages, best first; empty when nothing is indexed or found.
+        """The best `request.k` passages that differ, best first; empty when nothing is indexed or found.
 
         Raises CollectionNotFound, InvalidInput (InvalidFilter), DatabaseUnavailable, EmbedderMismatch, ProviderError
         (of the embedder).
@@ -119,14 +129,23 @@ class Retrieval:
         if generation is not None:
             query = await self._query(request, generation)
             routing = await self._router.route(principal.workspace_id, generation, query)
-            passages = await self._index.search(principal.workspace_id, generation, query, routing)
+            passages = await self._different(principal, generation, query, routing)
             if query.phrases and request.phrases == "preferred" and len(passages) < request.k:
-                holding = {passage.id for passage in passages}
-                query = replace(query, phrases=())
-                others = await self._index.search(principal.workspace_id, generation, query, routing)
-                passages = [*passages, *(other for other in others if other.id not in holding)][: request.k]
+                others = await self._different(principal, generation, replace(query, phrases=()), routing)
+                passages = different([*passages, *others])[: request.k]
         if not passages and request.collection is not None:
             await self.require_collection(principal, request.collection)
+        return passages
+
+    async def _different(
+        self, principal: Principal, generation: IndexGeneration, query: PassageQuery, routing: Routing
+    ) -> list[Passage]:
+        """The best passages that differ; where copies took places, others take them."""
+        found = await self._index.search(principal.workspace_id, generation, query, routing)
+        if len(passages := different(found)) < len(found) == query.k:
+            wider = replace(query, k=COPIES * query.k)
+            found = await self._index.search(principal.workspace_id, generation, wider, routing)
+            passages = different(found)[: query.k]
         return passages
 
     async def _query(self, request: SearchRequest, generation: IndexGeneration) -> PassageQuery:

@@ -12,10 +12,10 @@ import pytest
 from psycopg import AsyncRawCursor
 
 from app.domain.filter_wire import parse_filter
-from app.domain.passage import Leg
+from app.domain.passage import Leg, Passage
 from app.domain.principal import DEFAULT_WORKSPACE_ID as WORKSPACE
 from app.domain.principal import Principal
-from app.services.retrieval import Retrieval, SearchRequest
+from app.services.retrieval import Retrieval, SearchRequest, different
 from app.storage.filters import narrow
 from app.storage.passages import PassageIndex, PassageQuery, Routing, SearchOptions
 from app.storage.search_sql import Fusion, Route, Shape, statement
@@ -149,6 +149,31 @@ async def test_preferred_phrases_come_first_and_others_follow(store: Store) -> N
     assert await retrieval.search(Principal(), replace(wanted, phrases="required")) == []
     similar = replace(wanted, phrases="required", leg="dense")  # which knows no words, so no phrases either
     assert len(await retrieval.search(Principal(), similar)) == 3
+
+
+@pytest.mark.parametrize("leg", ["dense", "lexical", "hybrid"])
+async def test_copies_of_a_passage_are_retrieved_once(store: Store, leg: Leg) -> None:
+    for n in range(8):
+        await store.write(f"copy:{n}", "north light north light", metadata={"number": n})
+    await store.write("other", "the north light of the harbour in the evening")
+    await store.write("last", "light")
+    retrieval = Retrieval(store.database, EMBEDDER, SearchOptions())
+    for k, expected in ((1, 1), (3, 3), (10, 3)):
+        found = await retrieval.search(Principal(), SearchRequest("north light", k, leg=leg))
+        assert len(found) == expected
+        assert len({p.text for p in found}) == expected
+    assert {p.uri.partition(":")[0] for p in found} == {"copy", "other", "last"}
+
+
+def test_what_tells_two_passages_apart_keeps_both() -> None:
+    one = Passage("1", "document", "version", "Berlin", "berlin.md", ("Hours",), None, 0, 18, "From nine to five.", 0.9)
+    others = [
+        replace(one, id="2", title="Munich"),
+        replace(one, id="3", heading_path=("Hours", "Summer")),
+        replace(one, id="4", text="From nine to four."),
+    ]
+    copy = replace(one, id="5", document_id="another", metadata={"year": 2024}, score=0.1)
+    assert different([one, *others, copy]) == [one, *others]
 
 
 @pytest.mark.parametrize("route", ["exact", "index"])
