@@ -16,7 +16,7 @@ from app.storage.building import total_progress
 from app.storage.engine import Database
 from app.storage.exchange import begin_building, building_generation, flip
 from app.storage.generations import active_generation
-from app.storage.indexes import build_indexes
+from app.storage.indexes import build_indexes, renew_indexes
 from app.storage.maintenance import analyze, maintenance, workspace_ids
 from app.storage.writers import stop_writers
 from ingestion.filling import Filling
@@ -29,7 +29,10 @@ Stage = Literal["building", "indexing", "verifying", "flipping", "done"]
 
 @dataclass(slots=True)
 class Report:
-    """What a reindexing did and where it stands; `pending` documents of `documents` are not in the generation yet."""
+    """What a reindexing did and where it stands; `pending` documents of `documents` are not in the generation yet.
+
+    `renewed`: nothing took over, but the HNSW index was built anew, as it was narrower than they are built now.
+    """
 
     generation: int
     replaces: int
@@ -39,6 +42,7 @@ class Report:
     chunks: int = 0
     written: int = 0
     resumed: bool = False
+    renewed: bool = False
     writers_waited_s: float = 0.0
     seconds: float = 0.0
     verification: Verification | None = None
@@ -57,7 +61,8 @@ async def reindex(
     """Build a generation with this embedder and chunker from the stored texts and let it take over.
 
     An unfinished one of the same kind goes on where it stopped. When the active generation is of this kind already,
-    what it lacks is written into it (after a rollback, say). `live_embedder`, when it fits the live generation, lets
+    what it lacks is written into it (after a rollback, say), and its HNSW index is built anew where it is narrower than
+    they are built now. `live_embedder`, when it fits the live generation, lets
     the verification tell how the ranks differ; `ef_search` is the breadth at which it measures recall, that of the
     questions. Raises ReindexRefused, DatabaseUnavailable, ProviderError.
     """
@@ -100,7 +105,7 @@ class _Run:
         self._report = Report(generation=target[0].id, replaces=live[0].id)
 
     async def __call__(self, workspaces: Sequence[UUID], *, ef_search: int, force: bool) -> Report:
-        """Fill, index, verify, flip; the active generation is only filled."""
+        """Fill, index, verify, flip; the active generation is only filled, and its index renewed."""
         started, report = perf_counter(), self._report
         await self._count(workspaces)
         report.resumed = report.pending < report.documents
@@ -119,6 +124,9 @@ class _Run:
             _accept(report, report.verification, force=force)
             self._at("flipping")
             await self._take_over(workspaces)
+        else:
+            self._at("indexing")
+            report.renewed = await renew_indexes(self._alone, self._target[0])
         await self._count(workspaces)
         report.seconds = perf_counter() - started
         self._at("done")

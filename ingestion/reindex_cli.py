@@ -140,7 +140,7 @@ def _say_report(report: Report, wanted: Settings, *, json: bool) -> None:
     if report.verification is None:
         _say(
             f"generation {report.generation} is of this kind and the active one already; {report.written} documents "
-            "that it lacked were written"
+            f"that it lacked were written{', its vector index was built anew' if report.renewed else ''}"
         )
         return
     console.print(verification_table(report.verification))

@@ -7,6 +7,7 @@ from psycopg import AsyncConnection, sql
 from psycopg.errors import DiskFull
 
 from app.domain.index import IndexGeneration
+from app.storage.writers import stop_writers
 
 EF_CONSTRUCTION = 200
 """Three times pgvector's own (docs/decisions/0030). A graph that is built narrower loses whole topics where they lie
@@ -25,9 +26,17 @@ _STATEMENTS = {"hnsw": _HNSW, "lexical": _LEXICAL}
 KINDS = tuple(_STATEMENTS)
 """Of the indexes that each generation has."""
 _VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
+# 64 is pgvector's own
+_BREADTH = """
+SELECT coalesce(
+    (SELECT option_value::int FROM pg_options_to_table(reloptions) WHERE option_name = 'ef_construction'), 64
+)
+FROM pg_class WHERE oid = to_regclass(%s)
+"""
 _ORPHANS = """
 SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-WHERE i.indrelid IN ('chunk_embedding'::regclass, 'chunk_lexeme'::regclass) AND c.relname ~ '^(hnsw|lexical)_[0-9]+$'
+WHERE i.indrelid IN ('chunk_embedding'::regclass, 'chunk_lexeme'::regclass)
+    AND c.relname ~ '^(hnsw|lexical)_[0-9]+(_new)?$'
     AND split_part(c.relname, '_', 2)::int NOT IN (SELECT id FROM index_generation)
 """
 _RESET = "SELECT reset_val FROM pg_settings WHERE name = %s"
@@ -51,23 +60,51 @@ async def build_indexes(connection: Connection, generation: IndexGeneration, kin
 
     `connection` is in autocommit mode. What a build that was cut off left behind goes first.
     """
+    await _give_memory(connection, generation)
+    for name, statement in _creations(generation, concurrently=True, kinds=kinds):
+        if await (await connection.execute(_VALID, (name,))).fetchone() != (True,):
+            await _build(connection, name, statement)
+
+
+async def renew_indexes(connection: Connection, generation: IndexGeneration) -> bool:
+    """Build the HNSW index anew if it was built narrower than they are now; tells whether it was.
+
+    It is searched and written to meanwhile; the new one takes its place in one transaction, for which writers wait.
+    `connection` is in autocommit mode.
+    """
+    [(name, statement)] = _creations(generation, concurrently=True, kinds=("hnsw",), suffix="_new")
+    former = name.removesuffix("_new")
+    row = await (await connection.execute(_BREADTH, (former,))).fetchone()
+    if row is None or row[0] >= EF_CONSTRUCTION:
+        return False
+    await _give_memory(connection, generation)
+    await _build(connection, name, statement)
+    async with connection.transaction():
+        await stop_writers(connection)
+        await connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(former)))
+        await connection.execute(
+            sql.SQL("ALTER INDEX {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(former))
+        )
+    return True
+
+
+async def _give_memory(connection: Connection, generation: IndexGeneration) -> None:
     row = await (await connection.execute(_ROWS, (generation.id,))).fetchone()
     servers_mb = await _servers_own(connection, "maintenance_work_mem") // 1024
     memory_mb = build_memory_mb(row[0] if row else 0, generation.dimensions, most_mb=servers_mb)
-    workers = max(_WORKERS, await _servers_own(connection, "max_parallel_maintenance_workers"))
     await _set(connection, "maintenance_work_mem", f"{memory_mb}MB")
-    for name, statement in _creations(generation, concurrently=True, kinds=kinds):
-        valid = await (await connection.execute(_VALID, (name,))).fetchone()
-        if valid == (True,):
-            continue
+
+
+async def _build(connection: Connection, name: str, statement: sql.Composed) -> None:
+    workers = max(_WORKERS, await _servers_own(connection, "max_parallel_maintenance_workers"))
+    await _drop(connection, name)
+    await _set(connection, "max_parallel_maintenance_workers", str(workers))
+    try:
+        await connection.execute(statement)
+    except DiskFull:  # parallel builds share memory through /dev/shm, which containers keep small
         await _drop(connection, name)
-        await _set(connection, "max_parallel_maintenance_workers", str(workers))
-        try:
-            await connection.execute(statement)
-        except DiskFull:  # parallel builds share memory through /dev/shm, which containers keep small
-            await _drop(connection, name)
-            await _set(connection, "max_parallel_maintenance_workers", "0")
-            await connection.execute(statement)
+        await _set(connection, "max_parallel_maintenance_workers", "0")
+        await connection.execute(statement)
 
 
 def build_memory_mb(rows: int, dimensions: int, *, most_mb: int = 0) -> int:
@@ -110,11 +147,11 @@ async def _drop(connection: Connection, name: str) -> None:
 
 
 def _creations(
-    generation: IndexGeneration, *, concurrently: bool, kinds: Collection[str] = KINDS
+    generation: IndexGeneration, *, concurrently: bool, kinds: Collection[str] = KINDS, suffix: str = ""
 ) -> Iterator[tuple[str, sql.Composed]]:
     """Each index's name and the statement that creates it."""
     for kind in kinds:
-        name = f"{kind}_{generation.id}"
+        name = f"{kind}_{generation.id}{suffix}"
         yield (
             name,
             sql.SQL(_STATEMENTS[kind]).format(

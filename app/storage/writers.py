@@ -1,7 +1,10 @@
 """Writers: documents are written side by side, but never while the active generation is being exchanged."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
+
+from psycopg import AsyncConnection
 
 from app.domain.errors import GenerationRetired
 from app.domain.index import IndexGeneration
@@ -28,7 +31,7 @@ async def join_writers(connection: WorkspaceConnection) -> None:
     await connection.execute(_SHARED)
 
 
-async def stop_writers(connection: WorkspaceConnection) -> None:
+async def stop_writers(connection: AsyncConnection[Any]) -> None:
     """Wait for the documents being written, and hold up further ones until this transaction ends."""
     await connection.execute(_EXCLUSIVE)
 

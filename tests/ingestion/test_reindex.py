@@ -17,6 +17,7 @@ from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.exchange import begin_building
 from app.storage.generations import active_generation
+from app.storage.indexes import EF_CONSTRUCTION
 from app.storage.maintenance import maintenance
 from app.storage.models import new_id
 from app.storage.versions import NewVersion
@@ -56,6 +57,21 @@ async def test_another_embedder_takes_over_and_the_former_comes_back(library: Li
     assert library.generations() == [(1, "active"), (2, "retired")]
     active, *_ = await rollback(library.database)
     assert (active.id, library.generations()) == (2, [(1, "retired"), (2, "active")])
+
+
+async def test_a_narrower_index_of_the_same_kind_is_built_anew(library: Library) -> None:
+    definition = library.query("SELECT indexdef FROM pg_indexes WHERE indexname = 'hnsw_1'")[0][0]
+    assert f"ef_construction='{EF_CONSTRUCTION}'" in definition
+    library.query("DROP INDEX hnsw_1")
+    library.query(definition.replace(f"'{EF_CONSTRUCTION}'", "'64'"))
+    library.query(definition.replace("hnsw_1 ", "hnsw_1_new "))  # of a run that was cut off
+    for renewed in (True, False):
+        report = await reindex(library.database, LIVE, CHUNKER)
+        assert (report.renewed, report.written, report.verification) == (renewed, 0, None)
+        found = library.query("SELECT indexdef FROM pg_indexes WHERE indexname ~ '^hnsw' AND indexdef ~ 'USING hnsw'")
+        assert found == [(definition,)]
+    assert library.generations() == [(1, "active")]
+    assert len(await library.search(64)) == 5
 
 
 async def test_purging_drops_what_was_retired_long_ago_or_all(library: Library) -> None:
