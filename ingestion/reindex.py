@@ -16,7 +16,7 @@ from app.storage.building import total_progress
 from app.storage.engine import Database
 from app.storage.exchange import begin_building, building_generation, flip
 from app.storage.generations import active_generation
-from app.storage.indexes import build_indexes, renew_indexes
+from app.storage.indexes import build_indexes, renew_index
 from app.storage.maintenance import analyze, maintenance, workspace_ids
 from app.storage.writers import stop_writers
 from ingestion.filling import Filling
@@ -62,9 +62,9 @@ async def reindex(
 
     An unfinished one of the same kind goes on where it stopped. When the active generation is of this kind already,
     what it lacks is written into it (after a rollback, say), and its HNSW index is built anew where it is narrower than
-    they are built now. `live_embedder`, when it fits the live generation, lets
-    the verification tell how the ranks differ; `ef_search` is the breadth at which it measures recall, that of the
-    questions. Raises ReindexRefused, DatabaseUnavailable, ProviderError.
+    they are built now. `live_embedder`, when it fits the live generation, lets the verification tell how the ranks
+    differ; `ef_search` is the breadth at which it measures recall, that of the questions. Raises ReindexRefused,
+    DatabaseUnavailable, ProviderError.
     """
     async with maintenance(database) as alone:
         live = await active_generation(database)
@@ -126,7 +126,7 @@ class _Run:
             await self._take_over(workspaces)
         else:
             self._at("indexing")
-            report.renewed = await renew_indexes(self._alone, self._target[0])
+            report.renewed = await renew_index(self._alone, self._target[0])
         await self._count(workspaces)
         report.seconds = perf_counter() - started
         self._at("done")

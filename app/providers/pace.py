@@ -52,9 +52,8 @@ class Pace:
         if self._not_before <= now:  # else those that went together are refused together
             self._refusals += 1
             asked = _seconds(headers.get("retry-after-ms", ""), unit="ms") or _seconds(headers.get("retry-after", ""))
-            seconds = min(asked or _FIRST_S * 2 ** (self._refusals - 1), _MOST_S)
-            log.info("embedder.limited", wait_s=round(seconds, 1))
-            self._hold(seconds)
+            self._hold(asked or _FIRST_S * 2 ** (self._refusals - 1))
+            log.info("embedder.limited", wait_s=round(self._not_before - now, 1))
         return True
 
     def _hold(self, seconds: float) -> None:

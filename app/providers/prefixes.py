@@ -3,8 +3,7 @@
 import re
 from dataclasses import dataclass
 
-NONE = "none"
-"""In the settings: no prefix, whatever the model is known to want."""
+_NONE = "none"  # in the settings: no prefix, whatever the model is known to want
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,4 +37,4 @@ def prefixes_of(model: str, *, query: str | None = None, passage: str | None = N
 def _chosen(asked: str | None, known: str) -> str:
     if asked is None:
         return known
-    return "" if asked.strip() == NONE else asked
+    return "" if asked.strip() == _NONE else asked

@@ -60,25 +60,22 @@ async def build_indexes(connection: Connection, generation: IndexGeneration, kin
 
     `connection` is in autocommit mode. What a build that was cut off left behind goes first.
     """
-    await _give_memory(connection, generation)
-    for name, statement in _creations(generation, concurrently=True, kinds=kinds):
-        if await (await connection.execute(_VALID, (name,))).fetchone() != (True,):
-            await _build(connection, name, statement)
+    if missing := await _missing(connection, generation, kinds):
+        await _build(connection, generation, missing)
 
 
-async def renew_indexes(connection: Connection, generation: IndexGeneration) -> bool:
+async def renew_index(connection: Connection, generation: IndexGeneration) -> bool:
     """Build the HNSW index anew if it was built narrower than they are now; tells whether it was.
 
     It is searched and written to meanwhile; the new one takes its place in one transaction, for which writers wait.
     `connection` is in autocommit mode.
     """
-    [(name, statement)] = _creations(generation, concurrently=True, kinds=("hnsw",), suffix="_new")
-    former = name.removesuffix("_new")
+    [(former, _)] = _creations(generation, concurrently=True, kinds=("hnsw",))
     row = await (await connection.execute(_BREADTH, (former,))).fetchone()
     if row is None or row[0] >= EF_CONSTRUCTION:
         return False
-    await _give_memory(connection, generation)
-    await _build(connection, name, statement)
+    [(name, statement)] = _creations(generation, concurrently=True, kinds=("hnsw",), suffix="_new")
+    await _build(connection, generation, [(name, statement)])
     async with connection.transaction():
         await stop_writers(connection)
         await connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(former)))
@@ -88,23 +85,24 @@ async def renew_indexes(connection: Connection, generation: IndexGeneration) -> 
     return True
 
 
-async def _give_memory(connection: Connection, generation: IndexGeneration) -> None:
+async def _build(
+    connection: Connection, generation: IndexGeneration, creations: Collection[tuple[str, sql.Composed]]
+) -> None:
+    """Create indexes of a filled generation by their statements, with the memory and the processors that they want."""
     row = await (await connection.execute(_ROWS, (generation.id,))).fetchone()
     servers_mb = await _servers_own(connection, "maintenance_work_mem") // 1024
     memory_mb = build_memory_mb(row[0] if row else 0, generation.dimensions, most_mb=servers_mb)
-    await _set(connection, "maintenance_work_mem", f"{memory_mb}MB")
-
-
-async def _build(connection: Connection, name: str, statement: sql.Composed) -> None:
     workers = max(_WORKERS, await _servers_own(connection, "max_parallel_maintenance_workers"))
-    await _drop(connection, name)
-    await _set(connection, "max_parallel_maintenance_workers", str(workers))
-    try:
-        await connection.execute(statement)
-    except DiskFull:  # parallel builds share memory through /dev/shm, which containers keep small
+    await _set(connection, "maintenance_work_mem", f"{memory_mb}MB")
+    for name, statement in creations:
         await _drop(connection, name)
-        await _set(connection, "max_parallel_maintenance_workers", "0")
-        await connection.execute(statement)
+        await _set(connection, "max_parallel_maintenance_workers", str(workers))
+        try:
+            await connection.execute(statement)
+        except DiskFull:  # parallel builds share memory through /dev/shm, which containers keep small
+            await _drop(connection, name)
+            await _set(connection, "max_parallel_maintenance_workers", "0")
+            await connection.execute(statement)
 
 
 def build_memory_mb(rows: int, dimensions: int, *, most_mb: int = 0) -> int:
@@ -124,10 +122,18 @@ async def vectors_up_to(connection: Connection, generation: IndexGeneration, lim
 
 async def lacks_indexes(connection: Connection, generation: IndexGeneration) -> bool:
     """Whether an index of a generation is not there, or was not built to its end."""
-    for name, _statement in _creations(generation, concurrently=True):
-        if await (await connection.execute(_VALID, (name,))).fetchone() != (True,):
-            return True
-    return False
+    return bool(await _missing(connection, generation, KINDS))
+
+
+async def _missing(
+    connection: Connection, generation: IndexGeneration, kinds: Collection[str]
+) -> list[tuple[str, sql.Composed]]:
+    """The indexes that are not there or were not built to their end, and the statements that create them."""
+    return [
+        (name, statement)
+        for name, statement in _creations(generation, concurrently=True, kinds=kinds)
+        if await (await connection.execute(_VALID, (name,))).fetchone() != (True,)
+    ]
 
 
 async def drop_indexes(connection: Connection, generation: IndexGeneration) -> None:
