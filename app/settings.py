@@ -8,10 +8,10 @@ import os
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from dotenv import load_dotenv
-from pydantic import AliasChoices, Field, SecretStr, StringConstraints, ValidationError, field_validator
+from pydantic import AliasChoices, Field, Json, SecretStr, StringConstraints, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.domain.errors import ConfigurationError
@@ -127,6 +127,16 @@ class Settings(BaseSettings):
         None,
         description="What stands before a passage that is embedded; unset: what the model is known to want; `none`: "
         "nothing.",
+    )
+    embedder_query_fields: Json[dict[str, Any]] | None = Field(
+        None,
+        description="What a request to embed a question says besides, as JSON; unset: what the model is known to want; "
+        "`{}`: nothing.",
+    )
+    embedder_passage_fields: Json[dict[str, Any]] | None = Field(
+        None,
+        description="What a request to embed passages says besides, as JSON; unset: what the model is known to want; "
+        "`{}`: nothing.",
     )
     embedder_threads: int = Field(2, ge=1, description="Threads of the local embedder.")
     reranker: str = Field("none", description="`none`, `cohere:NAME`, `jina:NAME`, `tei` or `chat`.")

@@ -3,9 +3,9 @@
 from app.domain.errors import UnknownModel
 from app.domain.ports import Embedder
 from app.providers.fakes import HashEmbedder
+from app.providers.input_types import InputTypes, chosen_input_type, known_input_types
 from app.providers.local_embedder import LocalEmbedder
 from app.providers.openai_embedder import OpenAIEmbedder
-from app.providers.prefixes import prefixes_of
 from app.settings import Settings
 
 
@@ -27,9 +27,20 @@ def make_embedder(settings: Settings, *, later: bool = False) -> Embedder:
             base_url=settings.embedder_base_url,
             dimensions=settings.embedder_dimensions,
             timeout_s=settings.chat_timeout_s,
-            prefixes=prefixes_of(name, query=settings.embedder_query_prefix, passage=settings.embedder_passage_prefix),
+            input_types=_input_types(name, settings),
         )
     raise UnknownModel(
         f"FOOTNOTE_EMBEDDER is `{settings.embedder}`; it takes `local` (the packaged model) or `openai:NAME`, for "
         "example `openai:text-embedding-3-small`; FOOTNOTE_EMBEDDER_BASE_URL is for another endpoint of that protocol."
+    )
+
+
+def _input_types(model: str, settings: Settings) -> InputTypes:
+    """What the settings say of them, or else what is known of the model."""
+    known = known_input_types(model)
+    return InputTypes(
+        chosen_input_type(known.query, prefix=settings.embedder_query_prefix, fields=settings.embedder_query_fields),
+        chosen_input_type(
+            known.passage, prefix=settings.embedder_passage_prefix, fields=settings.embedder_passage_fields
+        ),
     )

@@ -9,8 +9,8 @@ import numpy as np
 from app.domain.errors import MissingKey, ProviderRejected
 from app.domain.index import MOST_DIMENSIONS
 from app.domain.ports import Vectors
+from app.providers.input_types import InputType, InputTypes
 from app.providers.pace import Pace
-from app.providers.prefixes import Prefixes
 from app.providers.resilience import Endpoint
 from app.providers.tokenizer import encoding
 
@@ -36,12 +36,12 @@ _Client = TypeVar("_Client", "openai.OpenAI", "openai.AsyncOpenAI")
 class OpenAIEmbedder:
     """Vectors from an endpoint, made unit-length; `dimensions` asks for shortened ones.
 
-    `prefixes` are set before questions and passages. The passages' is a part of the name: vectors with and without it
-    cannot be compared.
+    `input_types` tell the model what it reads. The passages' is a part of the name: vectors with and without it cannot
+    be compared.
     """
 
     def __init__(
-        self, model: str, *, base_url: str | None, dimensions: int | None, timeout_s: float, prefixes: Prefixes
+        self, model: str, *, base_url: str | None, dimensions: int | None, timeout_s: float, input_types: InputTypes
     ) -> None:
         """Raises MissingKey; ProviderError when the endpoint has to be asked for its dimensions and does not answer.
 
@@ -49,7 +49,7 @@ class OpenAIEmbedder:
         """
         import openai  # noqa: PLC0415 - slow to import
 
-        self._model, self._prefixes = model, prefixes
+        self._model, self._types = model, input_types
         self._asked: dict[str, Any] = {"model": model} | ({"dimensions": dimensions} if dimensions else {})
         options = {"base_url": base_url, "timeout": timeout_s, "max_retries": _MAX_RETRIES}
         self._client = _connect(openai.AsyncOpenAI, model, options)
@@ -66,8 +66,8 @@ class OpenAIEmbedder:
     @property
     def name(self) -> str:
         """The identity that an index generation stores."""
-        passage = self._prefixes.passage.strip(" :")
-        return f"openai:{self._model}" + (f"+{passage}" if passage else "")
+        told = self._types.passage.name
+        return f"openai:{self._model}" + (f"+{told}" if told else "")
 
     @property
     def dimensions(self) -> int:
@@ -79,7 +79,7 @@ class OpenAIEmbedder:
         import openai  # noqa: PLC0415
 
         try:
-            return await self._ask([self._prefixes.query + text])
+            return await self._ask([text], self._types.query)
         except openai.OpenAIError as error:
             raise self._endpoint.failure(error) from error
 
@@ -90,8 +90,7 @@ class OpenAIEmbedder:
         ProviderError.
         """
         size = min(_BATCH, max(_SMALL, -(-len(texts) // _CONCURRENT_BATCHES)))
-        prefixed = [self._prefixes.passage + text for text in texts]
-        batches = [prefixed[at : at + size] for at in range(0, len(texts), size)]
+        batches = [texts[at : at + size] for at in range(0, len(texts), size)]
         if not batches:
             return np.empty((0, self._dimensions), np.float32)
         tasks = [asyncio.create_task(self._patiently(batch)) for batch in batches]
@@ -111,7 +110,9 @@ class OpenAIEmbedder:
 
         with client:
             try:
-                reply = client.embeddings.create(input=["dimensions"], **self._asked)
+                reply = client.embeddings.create(
+                    input=["dimensions"], extra_body=self._types.query.fields, **self._asked
+                )
             except openai.OpenAIError as error:
                 raise self._endpoint.failure(error) from error
         return len(self._rows(reply, 1)[0])
@@ -124,16 +125,16 @@ class OpenAIEmbedder:
             while True:
                 await self._pace.wait()
                 try:
-                    return await self._ask(texts)
+                    return await self._ask(texts, self._types.passage)
                 except openai.RateLimitError as error:
                     if error.code == _NO_MONEY or not self._pace.refused(error.response.headers):
                         raise self._endpoint.failure(error) from error
                 except openai.OpenAIError as error:
                     raise self._endpoint.failure(error) from error
 
-    async def _ask(self, texts: Sequence[str]) -> Vectors:
+    async def _ask(self, texts: Sequence[str], kind: InputType) -> Vectors:
         answer = await self._client.embeddings.with_raw_response.create(
-            input=[_fitting(t) for t in texts], **self._asked
+            input=[_fitting(kind.prefix + text) for text in texts], extra_body=kind.fields, **self._asked
         )
         reply = answer.parse()
         tokens = reply.usage.total_tokens if reply.usage else 0

@@ -5,12 +5,19 @@ import time
 
 import pytest
 
-from app.domain.errors import MissingKey, ProviderError, ProviderRejected, ProviderUnavailable, UnknownModel
+from app.domain.errors import (
+    ConfigurationError,
+    MissingKey,
+    ProviderError,
+    ProviderRejected,
+    ProviderUnavailable,
+    UnknownModel,
+)
 from app.providers.embedder import make_embedder
 from app.providers.fakes import HashEmbedder
+from app.providers.input_types import known_input_types
 from app.providers.local_embedder import LocalEmbedder
-from app.providers.prefixes import prefixes_of
-from app.settings import Settings
+from app.settings import Settings, load_settings
 from tests.fixtures.openai_server import FakeUpstream, fake_upstream
 
 
@@ -178,10 +185,46 @@ def test_nobody_there_when_dimensions_must_be_asked_for() -> None:
     ],
 )
 def test_what_a_model_wants_is_known_by_its_name(model: str, query: str, passage: str) -> None:
-    prefixes = prefixes_of(model)
-    assert prefixes.query.startswith(query)
-    assert bool(prefixes.query) == bool(query)
-    assert prefixes.passage == passage
+    types = known_input_types(model)
+    assert types.query.prefix.startswith(query)
+    assert bool(types.query.prefix) == bool(query)
+    assert types.passage.prefix == passage
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "query", "passage"),
+    [
+        ("voyage-3.5-lite", "input_type", "query", "document"),
+        ("jina-embeddings-v4", "task", "retrieval.query", "retrieval.passage"),
+        ("nvidia/llama-3.2-nv-embedqa-1b-v2", "input_type", "query", "passage"),
+    ],
+)
+async def test_an_endpoint_that_wants_it_as_a_field_gets_it(model: str, field: str, query: str, passage: str) -> None:
+    with fake_upstream() as upstream:
+        embedder = make_embedder(openai_at(upstream, embedder=f"openai:{model}"))
+        await embedder.embed_query("Why?")
+        await embedder.embed_passages(["Because."])
+        assert [request[field] for request in upstream.requests] == [query, query, passage], "the first asks how long"
+        assert [request["input"] for request in upstream.requests[1:]] == [["Why?"], ["Because."]]
+        assert embedder.name == f"openai:{model}+{passage}"
+        await embedder.close()
+
+
+async def test_fields_can_be_set_and_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOOTNOTE_EMBEDDER_QUERY_FIELDS", '{"input_type": "search_query", "truncate": "END"}')
+    monkeypatch.setenv("FOOTNOTE_EMBEDDER_PASSAGE_FIELDS", "{}")
+    with fake_upstream() as upstream:
+        embedder = make_embedder(openai_at(upstream, embedder="openai:voyage-3", embedder_dimensions=8))
+        await embedder.embed_query("Why?")
+        await embedder.embed_passages(["Because."])
+        question, passages = upstream.requests
+        assert (question["input_type"], question["truncate"]) == ("search_query", "END")
+        assert "input_type" not in passages
+        assert embedder.name == "openai:voyage-3"
+        await embedder.close()
+    monkeypatch.setenv("FOOTNOTE_EMBEDDER_QUERY_FIELDS", "input_type=query")
+    with pytest.raises(ConfigurationError, match=r"FOOTNOTE_EMBEDDER_QUERY_FIELDS.*JSON"):
+        load_settings()
 
 
 async def test_questions_and_passages_have_their_prefixes() -> None:
