@@ -1,16 +1,18 @@
 """Dialects: a run's log through an encoder, as a stream or to its end."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from uuid import UUID
 
 import structlog
+from fastapi import Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from app.api.encoders.encoder import Encoder
 from app.api.streams import HEADERS
 from app.bootstrap import Services
-from app.domain.errors import RunLogUnavailable, RunNotFound
+from app.domain.errors import ClientGone, RunLogUnavailable, RunNotFound
 from app.domain.principal import Principal
 from app.domain.run import EVENT_TYPES, LoggedEvent, Problem, RunStarted
 from app.services.outcome import AnswerSoFar
@@ -63,8 +65,30 @@ async def _encoded(events: AsyncGenerator[LoggedEvent, None], encoder: Encoder) 
     yield encoder.fail(CUT)
 
 
-async def whole_answer(events: AsyncGenerator[LoggedEvent, None]) -> tuple[RunStarted, AnswerSoFar]:
-    """Everything up to the run's end. Raises RunLogUnavailable when that cannot be read."""
+async def whole_answer(events: AsyncGenerator[LoggedEvent, None], request: Request) -> tuple[RunStarted, AnswerSoFar]:
+    """Everything up to the run's end, for as long as the client waits for it.
+
+    Raises RunLogUnavailable when it cannot be read, ClientGone.
+    """
+    reading = asyncio.create_task(_whole(events))
+    leaving = asyncio.create_task(_left(request))
+    try:
+        await asyncio.wait((reading, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not reading.done():
+            raise ClientGone
+        return reading.result()
+    finally:
+        reading.cancel()
+        leaving.cancel()
+        await asyncio.wait((reading, leaving))
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _whole(events: AsyncGenerator[LoggedEvent, None]) -> tuple[RunStarted, AnswerSoFar]:
     answer, started = AnswerSoFar(), None
     async with aclosing(events) as source:
         async for logged in source:

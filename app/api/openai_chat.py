@@ -68,7 +68,7 @@ async def retrieve(completion_id: str, request: Request, principal: PrincipalDep
 
 
 async def _completion(services: Services, principal: Principal, run_id: UUID, model: str, request: Request) -> Response:
-    started, answer = await whole_answer(await read_all(services, principal, run_id))
+    started, answer = await whole_answer(await read_all(services, principal, run_id), request)
     headers = {"X-Run-Id": str(run_id)}
     if isinstance(answer.end, RunFailed):
         response = run_problem_response(answer.end.problem, request.url.path)

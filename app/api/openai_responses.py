@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -50,7 +50,7 @@ class ResponseBody(BaseModel):
 
 
 @router.post("/v1/responses", response_model=None)
-async def create(body: ResponseBody, principal: PrincipalDep, services: ServicesDep) -> Response:
+async def create(body: ResponseBody, request: Request, principal: PrincipalDep, services: ServicesDep) -> Response:
     """Answer from the documents; a response goes on whether or not anyone reads it."""
     require_model(body.model, services.settings)
     text, history = question_of(_turns(body.input), "input", services.settings)
@@ -61,23 +61,24 @@ async def create(body: ResponseBody, principal: PrincipalDep, services: Services
         text, conversation_id, body.collection, body.filter, history=history, background=body.background
     )
     run = await services.runs.start(principal, question)
-    request = {
+    asked = {
         "model": body.model,
         "background": body.background,
         "previous_response_id": body.previous_response_id,
         "metadata": body.metadata or {},
     }
     if body.stream:
-        return encoded_stream(services.runs.follow(run.id), ResponseEvents(request), services, run_id=run.id)
+        return encoded_stream(services.runs.follow(run.id), ResponseEvents(asked), services, run_id=run.id)
     if body.background:
-        return JSONResponse(response_object(_started(run), AnswerSoFar(), request))
-    started, answer = await whole_answer(services.runs.follow(run.id))
-    return JSONResponse(response_object(started, answer, request))
+        return JSONResponse(response_object(_started(run), AnswerSoFar(), asked))
+    started, answer = await whole_answer(services.runs.follow(run.id), request)
+    return JSONResponse(response_object(started, answer, asked))
 
 
 @router.get("/v1/responses/{response_id}", response_model=None)
 async def retrieve(
     response_id: str,
+    request: Request,
     principal: PrincipalDep,
     services: ServicesDep,
     stream: bool = False,
@@ -88,22 +89,22 @@ async def retrieve(
     if stream:
         encoder = ResponseEvents(_defaults(), after=starting_after)
         return encoded_stream(await read_all(services, principal, run_id), encoder, services, run_id=run_id)
-    return JSONResponse(await _as_it_stands(services, principal, run_id))
+    return JSONResponse(await _as_it_stands(services, principal, run_id, request))
 
 
 @router.post("/v1/responses/{response_id}/cancel", response_model=None)
-async def cancel(response_id: str, principal: PrincipalDep, services: ServicesDep) -> Response:
+async def cancel(response_id: str, request: Request, principal: PrincipalDep, services: ServicesDep) -> Response:
     """Stop it. When this answers, the model has stopped and the partial answer is stored."""
     run_id = run_id_of(response_id, PREFIX)
     await services.runs.cancel(principal, run_id)
-    return JSONResponse(await _as_it_stands(services, principal, run_id))
+    return JSONResponse(await _as_it_stands(services, principal, run_id, request))
 
 
-async def _as_it_stands(services: Services, principal: Principal, run_id: UUID) -> dict[str, Any]:
+async def _as_it_stands(services: Services, principal: Principal, run_id: UUID, request: Request) -> dict[str, Any]:
     run = await services.runs.get(principal, run_id)
     if run.state is RunState.RUNNING:
         return response_object(_started(run), AnswerSoFar(), _defaults())
-    started, answer = await whole_answer(await read_all(services, principal, run_id))
+    started, answer = await whole_answer(await read_all(services, principal, run_id), request)
     return response_object(started, answer, _defaults())
 
 

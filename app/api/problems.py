@@ -22,6 +22,7 @@ STATUS: dict[type[e.FootnoteError], int] = {
     e.InvalidInput: 422,
     e.NotFound: 404,
     e.Unauthenticated: 401,
+    e.ClientGone: 499,  # which nobody reads
     e.Conflict: 409,
     e.TooManyRequests: 429,
     e.ConfigurationError: 500,

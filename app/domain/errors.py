@@ -110,6 +110,12 @@ class Unauthenticated(FootnoteError):
     code = "unauthenticated"
 
 
+class ClientGone(FootnoteError):
+    """The client went away while it waited."""
+
+    code = "client_gone"
+
+
 class Conflict(FootnoteError):
     """That cannot be done in the present state."""
 
@@ -275,6 +281,12 @@ class RunFenced(FootnoteError):
     """Another worker has taken this run over; this attempt may not write."""
 
     code = "run_fenced"
+
+
+class NotStorable(FootnoteError):
+    """PostgreSQL does not take this answer."""
+
+    code = "not_storable"
 
 
 class EmbeddedError(FootnoteError):

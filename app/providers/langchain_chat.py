@@ -8,6 +8,7 @@ from app.domain.conversation import ChatMessage
 from app.domain.errors import ProviderError
 from app.domain.ports import ChatDelta, ChatModelProfile
 from app.providers.resilience import Endpoint
+from app.providers.well_formed import WellFormed
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -57,11 +58,13 @@ class LangChainChatModel:
         chunks: asyncio.Queue[AIMessageChunk | ProviderError | None] = asyncio.Queue()
         reader = asyncio.create_task(self._read(messages, max_tokens, chunks))
         try:
-            ending = _Ending()
+            ending, text = _Ending(), WellFormed()
             while (chunk := await self._next(chunks)) is not None:
                 ending.see(chunk)
-                if text := str(chunk.text):
-                    yield ChatDelta(text)
+                if piece := text.feed(str(chunk.text)):
+                    yield ChatDelta(piece)
+            if rest := text.flush():
+                yield ChatDelta(rest)
             if ending.finish_reason is None:
                 raise self._endpoint.broke_off()
             yield ending.delta()

@@ -60,7 +60,7 @@ class LocalChatModel:
             async for chunk in chunks:
                 for choice in chunk["choices"]:
                     finish_reason = choice["finish_reason"] or finish_reason
-                    if text := choice["delta"].get("content"):
+                    if text := (choice["delta"].get("content") or "").replace("\0", ""):
                         yield ChatDelta(text)
                 if usage := chunk.get("usage"):
                     yield ChatDelta("", usage["prompt_tokens"], usage["completion_tokens"], _normalised(finish_reason))

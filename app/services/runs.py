@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import inf
 from time import monotonic
 from uuid import UUID
 
@@ -18,11 +20,11 @@ from app.domain.conversation import ChatMessage, Message
 from app.domain.errors import (
     DatabaseUnavailable,
     FootnoteError,
+    NotStorable,
     RunFenced,
     RunLogUnavailable,
     ShuttingDown,
     StopNotConfirmed,
-    TooManyRuns,
 )
 from app.domain.ports import TokenCounter
 from app.domain.principal import DEFAULT_WORKSPACE_ID, Principal
@@ -43,7 +45,7 @@ from app.services.outcome import INTERRUPTED, AnswerSoFar
 from app.services.rendering import rendered, started, stored_end
 from app.services.retrieval import Retrieval
 from app.services.stored_question import restored, stored
-from app.services.writing import End, Writing
+from app.services.writing import UNEXPECTED, End, Writing
 from app.storage.conversations import ConversationStore
 from app.storage.rate_limit import RateLimit
 from app.storage.run_creation import NewRun
@@ -65,7 +67,6 @@ log = structlog.get_logger()
 MAX_CRASHES = 3  # workers that may die over one run
 SAVE_RETRY_S = 60  # PostgreSQL may be away this long at an answer's end before its client is told
 STOP_WAIT_S = 10  # beyond a lease, for another worker to stop a run
-RETRY_AFTER_S = 5  # about what a short answer takes
 LEAVE_S = 0.1  # in which workers that are ended together all leave, so that none hands over to another
 HAND_OVER_S = 5
 LEASES_AT_ONCE = 500
@@ -84,7 +85,7 @@ LOST_WORKERS = Problem(
 
 @dataclass(frozen=True, slots=True)
 class RunLimits:
-    """How long and how many. `at_once` counts a principal's runs on this worker, `written` those of all workers."""
+    """How long and how many. `at_once` counts the runs of one principal, `written` those that are being written."""
 
     max_s: float
     lease_s: float
@@ -192,13 +193,19 @@ class Runs:
         """
         if self._closing:
             raise ShuttingDown
-        await self._admit(principal)
+        if self._rate_limit is not None:
+            await self._rate_limit.admit(principal)
         if question.collection is not None:
             await self._retrieval.require_collection(principal, question.collection)
         await self._retrieval.require_filter(principal, question.filter)
         kept = stored(principal, question)
-        new = NewRun(question.text, question.conversation_id, question.collection, question.thread, kept)
-        run, position = await self._store.create(principal.workspace_id, new, cap=self._limits.written)
+        new = NewRun(
+            question.text, principal.name, question.conversation_id, question.collection, question.thread, kept
+        )
+        limits = self._limits
+        run, position = await self._store.create(
+            principal.workspace_id, new, cap=limits.written, at_once=limits.at_once
+        )
         writing = Writing(run, principal, question, self._log.writer(run.id, run.attempt), ())
         writing.emit(started(run))
         if position is not None:
@@ -206,19 +213,6 @@ class Runs:
             writing.give_away()
         self._begin(writing)
         return run
-
-    async def _admit(self, principal: Principal) -> None:
-        """Raise TooManyRequests when the principal has asked for too much."""
-        if self._limits.at_once is not None:
-            under_way = sum(writing.principal == principal for writing in self._active.values())
-            if under_way >= self._limits.at_once:
-                raise TooManyRuns(
-                    f"{under_way} answers are being written for this key, and no more are allowed at once; "
-                    "wait for one or stop it.",
-                    RETRY_AFTER_S,
-                )
-        if self._rate_limit is not None:
-            await self._rate_limit.admit(principal)
 
     # --- writing
 
@@ -263,7 +257,12 @@ class Runs:
         writing.answer.end = end
         await writing.writer.tried()  # what is stored stands in the log as well, but for its end
         with TRACER.start_as_current_span("save"):
-            saved = await self._save(writing.run, writing.answer.outcome(writing.provenance))
+            try:
+                saved = await self._save(writing.run, writing.answer.outcome(writing.provenance))
+            except NotStorable as error:
+                log.error("run.not_storable", run_id=str(writing.id), exc_info=error)
+                end = RunFailed(UNEXPECTED)
+                saved = await self._save(writing.run, AnswerSoFar(end=end).outcome())
         if not logged:
             writing.writer.put(end if saved else RunFailed(NOT_STORED))
         _count(writing, end)
@@ -284,7 +283,7 @@ class Runs:
         return earlier[:-1]  # the last one is the question itself
 
     async def _save(self, run: Run, outcome: Outcome) -> bool:
-        """Store the outcome, waiting for PostgreSQL; False when it stays away. Raises RunFenced."""
+        """Store the outcome, waiting for PostgreSQL; False when it stays away. Raises RunFenced, NotStorable."""
         deadline = monotonic() + (0 if self._closing else SAVE_RETRY_S)
         while True:
             try:
@@ -456,16 +455,13 @@ class Runs:
     async def _stop_abandoned(self) -> None:
         if not self._limits.abandon_after_s:
             return
-        await self._log.note_readers(self._limits.lease_s)
+        await self._log.note_readers()
         watched = {id_: w for id_, w in self._active.items() if not w.question.background}
-        unread, now = await self._log.unread(watched), monotonic()
+        read, now = await self._log.read_before(watched), monotonic()
         for run_id, writing in watched.items():
-            if run_id not in unread:
-                writing.read_at = now
-            elif now - writing.read_at > self._limits.abandon_after_s:
-                log.info("run.abandoned", run_id=str(run_id))
-                ABANDONED.inc()
-                writing.interrupt(RunCancelled())
+            writing.read_at = max(writing.read_at, now - read.get(run_id, inf))
+            if now - writing.read_at > self._limits.abandon_after_s:
+                _abandon(writing)
 
     async def recover(self) -> int:
         """Take over the runs that nobody writes and go on with them; returns how many."""
@@ -489,6 +485,8 @@ class Runs:
             raise
         principal, question = restored(run, claimed.question)
         writing = Writing(run, principal, question, self._log.writer(run.id, run.attempt, earlier), earlier)
+        if claimed.begun_at is not None:
+            writing.spent_s = _since(claimed.begun_at)
         if not earlier:
             writing.emit(started(run))
         if writing.answer.end is not None:
@@ -499,10 +497,19 @@ class Runs:
             writing.interrupt(RunFailed(LOST_WORKERS))
         elif not question.text:  # of a version that did not keep it
             writing.interrupt(RunFailed(INTERRUPTED))
-        if claimed.begun:
+        elif claimed.begun_at is None and not question.background and await self._given_up(run):
+            _abandon(writing)
+        if claimed.begun_at is not None:
             TAKE_OVERS.inc()
             log.info("run.taken_over", run_id=str(run.id), attempt=run.attempt, crashes=claimed.crashes)
         self._begin(writing)
+
+    async def _given_up(self, run: Run) -> bool:
+        """Whether nobody reads a run any more that waited for its place."""
+        patience_s = self._limits.abandon_after_s
+        if not patience_s or _since(run.created_at) <= patience_s:
+            return False
+        return (await self._log.read_before([run.id])).get(run.id, inf) > patience_s
 
 
 async def _each(source: AsyncGenerator[list[LoggedEvent], None]) -> AsyncGenerator[LoggedEvent, None]:
@@ -510,6 +517,16 @@ async def _each(source: AsyncGenerator[list[LoggedEvent], None]) -> AsyncGenerat
         async for batch in batches:
             for event in batch:
                 yield event
+
+
+def _since(moment: datetime) -> float:
+    return (datetime.now(UTC) - moment).total_seconds()
+
+
+def _abandon(writing: Writing) -> None:
+    log.info("run.abandoned", run_id=str(writing.id))
+    ABANDONED.inc()
+    writing.interrupt(RunCancelled())
 
 
 def _count(writing: Writing, end: RunEvent) -> None:

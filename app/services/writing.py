@@ -62,6 +62,7 @@ class Writing:
         self.provenance = Provenance()
         self.end: End | None = None
         self.read_at = monotonic()
+        self.spent_s = 0.0  # by those that wrote before
         self.given_away = False
         self._asked: RunCancelled | RunFailed | None = None
         self._generation: asyncio.Task[End] | None = None
@@ -99,12 +100,16 @@ class Writing:
                 self._generation.cancel()
 
     async def write(self, answering: Answering, history: History, max_s: float) -> None:
-        """Write to the end, whatever that is; it is left in `end`, not yet in the log. Raises RunFenced."""
+        """Write to the end, whatever that is; it is left in `end`, not yet in the log. Raises RunFenced.
+
+        `max_s`: how long all writings of the run together may take.
+        """
         if self._asked is not None and self.end is None:
             self.end = self._asked
         if self.end is not None or self.given_away:
             return
-        self._generation = asyncio.create_task(self._generate(answering, history, max_s), name=f"generation-{self.id}")
+        generating = self._generate(answering, history, max_s - self.spent_s)
+        self._generation = asyncio.create_task(generating, name=f"generation-{self.id}")
         await asyncio.wait([self._generation])
         if not (self._generation.cancelled() and self.given_away):
             self.end = self._end_of(self._generation)
@@ -125,8 +130,8 @@ class Writing:
                 log.error("run.crashed", run_id=str(self.id), exc_info=unexpected)
                 return RunFailed(UNEXPECTED)
 
-    async def _generate(self, answering: Answering, history: History, max_s: float) -> End:
-        async with asyncio.timeout(max_s):
+    async def _generate(self, answering: Answering, history: History, within_s: float) -> End:
+        async with asyncio.timeout(within_s):
             waits, deadline = iter(RETRIES_AFTER_S), monotonic() + DATABASE_RETRY_S
             while True:
                 try:

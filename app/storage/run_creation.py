@@ -11,12 +11,13 @@ from uuid import UUID
 import psycopg
 from psycopg.types.json import Jsonb
 
-from app.domain.errors import ConversationBusy, ConversationNotFound
+from app.domain.errors import ConversationBusy, ConversationNotFound, TooManyRuns
 from app.domain.run import Run, RunState
 from app.storage.engine import Database, WorkspaceConnection
 from app.storage.models import new_id
 
 TITLE_CHARS = 80
+RETRY_AFTER_S = 5  # about what a short answer takes
 
 _BEGIN = """INSERT INTO conversation (id, workspace_id, title, collection, thread)
     VALUES (%(new_id)s, %(workspace)s, %(title)s, %(collection)s, %(thread)s) RETURNING id"""
@@ -45,16 +46,19 @@ _COUNT = """
 SELECT count(*) FILTER (WHERE begun_at IS NULL), count(*) FILTER (WHERE lease_expires_at >= now())
 FROM run WHERE state = 'running'
 """
+_ONE_OF_THEIRS = "SELECT pg_advisory_xact_lock(hashtext('footnote.runs_at_once'), hashtext(%s))"
+_THEIRS = "SELECT count(*) FROM run WHERE state = 'running' AND question->>'asked_by' = %s"
 
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """What is asked, and in which conversation: one by its id, one by a client's name for it, or a new one.
+    """What is asked, by whom, and in which conversation: one by its id, one by a client's name for it, or a new one.
 
     `kept` is what another worker needs to go on.
     """
 
     question: str
+    asked_by: str
     conversation_id: UUID | None = None
     collection: str | None = None
     thread: str | None = None
@@ -62,18 +66,30 @@ class NewRun:
 
 
 async def create_run(
-    database: Database, workspace_id: UUID, new: NewRun, *, owner: str, lease: timedelta, cap: int | None
+    database: Database,
+    workspace_id: UUID,
+    new: NewRun,
+    *,
+    owner: str,
+    lease: timedelta,
+    cap: int | None,
+    at_once: int | None,
 ) -> tuple[Run, int | None]:
     """Store the question and an empty answer, and give `owner` the lease.
 
     When `cap` runs are held already, nobody gets it, and the run's position among those that wait (from 1) is returned
-    with it. Raises ConversationNotFound, ConversationBusy.
+    with it. Raises ConversationNotFound, ConversationBusy; TooManyRuns when `at_once` runs of the same principal are
+    held or wait.
     """
     try:
-        if cap is None:
+        if cap is None and at_once is None:
             async with database.reading(workspace_id) as connection:
                 return await _insert(connection, workspace_id, new, owner, lease), None
         async with database.connection(workspace_id) as connection:
+            if at_once is not None:
+                await _require_few(connection, new.asked_by, at_once)
+            if cap is None:
+                return await _insert(connection, workspace_id, new, owner, lease), None
             await connection.execute(_ONE_COUNTS)
             waiting, held = await (await connection.execute(_COUNT)).fetchone() or (0, 0)
             if waiting or held >= cap:
@@ -83,6 +99,17 @@ async def create_run(
         if error.diag.constraint_name in {"uq_run_running", "uq_conversation_workspace_id_thread"}:
             raise ConversationBusy from error
         raise
+
+
+async def _require_few(connection: WorkspaceConnection, asked_by: str, at_once: int) -> None:
+    await connection.execute(_ONE_OF_THEIRS, (asked_by,))
+    (under_way,) = await (await connection.execute(_THEIRS, (asked_by,))).fetchone() or (0,)
+    if under_way >= at_once:
+        raise TooManyRuns(
+            f"{under_way} answers are being written for this key, and no more are allowed at once; wait for one or "
+            "stop it.",
+            RETRY_AFTER_S,
+        )
 
 
 async def _insert(

@@ -1,7 +1,7 @@
 """Run log: the events of each run, in a Redis stream, written by one attempt and read by anyone.
 
 `{prefix}run:{id}` is the stream, its entry ids are `N-0` with N = 1, 2, 3 …; `…:attempt` the attempt that may write,
-and `…:read` stands while someone reads it on another worker than the one that writes.
+and the age of `…:read` says when someone last read it on another worker than the one that writes.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from app.storage.redis_faults import GONE, run_log_unavailable
 from app.storage.run_log_writer import BATCH, Flusher, RunLogWriter
 from app.storage.topic import Topic
 
+NOTED_S = 86_400  # for which it is known when a run was read
 POLL_S = 1.0  # a reader that hears nothing looks by itself, in case a notification was lost
 
 # Fences out earlier attempts and returns what they have written.
@@ -242,24 +243,31 @@ class RunLog:
         for topic in self._topics.values():
             topic.wake()
 
-    async def note_readers(self, keep_s: float) -> None:
-        """Let the workers that write them know, for `keep_s`, which runs are read here."""
+    async def note_readers(self) -> None:
+        """Let the workers that write them, or will, know which runs are read here."""
         remote = [run_id for run_id, topic in self._topics.items() if topic.readers and run_id not in self._writers]
         if remote:
             with run_log_unavailable():
                 async with self._redis.pipeline(transaction=False) as pipeline:
                     for run_id in remote:
-                        pipeline.set(f"{self._key(run_id)}:read", 1, px=int(keep_s * 1000))
+                        pipeline.set(f"{self._key(run_id)}:read", 1, ex=NOTED_S)
                     await pipeline.execute()
 
-    async def unread(self, run_ids: Collection[UUID]) -> set[UUID]:
-        """Those of the runs that nobody reads, on no worker. Raises RunLogUnavailable."""
-        unread = [run_id for run_id in run_ids if not self._topic(run_id).readers]
-        if not unread:
-            return set()
-        with run_log_unavailable():
-            noted: Any = await self._redis.mget([f"{self._key(run_id)}:read" for run_id in unread])
-        return {run_id for run_id, note in zip(unread, noted, strict=True) if note is None}
+    async def read_before(self, run_ids: Collection[UUID]) -> dict[UUID, float]:
+        """How many seconds ago each of the runs was read, on any worker; those that nobody read are left out.
+
+        Raises RunLogUnavailable.
+        """
+        read = dict.fromkeys((run_id for run_id in run_ids if self._topic(run_id).readers), 0.0)
+        others = [run_id for run_id in run_ids if run_id not in read]
+        if others:
+            with run_log_unavailable():
+                async with self._redis.pipeline(transaction=False) as pipeline:
+                    for run_id in others:
+                        pipeline.pttl(f"{self._key(run_id)}:read")
+                    left_ms: list[int] = await pipeline.execute()
+            read |= {id_: NOTED_S - left / 1000 for id_, left in zip(others, left_ms, strict=True) if left >= 0}
+        return read
 
     # --- the workers among themselves
 

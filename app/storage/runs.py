@@ -6,17 +6,18 @@ handed over or waits for a place. `claim` gives a worker what nobody holds and w
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import msgspec
+import psycopg
 from psycopg.types.json import Jsonb
 from sqlalchemy import case, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.conversation import Message
-from app.domain.errors import RunNotFound
+from app.domain.errors import NotStorable, RunNotFound
 from app.domain.passage import Passage
 from app.domain.run import Citation, Problem, Run, RunState, Usage
 from app.storage import models as m
@@ -56,13 +57,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A run that this worker holds now. `begun`: whether another one has written at it before."""
+    """A run that this worker holds now. `begun_at`: since when it was written by others before."""
 
     run: Run
     question: dict[str, Any] | None
     crashes: int
     stop_asked: bool
-    begun: bool
+    begun_at: datetime | None
 
 
 class RunStore:
@@ -73,9 +74,13 @@ class RunStore:
         self._worker = worker
         self._lease = timedelta(seconds=lease_s)
 
-    async def create(self, workspace_id: UUID, new: NewRun, *, cap: int | None = None) -> tuple[Run, int | None]:
+    async def create(
+        self, workspace_id: UUID, new: NewRun, *, cap: int | None = None, at_once: int | None = None
+    ) -> tuple[Run, int | None]:
         """Store a question with its empty answer and take the lease, unless `cap` runs are held; see `create_run`."""
-        return await create_run(self._database, workspace_id, new, owner=self._worker, lease=self._lease, cap=cap)
+        return await create_run(
+            self._database, workspace_id, new, owner=self._worker, lease=self._lease, cap=cap, at_once=at_once
+        )
 
     async def get(self, workspace_id: UUID, run_id: UUID) -> tuple[Run, Message]:
         """A run and the message that it fills. Raises RunNotFound."""
@@ -93,7 +98,7 @@ class RunStore:
     async def finish(self, run: Run, outcome: Outcome) -> bool:
         """Store how the run ended; False (and nothing changes) when another attempt owns it or it ended already.
 
-        The lease stays until `close`, when the run's log has its end too.
+        The lease stays until `close`, when the run's log has its end too. Raises NotStorable.
         """
         values = {
             "run": run.id,
@@ -112,7 +117,10 @@ class RunStore:
             "timings_ms": _json(outcome.timings_ms),
         }
         async with self._database.reading(run.workspace_id) as connection:
-            return (await connection.execute(_FINISH, values)).rowcount == 1
+            try:
+                return (await connection.execute(_FINISH, values)).rowcount == 1
+            except (psycopg.DataError, UnicodeEncodeError) as error:
+                raise NotStorable from error
 
     async def renew(self, workspace_id: UUID, run_ids: Sequence[UUID]) -> dict[UUID, bool]:
         """Extend this worker's leases; for each run that it still holds, whether someone asked to stop it."""
@@ -159,9 +167,7 @@ class RunStore:
                 .returning(m.Run)
             )
             runs = (await session.scalars(query)).all()
-            return [
-                Claimed(_run_of(r), r.question, r.crashes, r.stop_asked, taken[r.id].begun_at is not None) for r in runs
-            ]
+            return [Claimed(_run_of(r), r.question, r.crashes, r.stop_asked, taken[r.id].begun_at) for r in runs]
 
     async def release(self, workspace_id: UUID, run_ids: Sequence[UUID]) -> None:
         """Give up the leases, so that other workers go on at once; their count of crashes stays."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 import httpx
+import pytest
 from pydantic import SecretStr
 
 from app.domain.errors import TooManyRequests
@@ -50,6 +51,20 @@ async def test_answers_at_once_are_limited_until_one_ends(
         assert (refused.status_code, refused.json()["code"]) == (429, "too_many_runs")
         assert "Retry-After" in refused.headers
         assert (await chat(client, "Why?"))[-1].type == "run.completed"
+
+
+@pytest.mark.usefixtures("corpus")
+@pytest.mark.parametrize("limits", [{}, {"runs_written": 1}])
+async def test_answers_asked_for_at_the_same_moment_are_counted_on_all_workers(
+    settings: Settings, serve: Callable[[Settings], Server], limits: dict[str, int]
+) -> None:
+    """Those that wait for their place are counted too."""
+    several = settings.model_copy(update={"runs_at_once": 2, "scripted_tokens_per_s": 20, **limits})
+    async with serve(several).client() as one, serve(several).client() as other:
+        body = {"message": "When does the ferry to Holm Island leave? [[tokens=30]]"}
+        asked = [client.post("/v1/chat", json=body) for client in (one, other) for _ in range(5)]
+        statuses = [response.status_code for response in await asyncio.gather(*asked)]
+        assert sorted(statuses) == [200] * 2 + [429] * 8
 
 
 async def test_the_count_is_shared_and_without_redis_everyone_is_admitted(settings: Settings) -> None:

@@ -55,6 +55,14 @@ async def test_every_provider_streams_counts_and_says_why_it_ended(provider: str
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
+async def test_what_no_database_takes_is_made_whole(provider: str) -> None:
+    words = ["a\0b", "\ud83d", "\ude00!", "\ud83d", "c", "\ud83d"]
+    with fake_upstream(tokens=len(words), words=words) as upstream:
+        async with model_at(upstream, provider) as model:
+            assert "".join(piece.text for piece in await read(model)) == "ab\N{GRINNING FACE}!\ufffdc\ufffd"
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
 async def test_closing_ends_the_generation_upstream(provider: str) -> None:
     with fake_upstream(tokens=1000, tokens_per_s=100) as upstream:
         async with model_at(upstream, provider) as model:

@@ -44,7 +44,7 @@ async def orphan(
 ) -> Run:
     """A run whose worker died after these events."""
     store = RunStore(server.services.database, worker="dead", lease_s=-1)
-    run, _ = await on(server, store.create(DEFAULT_WORKSPACE_ID, NewRun(question, kept=kept)))
+    run, _ = await on(server, store.create(DEFAULT_WORKSPACE_ID, NewRun(question, "local", kept=kept)))
     assert settings.redis_url is not None
     log = RunLog(settings.redis_url.get_secret_value())
     writer = log.writer(run.id, run.attempt)
@@ -120,6 +120,31 @@ async def test_a_run_that_takes_too_long_is_ended(settings: Settings, serve: Cal
 
 
 QUESTION = "When does the ferry to Holm Island leave?"
+
+
+@pytest.mark.usefixtures("corpus")
+async def test_the_time_of_the_workers_before_counts(settings: Settings, serve: Callable[[Settings], Server]) -> None:
+    server = serve(settings.model_copy(update={"run_max_s": 30}))
+    run = await orphan(server, settings, question=QUESTION, kept=kept(QUESTION))
+    with psycopg.connect(settings.database_url.get_secret_value()) as connection:  # type: ignore[union-attr]
+        connection.execute("UPDATE run SET begun_at = now() - interval '31 s' WHERE id = %s", [run.id])
+    await on(server, server.services.runs.recover())
+    async with server.client() as client:
+        message = await stored(client, run.conversation_id)
+        assert (message["state"], message["problem"]["code"]) == ("failed", "run_timed_out")
+
+
+@pytest.mark.usefixtures("corpus")
+async def test_an_answer_that_postgresql_does_not_take_ends_all_the_same(
+    server: Server, client: httpx.AsyncClient, settings: Settings
+) -> None:
+    """As of a log that an earlier version wrote."""
+    said = TextDelta("The ferry\0 leaves.")
+    run = await orphan(server, settings, said, RunCompleted("stop"), question=QUESTION, kept=kept(QUESTION))
+    await on(server, server.services.runs.recover())
+    message = await stored(client, run.conversation_id)
+    assert (message["state"], message["problem"]["code"]) == ("failed", "internal_error")
+    assert (await chat(client, QUESTION, conversation_id=str(run.conversation_id)))[-1].type == "run.completed"
 
 
 @pytest.mark.usefixtures("corpus")
@@ -234,6 +259,41 @@ async def test_a_run_that_nobody_reads_is_stopped(settings: Settings, serve: Cal
         assert (await reading)[-1].type == "run.completed", "read on another worker"
         message = await stored(client, left.data["conversation_id"])
         assert message["state"] == "cancelled"
+
+
+@pytest.mark.usefixtures("corpus")
+async def test_who_waits_for_a_whole_answer_and_leaves_does_not_read_it(
+    settings: Settings, serve: Callable[[Settings], Server]
+) -> None:
+    server = serve(settings.model_copy(update={"scripted_tokens_per_s": 20, "abandon_after_s": 1, "run_lease_s": 1}))
+    messages = [{"role": "user", "content": f"{QUESTION} [[tokens=120]]"}]
+    async with server.client() as client:
+        for path, body in (
+            ("/v1/chat/completions", {"model": "footnote", "messages": messages}),
+            ("/v1/responses", {"model": "footnote", "input": messages}),
+        ):
+            with pytest.raises(httpx.ReadTimeout):
+                await client.post(path, json=body, timeout=0.5)
+            (newest, *_) = (await client.get("/v1/conversations")).json()["conversations"]
+            assert (await stored(client, newest["id"]))["state"] == "cancelled"
+
+
+@pytest.mark.usefixtures("corpus")
+async def test_what_waits_for_its_place_is_not_written_for_nobody(
+    settings: Settings, serve: Callable[[Settings], Server]
+) -> None:
+    limits = {"runs_written": 1, "scripted_tokens_per_s": 20, "abandon_after_s": 1, "run_lease_s": 1}
+    server = serve(settings.model_copy(update=limits))
+    async with server.client() as client:
+        first = asyncio.create_task(chat(client, f"{QUESTION} [[tokens=60]]"))
+        await asyncio.sleep(0.3)
+        async with client.stream("POST", "/v1/chat", json={"message": QUESTION}) as response:
+            left = await anext(read_events(response))
+        stays = asyncio.create_task(chat(client, QUESTION))
+        assert (await first)[-1].type == "run.completed"
+        assert (await stays)[-1].type == "run.completed", "its reader is there"
+        message = await stored(client, left.data["conversation_id"])
+        assert (message["state"], message["text"]) == ("cancelled", "")
 
 
 class Swallowing(ScriptedChatModel):
