@@ -209,8 +209,8 @@ likely AS MATERIALIZED (
 _HOLDS = """
     NOT EXISTS (
         SELECT FROM unnest(%(phrases)s::text[]) p(phrase)
-            CROSS JOIN LATERAL (SELECT phraseto_tsquery({config}, p.phrase) AS words) q
-        WHERE NOT (to_tsvector({config}, c.text) @@ q.words
+            CROSS JOIN LATERAL (SELECT phraseto_tsquery({config}, lexical_words(p.phrase)) AS words) q
+        WHERE NOT (to_tsvector({config}, lexical_words(c.text)) @@ q.words
             OR (numnode(q.words) = 0 OR lexical_text(p.phrase) <> p.phrase)
                 AND strpos(lower(c.text), lower(p.phrase)) > 0)
     )"""

@@ -112,6 +112,32 @@ async def test_scripts_without_spaces(store: Store, text: str, query: str) -> No
     assert list(await store.scores(query)) == ["wanted"]
 
 
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("the “Rosendahl” entrance", "Rosendahl"),
+        ("was named Rosendahl—long ago", "rosendahl"),
+        ("the Rosendahl entrance", "“Rosendahl”"),
+        ("l’hôtel «Rosendahl»…", "Rosendahl hotel"),
+        ("¿Dónde está Rosendahl?", "dónde"),
+        ("أين المتحف؟", "المتحف"),
+        ("यह घर है।", "है"),
+        ("from 2019–2021 on", "2021"),
+        ("Ro\u00adsen\u00addahl", "rosendahl"),
+        ("Don’t wait", "don't wait"),
+        ("灯塔，看守人。", "看守人"),
+        ("written in C++, for once", "C++"),
+        ("written in C# for once", "c#?"),
+        ("mended in v2.1.3 at last", "2.1.3"),
+        ("mended in 2.1.3 at last", "v2.1.3"),
+    ],
+)
+async def test_marks_separate_words_and_those_of_names_count(store: Store, text: str, query: str) -> None:
+    await store.write("wanted", text, config="simple")
+    await store.write("other", "the letter c, version 2.1 of v2 and 2.1.30", config="simple")
+    assert list(await store.scores(query)) == ["wanted"]
+
+
 @pytest.mark.parametrize("leg", ["lexical", "hybrid"])
 async def test_quoted_words_must_stand_as_they_are(store: Store, leg: Leg) -> None:
     await store.write("phrase", "The north harbour light is old.")
@@ -121,6 +147,9 @@ async def test_quoted_words_must_stand_as_they_are(store: Store, leg: Leg) -> No
     await store.write("zh", "北方港口的灯很旧。", config="simple")
     assert [p.uri for p in await store.search("港口的灯", leg, phrases=["港口的灯"])] == ["zh"]
     assert await store.search("港口灯", leg, phrases=["港口灯"]) == []
+    await store.write("marks", "“North harbour—light”, it said.")
+    found = await store.search("harbour light", leg, phrases=["harbour light it said"])
+    assert [p.uri for p in found] == ["marks"]
 
 
 @pytest.mark.parametrize("leg", ["lexical", "hybrid"])

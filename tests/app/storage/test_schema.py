@@ -16,6 +16,31 @@ from app.storage.models import Base, new_id
 from app.storage.revision import HEAD, require_current
 from app.storage.schema import migrate
 
+BEFORE = """
+WITH c AS (INSERT INTO collection (id, workspace_id, name) VALUES (%(collection)s, %(workspace)s, 'c')),
+d AS (
+    INSERT INTO document (id, workspace_id, collection_id, source_uri, content_hash, title, media_type)
+    VALUES (%(document)s, %(workspace)s, %(collection)s, 'uri', '', 'Title', 'text/plain')
+),
+v AS (
+    INSERT INTO document_version (id, workspace_id, document_id, content_hash, title, media_type, text,
+        text_search_config)
+    VALUES (%(version)s, %(workspace)s, %(document)s, '', 'Title', 'text/plain', '', 'english')
+)
+INSERT INTO index_generation (embedder, dimensions, chunker, state) VALUES ('e', 2, 'c', 'active')
+"""
+CHUNK = """
+WITH stored AS (
+    INSERT INTO chunk (id, workspace_id, collection_id, document_id, document_version_id, chunker, ordinal,
+        heading_path, char_start, char_end, token_count, text, text_hash)
+    VALUES (%(id)s, %(workspace)s, %(collection)s, %(document)s, %(version)s, 'c', %(ordinal)s,
+        '{}', 0, 1, 1, %(text)s, gen_random_uuid())
+)
+INSERT INTO chunk_lexeme (chunk_id, generation_id, collection_id, config, length, terms, impacts)
+SELECT %(id)s, g.id, %(collection)s, 'english', r.length, r.terms, r.impacts
+FROM index_generation g, lexical_row(%(collection)s, 'english', %(text)s) r
+"""
+
 
 def test_migrates_up_down_and_up_again(new_database: Callable[[str | None], str]) -> None:
     url = new_database(None)
@@ -26,6 +51,35 @@ def test_migrates_up_down_and_up_again(new_database: Callable[[str | None], str]
         left = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
     assert left == [("alembic_version",)]
     assert migrate(url) == (None, HEAD)
+
+
+def test_words_beside_marks_are_read_anew(new_database: Callable[[str | None], str]) -> None:
+    url = new_database(None)
+    migrate(url, "0017")
+    ids = {name: new_id() for name in ("collection", "document", "version", "ascii", "marks")}
+    values = ids | {"workspace": DEFAULT_WORKSPACE_ID}
+    text = {"ascii": "plain words of it", "marks": "“plain” words—of it"}
+    with psycopg.connect(url) as connection:
+        connection.execute(f"SELECT set_config('footnote.workspace_id', '{DEFAULT_WORKSPACE_ID}', false)")
+        connection.execute(BEFORE, values)
+        for name, words in text.items():
+            connection.execute(CHUNK, {**values, "id": ids[name], "text": words, "ordinal": len(words)})
+    assert terms_of(url, ids["ascii"]) != terms_of(url, ids["marks"])
+    migrate(url)
+    assert terms_of(url, ids["ascii"]) == terms_of(url, ids["marks"])
+    with psycopg.connect(url) as connection:
+        counts = connection.execute("SELECT sum(chunks) FROM lexical_term GROUP BY term HAVING sum(chunks) <> 0")
+        assert {count for (count,) in counts} == {2}
+    migrate(url, "0017")
+    assert terms_of(url, ids["ascii"]) != terms_of(url, ids["marks"])
+
+
+def terms_of(url: str, chunk_id: UUID) -> list[int]:
+    """The terms of a chunk."""
+    with psycopg.connect(url) as connection:
+        found = connection.execute("SELECT terms FROM chunk_lexeme WHERE chunk_id = %s", [chunk_id]).fetchone()
+    assert found is not None
+    return sorted(found[0])
 
 
 def test_models_and_migrations_describe_the_same_tables(database_url: str) -> None:
