@@ -22,18 +22,20 @@ MARKS = (
 # same with a `v` before it; the parser would take the marks for nothing, and such a version for another word.
 FUNCTIONS = r"""
 CREATE FUNCTION lexical_words(words text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN octet_length(named.words) = length(named.words) THEN named.words
-        ELSE regexp_replace(translate(named.words, U&'\00ad\2060\feff', ''), '{marks}', ' ', 'g') END
-    FROM (SELECT CASE WHEN words !~ '\+\+|#|\m[vV]\d+\.\d' THEN words
-        ELSE regexp_replace(regexp_replace(regexp_replace(words,
-            '\m([A-Za-z])\+\+(?![\w+])', '\1plusplus', 'g'),
-            '\m([A-Za-z])#(?![\w#])', '\1sharp', 'g'),
-            '(?<![/.=-])\m[vV](\d+(\.\d+)+)', 'v\1 \1', 'g') END
-    ) named(words)
+    SELECT CASE WHEN octet_length(words) = length(words) AND words !~ '\+\+|#|[vV]\d+\.\d' THEN words
+        ELSE regexp_replace(translate(
+            CASE WHEN words !~ '\+\+|#|[vV]\d+\.\d' THEN words
+            ELSE regexp_replace(regexp_replace(regexp_replace(words,
+                '\m([A-Za-z])\+\+(?![\w+])', '\1plusplus', 'g'),
+                '\m([A-Za-z])#(?![\w#])', '\1sharp', 'g'),
+                '(?<![/.=-])\m[vV](\d+(\.\d+)+)', 'v\1 \1', 'g') END,
+            U&'\00ad\2060\feff', ''), '{marks}', ' ', 'g')
+        END
 $$;
 ALTER FUNCTION lexical_text RENAME TO lexical_pairs;
 CREATE FUNCTION lexical_text(words text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT lexical_pairs(lexical_words(words))
+    SELECT CASE WHEN octet_length(words) = length(words) THEN lexical_words(words)
+        ELSE lexical_pairs(lexical_words(words)) END
 $$;
 """
 OLD_FUNCTIONS = """
