@@ -21,20 +21,31 @@ from app.domain.run import (
 )
 from app.services.outcome import INTERRUPTED
 
+RENDERED = 1_000_000_000
+"""Events that are made anew are numbered from here on: no log comes so far, so nobody takes one numbering for the
+other."""
 
-async def rendered(run: Run, message: Message, after: int) -> AsyncGenerator[list[LoggedEvent], None]:
-    """The run's events, numbered from `after` + 1; a client that had some of them is told to start over."""
+
+def rendered(run: Run, message: Message, after: int) -> AsyncGenerator[list[LoggedEvent], None] | None:
+    """The run's events after id `after`, numbered alike at every reading; None when nothing follows.
+
+    Whoever had some of the log's gets all of them, and is told to start over.
+    """
     reranked = UNSET if message.reranked is None else message.reranked
-    events: list[RunEvent] = [started(run), RetrievalCompleted(message.passages, reranked)]
-    if after:
-        events.append(TextRewind(0))
+    events: list[RunEvent] = [started(run), RetrievalCompleted(message.passages, reranked), TextRewind(0)]
     if message.text:
         events.append(TextDelta(message.text))
     events += message.citations
     if message.usage is not None:
         events.append(message.usage)
     events.append(stored_end(run, message))
-    yield [LoggedEvent(number, event.type, encode_event(event)) for number, event in enumerate(events, start=after + 1)]
+    logged = [LoggedEvent(number, event.type, encode_event(event)) for number, event in enumerate(events, RENDERED + 1)]
+    rest = [event for event in logged if event.id > after]
+    return _at_once(rest) if rest else None
+
+
+async def _at_once(batch: list[LoggedEvent]) -> AsyncGenerator[list[LoggedEvent], None]:
+    yield batch
 
 
 def started(run: Run) -> RunStarted:

@@ -42,7 +42,7 @@ from app.domain.run import (
 )
 from app.services.answering import HISTORY_MESSAGES, Answering, Question
 from app.services.outcome import INTERRUPTED, AnswerSoFar
-from app.services.rendering import rendered, started, stored_end
+from app.services.rendering import RENDERED, rendered, started, stored_end
 from app.services.retrieval import Retrieval
 from app.services.stored_question import restored, stored
 from app.services.writing import UNEXPECTED, End, Writing
@@ -355,6 +355,8 @@ class Runs:
         Raises RunNotFound, RunLogUnavailable, DatabaseUnavailable.
         """
         run, message = await self._store.get(principal.workspace_id, run_id)
+        if after > RENDERED and run.state is not RunState.RUNNING:
+            return rendered(run, message, after)
         if run_id in self._active:
             return self.follow_batches(run_id, after, take)
         try:

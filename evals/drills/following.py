@@ -4,11 +4,13 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import httpx
 import msgspec
 
+from app.services.rendering import RENDERED
 from evals.event_stream import read_events
 
 ENDS = {"run.completed", "run.cancelled", "run.failed"}
@@ -35,8 +37,8 @@ class Followed:
 
     @property
     def gapless(self) -> bool:
-        """Whether every id came once, in order."""
-        return self.ids == list(range(1, len(self.ids) + 1))
+        """Whether every id came once, in order; those of an answer that was rendered anew begin at their own number."""
+        return all(then in {before + 1, RENDERED + 1} for before, then in pairwise([0, *self.ids]))
 
     @property
     def as_stored(self) -> bool:

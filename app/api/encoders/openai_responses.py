@@ -10,6 +10,7 @@ from app.api.encoders.shown_text import ShownText
 from app.domain.passage import Passage
 from app.domain.run import Citation, Problem, RunEvent, RunStarted, TextDelta, TextRewind
 from app.services.outcome import AnswerSoFar
+from app.services.rendering import RENDERED
 
 # An event's sequence number is its run event's id times this, plus its place among those that came of it: the same in
 # every reading of a run, also where a slow reader got several deltas as one.
@@ -121,7 +122,8 @@ class ResponseEvents:
         events = self._events(event)
         if self._answer.end is not None:
             self.ended = True
-        numbered = [(event_id * STRIDE + place, name, fields) for place, (name, fields) in enumerate(events)]
+        first = event_id % RENDERED * STRIDE  # events that were made anew count from 1 here
+        numbered = [(first + place, name, fields) for place, (name, fields) in enumerate(events)]
         wanted = [entry for entry in numbered if entry[0] > self._after]
         if self.ended and not wanted:
             wanted = [(self._after + 1, *events[-1])]

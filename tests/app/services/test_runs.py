@@ -105,8 +105,12 @@ async def test_a_finished_run_is_rendered_anew_once_its_log_expired(server: Serv
     assert [e.data for e in again if e.type == "citation"] == [e.data for e in events if e.type == "citation"]
     assert [again[i].data for i in (0, 1, -1)] == [events[i].data for i in (0, 1, -1)]
     rest = await resumed(client, run_id, after=5)
-    assert rest[0].id == 6
     assert text_of(events[:5] + rest) == text_of(events), "a resuming client is told to begin again"
+    assert rest == again, "in every reading the events have the same ids"
+    assert rest[0].id > events[-1].id
+    assert await resumed(client, run_id, after=rest[2].id) == rest[3:]
+    headers = {"Last-Event-ID": str(rest[-1].id)}
+    assert (await client.get(f"/v1/runs/{run_id}/events", headers=headers)).status_code == 204
 
 
 @pytest.mark.usefixtures("corpus")
