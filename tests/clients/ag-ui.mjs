@@ -46,6 +46,10 @@ const scenarios = {
     return { first, second };
   },
 
+  async ask() {
+    return run(agent("asked", process.argv[4]));
+  },
+
   async read() {
     return run(new Agent({ url: api, threadId: process.argv[4] }), { connect: true });
   },

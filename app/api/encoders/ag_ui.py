@@ -60,16 +60,14 @@ class AgUiEvents:
             case RunStarted():
                 return self._begin(event)
             case RetrievalCompleted(passages):
-                self._retrieving = False
                 found = [msgspec.to_builtins(passage) for passage in passages]
-                step = {"type": "STEP_FINISHED", "stepName": RETRIEVAL}
-                return [_custom("retrieval.completed", {"passages": found}), step]
+                return [_custom("retrieval.completed", {"passages": found}), *self._end_retrieval()]
             case TextDelta(text):
                 new = self._shown.append(text)
                 return self._begin_anew() if new is None else self._text(new)
             case TextRewind(to):
                 self._shown.rewind(to)
-                return []
+                return [_custom("text.rewind", {"to": to})]
             case Citation():
                 return [_custom("citation", msgspec.to_builtins(event))]
             case RunCompleted() | RunCancelled():
@@ -110,9 +108,13 @@ class AgUiEvents:
         was_open, self._open = self._open, False
         return [{"type": "TEXT_MESSAGE_END", "messageId": self._message_id}] if was_open else []
 
+    def _end_retrieval(self) -> list[dict[str, Any]]:
+        """The step's end, once: an answer that is written again may get other passages."""
+        was_open, self._retrieving = self._retrieving, False
+        return [{"type": "STEP_FINISHED", "stepName": RETRIEVAL}] if was_open else []
+
     def _finish(self) -> list[dict[str, Any]]:
         settled = [] if self._shown.stands else self._begin_anew()
-        step = [{"type": "STEP_FINISHED", "stepName": RETRIEVAL}] if self._retrieving else []
         usage = [_custom("usage", msgspec.to_builtins(self._answer.usage))] if self._answer.usage else []
         outcome = "cancelled" if isinstance(self._answer.end, RunCancelled) else "success"
         end = {
@@ -122,7 +124,7 @@ class AgUiEvents:
             "outcome": {"type": outcome},
             "result": {"finish_reason": ending(self._answer)},
         }
-        return [*settled, *self._close(), *step, *usage, end]
+        return [*settled, *self._close(), *self._end_retrieval(), *usage, end]
 
 
 def _custom(name: str, value: object) -> dict[str, Any]:

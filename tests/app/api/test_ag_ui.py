@@ -41,6 +41,19 @@ async def test_a_thread_goes_on_and_others_are_read(
     assert (await client.get("/v1/ag-ui/unknown/stream")).status_code == 204
 
 
+def test_an_answer_that_is_written_again_from_other_passages_does_not_end_its_step_twice(
+    node: Callable[..., Any], server: Server, other_passages_at_first: None
+) -> None:
+    done = node("ag-ui.mjs", "ask", server.url, f"{QUESTION} [[tokens=300]] [[break-once=250]]")
+    assert done["failure"] is None
+    seen = kinds(done)
+    assert (seen.count("STEP_STARTED"), seen.count("STEP_FINISHED")) == (1, 1)
+    customs = [event["name"] for event in done["events"] if event["type"] == "CUSTOM"]
+    assert customs.count("retrieval.completed") == 2
+    assert customs.count("text.rewind") == 1
+    assert len(done["messages"][1]["content"].split()) == 300
+
+
 def test_a_failing_provider_is_a_run_error(node: Callable[..., Any], server: Server) -> None:
     done = node("ag-ui.mjs", "failures", server.url)
     for run in (done["before"], done["after"]):
