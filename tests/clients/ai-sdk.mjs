@@ -1,5 +1,5 @@
 // The AI SDK's chat transport, driven as useChat drives it. Usage: node ai-sdk.mjs SCENARIO URL; prints JSON.
-import { DefaultChatTransport, readUIMessageStream } from "ai";
+import { AbstractChat, DefaultChatTransport, readUIMessageStream } from "ai";
 
 const [scenario, url] = process.argv.slice(2);
 const api = `${url}/v1/ai-sdk/chat`;
@@ -29,9 +29,61 @@ async function read(stream, begun = () => {}) {
   return { message, chunks, errors };
 }
 
+/** What useChat keeps, without React. */
+class Chat extends AbstractChat {
+  constructor(id) {
+    const state = {
+      status: "ready",
+      error: undefined,
+      messages: [],
+      pushMessage(message) { this.messages = [...this.messages, message]; },
+      popMessage() { this.messages = this.messages.slice(0, -1); },
+      replaceMessage(at, message) { this.messages = this.messages.with(at, message); },
+      snapshot: structuredClone,
+    };
+    super({ id, transport, state });
+  }
+}
+
+/** What a chat shows, and what a reload would show. */
+async function shown(chat) {
+  const stored = await (await fetch(`${api}/${chat.id}`)).json();
+  return { error: chat.error?.message ?? null, messages: chat.messages, stored: stored.messages };
+}
+
 const scenarios = {
   async once() {
     return read(await send("once", [user(QUESTION)]));
+  },
+
+  async ask() {
+    return read(await send("asked", [user(process.argv[4])]));
+  },
+
+  async rewrite() {
+    const chat = new Chat("rewritten"), seen = {};
+    await chat.sendMessage({ text: QUESTION });
+    await chat.sendMessage({ text: "And how long does it take?" });
+    await chat.regenerate();
+    seen.last = await shown(chat);
+    await chat.regenerate({ messageId: chat.messages[1].id });
+    seen.first = await shown(chat);
+    await chat.sendMessage({ text: "How long does the ferry take?" });
+    await chat.sendMessage({ text: "How much is a ticket?", messageId: chat.messages[2].id });
+    seen.edited = await shown(chat);
+    await chat.sendMessage({ text: "What about that one?", messageId: chat.messages[0].id });
+    seen.begun = await shown(chat);
+    return seen;
+  },
+
+  async leaveAndRewrite() {
+    const chat = new Chat("left-and-rewritten");
+    const left = chat.sendMessage({ text: `${QUESTION} [[tokens=5000]]` });
+    while (!chat.messages[1]?.parts.some((part) => part.type === "text")) await new Promise((seen) => setTimeout(seen, 10));
+    await chat.stop();
+    await left;
+    await chat.sendMessage({ text: `${QUESTION} [[tokens=30]]`, messageId: chat.messages[0].id });
+    return shown(chat);
   },
 
   async answer() {

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from app.api.encoders.encoder import ending
+from app.api.encoders.encoder import cited, ending
 from app.api.encoders.frames import DONE, frame
 from app.api.encoders.shown_text import ShownText
 from app.domain.conversation import Message
@@ -25,13 +25,16 @@ from app.domain.run import (
 from app.services.outcome import AnswerSoFar
 
 HEADERS = {"x-vercel-ai-ui-message-stream": "v1"}
+WITHDRAWN = {"withdrawn": True}
 
 
 class UIMessageStream:
     """The parts of one message.
 
-    An answer that was rewound and goes on in other words gets a new text part, which is whole: a part that was sent
-    cannot be taken back, so the last text part of a message is the one that counts (`data-rewind` names it).
+    A text part that was sent cannot be taken back: an answer that was rewound and goes on in other words gets a new
+    one, which is whole, and the last text part of a message is the one that counts (`data-rewind` names it). Nor can a
+    source: sources come with the end, when it is known which stand. A data part is replaced by the next one of its
+    type and id: footnotes are numbered, and those that fell are overwritten as withdrawn or by others.
     """
 
     def __init__(self) -> None:
@@ -40,16 +43,16 @@ class UIMessageStream:
         self._shown = ShownText()
         self._part = 0
         self._open = False
-        self._sources: set[str] = set()
 
     def feed(self, event: RunEvent, event_id: int) -> bytes:
         """The event's parts; the whole message is one step."""
+        noted = len(self._answer.citations)
         self._answer.add(event)
-        parts = self._parts(event)
+        parts = self._parts(event) + self._withdrawn(noted)
         if self._answer.end is None:
             return b"".join(map(frame, parts))
         self.ended = True
-        return b"".join(map(frame, [*self._close(), *parts])) + DONE
+        return b"".join(map(frame, [*self._close(), *self._sources(), *parts])) + DONE
 
     def fail(self, problem: Problem) -> bytes:
         """An error, which the client shows."""
@@ -72,7 +75,7 @@ class UIMessageStream:
             case RetrievalCompleted(passages):
                 return [{"type": "data-retrieval", "id": "retrieval", "data": {"passages": len(passages)}}]
             case Citation():
-                return self._citation(event)
+                return [self._citation(event)]
             case RunCompleted(finish_reason):
                 return [*self._settle(), *_finish("length" if finish_reason == "length" else "stop", self._answer)]
             case RunCancelled():
@@ -104,14 +107,18 @@ class UIMessageStream:
         self._shown.restart()
         return [*self._begin_anew(), *self._close()]
 
-    def _citation(self, citation: Citation) -> list[dict[str, Any]]:
-        key = f"{citation.sentence_start}:{citation.document_id}:{citation.char_start}"
-        footnote = {"type": "data-citation", "id": key, "data": msgspec.to_builtins(citation)}
-        passage = next((p for p in self._answer.passages if p.id == citation.passage_id), None)
-        if passage is None or passage.document_id in self._sources:
-            return [footnote]
-        self._sources.add(passage.document_id)
-        return [source(passage), footnote]
+    def _citation(self, citation: Citation) -> dict[str, Any]:
+        number = len(self._answer.citations) - 1
+        return {"type": "data-citation", "id": f"citation-{number}", "data": msgspec.to_builtins(citation)}
+
+    def _withdrawn(self, noted: int) -> list[dict[str, Any]]:
+        """Of `noted` footnotes that the client has, those that a rewind took back."""
+        fallen = range(len(self._answer.citations), noted)
+        return [{"type": "data-citation", "id": f"citation-{number}", "data": WITHDRAWN} for number in fallen]
+
+    def _sources(self) -> list[dict[str, Any]]:
+        documents = {passage.document_id: passage for _, passage in cited(self._answer)}
+        return [source(passage) for passage in documents.values()]
 
     def _close(self) -> list[dict[str, Any]]:
         was_open, self._open = self._open, False

@@ -42,6 +42,23 @@ async def test_a_chat_goes_on_and_is_stored_under_the_clients_id(
     assert (await client.get("/v1/ai-sdk/chat/unknown")).text == "There is no chat 'unknown'."
 
 
+async def test_what_a_rewind_took_back_is_not_shown(
+    node: Callable[..., Any], server: Server, client: httpx.AsyncClient, other_passages_at_first: None
+) -> None:
+    question = f"{QUESTION} [[tokens=300]] [[break-once=250]]"
+    done = node("ai-sdk.mjs", "ask", server.url, question)
+    assert done["errors"] == []
+    parts = done["message"]["parts"]
+    stored = (await client.get("/v1/ai-sdk/chat/asked")).json()["messages"][1]["parts"]
+    assert texts(done["message"])[-1:] == [part["text"] for part in stored if part["type"] == "text"]
+    notes = [part["data"] for part in parts if part["type"] == "data-citation"]
+    assert [note for note in notes if not note.get("withdrawn")] == [
+        part["data"] for part in stored if part["type"] == "data-citation"
+    ]
+    sources = [part for part in parts if part["type"].startswith("source-")]
+    assert sources == [part for part in stored if part["type"].startswith("source-")]
+
+
 def test_a_failing_provider_and_a_wrong_question_are_shown_as_words(node: Callable[..., Any], server: Server) -> None:
     done = node("ai-sdk.mjs", "failures", server.url)
     for run in (done["before"], done["after"]):

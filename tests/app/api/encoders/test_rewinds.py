@@ -14,7 +14,18 @@ from app.api.encoders.encoder import Encoder
 from app.api.encoders.openai_chat import ChatCompletionChunks
 from app.api.encoders.openai_responses import ResponseEvents
 from app.api.encoders.shown_text import ShownText
-from app.domain.run import Problem, RunCompleted, RunEvent, RunFailed, RunStarted, TextDelta, TextRewind
+from app.domain.run import (
+    Citation,
+    Problem,
+    RetrievalCompleted,
+    RunCompleted,
+    RunEvent,
+    RunFailed,
+    RunStarted,
+    TextDelta,
+    TextRewind,
+)
+from app.services.rendering import RENDERED
 
 IDS = "01990000-0000-7000-8000-00000000000{}"
 STARTED = RunStarted(IDS.format(1), IDS.format(2), IDS.format(3), datetime(2026, 11, 20, tzinfo=UTC))
@@ -98,9 +109,13 @@ def in_ai_sdk(events: list[RunEvent]) -> str | None:
 
 
 def in_ag_ui(events: list[RunEvent]) -> str | None:
-    text, is_open = "", False
+    text, is_open, steps = "", False, list[str]()
     for event in sent(AgUiEvents("t", "r", []), events):
         match event["type"]:
+            case "STEP_STARTED":
+                steps.append(event["stepName"])
+            case "STEP_FINISHED":
+                steps.remove(event["stepName"])
             case "TEXT_MESSAGE_START":
                 assert not is_open
                 is_open = True
@@ -114,6 +129,7 @@ def in_ag_ui(events: list[RunEvent]) -> str | None:
             case "MESSAGES_SNAPSHOT":
                 text = event["messages"][-1]["content"]
     assert not is_open
+    assert steps == []
     return text
 
 
@@ -124,6 +140,23 @@ def test_every_dialect_ends_with_the_answer(edits: list[str | int]) -> None:
     assert in_responses(events) == text
     assert in_ai_sdk(events) == text
     assert in_ag_ui(events) == text
+
+
+def test_footnotes_before_the_place_of_a_rewind_stay() -> None:
+    notes = [Citation(n, 4 * n, 4 * n + 3, "", "", 0, 0, "", 0.0, "unsupported") for n in range(4)]
+    again = Citation(1, 4, 6, "", "", 0, 0, "", 0.0, "unsupported")
+    events = [TextDelta("One.Two.Six.Ten."), *notes, TextRewind(5), TextDelta("o!"), again]
+    parts = sent(UIMessageStream(), events)
+    held = {part["id"]: part["data"] for part in parts if part["type"] == "data-citation"}
+    standing = [data["sentence_end"] for data in held.values() if not data.get("withdrawn")]
+    assert standing == [3, 6]
+    assert len(held) == 4
+
+
+def test_every_dialect_takes_passages_that_come_again() -> None:
+    events: list[RunEvent] = [RetrievalCompleted(()), TextDelta("One."), TextRewind(0), RetrievalCompleted(())]
+    events.append(TextDelta("Two."))
+    assert [read(events) for read in (in_chat, in_responses, in_ai_sdk, in_ag_ui)] == [None, "Two.", "Two.", "Two."]
 
 
 @given(st.text("ab", max_size=12), st.data())
@@ -171,7 +204,7 @@ def test_a_stream_that_cannot_go_on_says_so(encoder: Encoder) -> None:
 def test_a_response_that_was_rendered_anew_ends_for_a_client_that_is_further() -> None:
     encoder = ResponseEvents({}, after=900)
     events = [STARTED, TextDelta("All of it."), RunCompleted("stop")]
-    sent = b"".join(encoder.feed(event, event_id) for event_id, event in enumerate(events, start=1))
+    sent = b"".join(encoder.feed(event, event_id) for event_id, event in enumerate(events, start=RENDERED + 1))
     assert sent.count(b"event: ") == 1
     event = json.loads(sent.decode().partition("data: ")[2])
     assert (event["type"], event["sequence_number"]) == ("response.completed", 901)
