@@ -10,7 +10,9 @@ from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.dialects import encoded_stream, read_all, run_of_thread
 from app.api.encoders.ai_sdk import HEADERS, UIMessageStream, ui_messages
 from app.api.turns import Turn, question_of
+from app.bootstrap import Services
 from app.domain.errors import ConversationNotFound
+from app.domain.principal import Principal
 from app.services.answering import Question
 
 router = APIRouter(prefix="/v1/ai-sdk", tags=["ai-sdk"])
@@ -24,6 +26,7 @@ class UIMessage(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
+    id: Any = None
     role: Literal["system", "user", "assistant"]
     parts: list[dict[str, Any]] = Field(default=[], max_length=10_000)
 
@@ -47,8 +50,21 @@ class ChatBody(BaseModel):
 
     id: ThreadName
     messages: list[UIMessage] = Field(min_length=1, max_length=1000)
+    trigger: str | None = Field(None, max_length=100)
+    message_id: str | None = Field(None, alias="messageId", max_length=200)
     collection: CollectionName | None = None
     filter: FilterBody = None
+
+    @property
+    def rewrites(self) -> bool:
+        """Whether a message is answered again, or was edited: the client has dropped what came after it."""
+        return self.trigger == "regenerate-message" or self.message_id is not None
+
+    def kept(self) -> UIMessage | None:
+        """The last answer before the question."""
+        question = max(place for place, message in enumerate(self.messages) if message.role == "user")
+        answers = [message for message in self.messages[:question] if message.role == "assistant"]
+        return answers[-1] if answers else None
 
 
 @router.post("/chat", response_model=None)
@@ -56,9 +72,31 @@ async def chat(body: ChatBody, principal: PrincipalDep, services: ServicesDep) -
     """Answer the last user message as a UI message stream; the chat's id names the conversation."""
     turns = [message.turn() for message in body.messages]
     text, history = question_of(turns, "messages", services.settings)
+    if body.rewrites:
+        await _forget_dropped(body, principal, services)
     question = Question(text, None, body.collection, body.filter, body.id, history)
     run = await services.runs.start(principal, question)
     return encoded_stream(services.runs.follow(run.id), UIMessageStream(), services, run_id=run.id, headers=HEADERS)
+
+
+async def _forget_dropped(body: ChatBody, principal: Principal, services: Services) -> None:
+    """Delete what the client has dropped; an answer that is being written there is stopped first.
+
+    Nothing is deleted when the last answer that the client kept is not one of this chat's.
+    """
+    conversation_id = await services.conversations.of_thread(principal.workspace_id, body.id)
+    if conversation_id is None:
+        return
+    stored = (await services.conversations.get(principal.workspace_id, conversation_id)).messages
+    answer = body.kept()
+    kept = None if answer is None else next((message.id for message in stored if str(message.id) == answer.id), None)
+    if answer is not None and kept is None:
+        return
+    for message in stored:
+        dropped = kept is None or message.id > kept
+        if dropped and message.state == "running" and message.run_id is not None:
+            await services.runs.cancel(principal, message.run_id)
+    await services.conversations.forget(principal.workspace_id, conversation_id, after=kept)
 
 
 @router.get(

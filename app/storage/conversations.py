@@ -71,6 +71,14 @@ class ConversationStore:
             if (await session.execute(query)).one_or_none() is None:
                 raise ConversationNotFound
 
+    async def forget(self, workspace_id: UUID, conversation_id: UUID, *, after: UUID | None) -> None:
+        """Delete the messages after that one, or all of them, with their runs."""
+        query = delete(m.Message).where(m.Message.conversation_id == conversation_id)
+        if after is not None:
+            query = query.where(m.Message.id > after)
+        async with self._database.transaction(workspace_id) as session:
+            await session.execute(query)
+
 
 async def find_thread(session: AsyncSession, thread: str) -> UUID | None:
     """The id of the conversation of that name or, written as a UUID, of that id."""

@@ -59,6 +59,40 @@ async def test_what_a_rewind_took_back_is_not_shown(
     assert sources == [part for part in stored if part["type"].startswith("source-")]
 
 
+def test_a_chat_is_stored_as_it_is_shown_after_answering_again_and_editing(
+    node: Callable[..., Any], server: Server
+) -> None:
+    done = node("ai-sdk.mjs", "rewrite", server.url)
+    for seen in done.values():
+        assert seen["error"] is None
+        assert [texts(message) for message in seen["stored"]] == [texts(message) for message in seen["messages"]]
+        assert [message["id"] for message in seen["stored"][1::2]] == [
+            message["id"] for message in seen["messages"][1::2]
+        ]
+    assert [len(seen["stored"]) for seen in done.values()] == [4, 2, 4, 2]
+    assert done["begun"]["messages"][1]["metadata"]["finishReason"] == "clarify", "nothing was said before"
+
+
+def test_an_answer_that_was_left_is_stopped_when_its_question_is_edited(
+    node: Callable[..., Any], settings: Settings, serve: Callable[[Settings], Server]
+) -> None:
+    server = serve(settings.model_copy(update={"scripted_tokens_per_s": 50}))
+    done = node("ai-sdk.mjs", "leaveAndRewrite", server.url)
+    assert done["error"] is None
+    assert [texts(message) for message in done["stored"]] == [texts(message) for message in done["messages"]]
+    assert len(texts(done["stored"][1])[0].split()) == 30
+
+
+async def test_a_chat_whose_answers_are_not_known_here_loses_nothing(client: httpx.AsyncClient) -> None:
+    asked = {"role": "user", "parts": [{"type": "text", "text": QUESTION}]}
+    answered = {"id": "of-another-server", "role": "assistant", "parts": [{"type": "text", "text": "At noon."}]}
+    first = {"id": "a-chat", "messages": [asked], "trigger": "submit-message"}
+    again = {"id": "a-chat", "messages": [asked, answered, asked], "trigger": "regenerate-message"}
+    for body in (first, first, again):
+        assert (await client.post("/v1/ai-sdk/chat", json=body)).status_code == 200
+    assert len((await client.get("/v1/ai-sdk/chat/a-chat")).json()["messages"]) == 6
+
+
 def test_a_failing_provider_and_a_wrong_question_are_shown_as_words(node: Callable[..., Any], server: Server) -> None:
     done = node("ai-sdk.mjs", "failures", server.url)
     for run in (done["before"], done["after"]):
