@@ -45,6 +45,7 @@ from app.settings import Settings, load_settings
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.schema import migrate as migrate_schema
+from app.tables import print_table
 from app.telemetry import configure_logging
 from app.workers import check_services
 from app.workers import serve_with as run_workers
@@ -213,7 +214,7 @@ def doctor(data_dir: DataDir = None, json: Json = False) -> None:
         table = Table("", "", "", show_header=False, box=None, padding=(0, 1))
         for finding in findings:
             table.add_row(f"[{colours[finding.state]}]{finding.state}[/]", finding.name, escape(finding.detail))
-        Console().print(table)
+        print_table(table)
     if any(finding.state == "error" for finding in findings):
         raise typer.Exit(1)
 

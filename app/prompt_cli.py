@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from app.bootstrap import open_retrieval
@@ -20,6 +19,7 @@ from app.providers.prompt_files import active_versions, prompt_path, prompt_text
 from app.services.context import format_passages, merge_neighbours
 from app.services.retrieval import SearchRequest
 from app.settings import Settings, load_settings, packaged_prompts
+from app.tables import print_table
 from app.telemetry import configure_logging
 
 commands = typer.Typer(no_args_is_help=True)
@@ -42,7 +42,7 @@ def list_prompts() -> None:
         others = ", ".join(map(str, versions_of(folder, name)))
         owner = "Footnote" if prompt_path(folder, name, version).is_relative_to(packaged) else "yours"
         table.add_row(name, str(version), owner, others, prompt.checksum[:8], prompt.system.strip().splitlines()[0])
-    Console().print(table)
+    print_table(table)
 
 
 @commands.command()

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.domain.errors import InvalidInput
+from app.tables import print_table
 from evals.agreement import bias, kappa, kappa_interval
 from evals.datasets.jsonl import fingerprint_of, read_records
 from evals.judge import VERDICTS, Case, Judge, Judgement
@@ -82,14 +83,14 @@ async def run_calibration(judge: Judge, path: Path, progress: Progress, *, limit
 def print_calibration(report: Report) -> None:
     """The figures, the confusions, and where it leans."""
     print_report(report)
-    console, names = Console(), [*VERDICTS, NONE]
+    names = [*VERDICTS, NONE]
     table = Table("label", *names, "share, verdicts − labels", title="verdicts by label")
     for label, said in report["confusion"].items():
         leaning = report["bias"][label]
         table.add_row(label, *(str(said.get(name, 0)) for name in names), f"{leaning:+.3f}")
-    console.print(table)
+    print_table(table)
     low, high = report["kappa_interval"]
-    console.print(f"kappa {report['metrics']['kappa']:.3f} (95 % interval {low:.3f} to {high:.3f})", highlight=False)
+    Console().print(f"kappa {report['metrics']['kappa']:.3f} (95 % interval {low:.3f} to {high:.3f})", highlight=False)
 
 
 def _confusion(labels: Sequence[str], verdicts: Sequence[str | None]) -> dict[str, dict[str, int]]:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.domain.errors import InvalidInput
+from app.tables import print_table
 from evals.gate import require_comparable
 from evals.paired import sign_test_p, wilson_interval
 from evals.preference import Comparer, Outcome, Pair, Preference
@@ -66,7 +67,7 @@ async def run_comparison(base: Report, head: Report, comparer: Comparer, progres
 
 def print_comparison(report: Report) -> None:
     """The figures, and each question on which both orders agreed or the place decided."""
-    console = Console()
+    console = Console(soft_wrap=True)
     title = f"{report['suite']}, {report['head']} against {report['base']}, {report['queries']} questions"
     table = Table("measure", "value", title=title)
     for name in ("wins", "losses", "ties"):
@@ -83,7 +84,7 @@ def print_comparison(report: Report) -> None:
     table.add_row("p (sign test, two-sided)", f"{report['p']:.4f}")
     for reason, count in report["left_out"].items():
         table.add_row(f"left out: {_LEFT_OUT[reason]}", str(count))
-    console.print(table)
+    print_table(table)
     for question, kept in report["per_query"].items():
         if kept["outcome"] != "tie":
             quotes = " | ".join(f"“{quote[:SHOWN_CHARS]}”" for quote in kept["quotes"])

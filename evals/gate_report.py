@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.domain.errors import InvalidInput
+from app.tables import print_table
 from evals.gate import Comparison, Decision
 from evals.report import figure
 
@@ -16,12 +17,12 @@ COLUMNS = ("measure", "n", "base", "head", "difference", "95 % interval", "p (Ho
 
 def print_decision(decision: Decision) -> None:
     """The table, what changed, and the outcome."""
-    console = Console()
+    console = Console(soft_wrap=True)
     table = Table(*COLUMNS, title=f"{decision.suite}, {decision.questions} questions")
     for comparison in decision.comparisons:
         *cells, verdict = _cells(comparison)
         table.add_row(*cells, f"[{COLOURS[comparison.verdict]}]{verdict}[/]")
-    console.print(table)
+    print_table(table)
     for name, (before, after) in decision.changed.items():
         console.print(f"  {name}: {before} → {after}", highlight=False, markup=False)
     for line in _judging(decision):

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from app.domain.errors import InvalidInput
+from app.tables import print_table
 
 Report = dict[str, Any]
 
@@ -41,4 +41,4 @@ def print_report(report: Report) -> None:
         table.add_row("not reviewed, left out", str(report["unreviewed"]))
     if "not_reranked" in report:
         table.add_row("not reranked, queries", str(report["not_reranked"]))
-    Console().print(table)
+    print_table(table)

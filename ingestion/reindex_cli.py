@@ -18,6 +18,7 @@ from app.providers.embedder import make_embedder
 from app.settings import Settings, load_settings
 from app.storage.engine import Database
 from app.storage.revision import require_current
+from app.tables import print_table
 from ingestion.chunking.structure import chunker_id
 from ingestion.generations import PURGE_AFTER_S, Status, abandon, purge, rollback, status
 from ingestion.rechunking import tokens_of
@@ -181,7 +182,7 @@ def _show_status(found: Status, *, json: bool) -> None:
     if json:
         _print_json(found)
     else:
-        Console().print(generations_table(found))
+        print_table(generations_table(found))
         _say("a builder is at work" if found.builder_at_work else "no builder is at work")
 
 

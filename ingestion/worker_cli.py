@@ -12,8 +12,6 @@ from uuid import UUID
 import msgspec
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from app.domain.job import Job, JobState
 from app.domain.principal import Principal
@@ -76,11 +74,15 @@ def jobs(
     if json:
         sys.stdout.write("".join(msgspec.json.encode(job).decode() + "\n" for job in found))
         return
-    table = Table("job", "state", "collection", "file", "attempts", "chunks", "problem", highlight=False)
     for job in found:
-        cells = (job.collection, job.name, str(job.attempts), str(job.chunks or ""), job.problem or "")
-        table.add_row(str(job.id), job.state.value, *map(escape, cells))
-    Console().print(table)
+        sys.stdout.write(_told(job))
+
+
+def _told(job: Job) -> str:
+    """A line with the whole id, which `--retry` takes; a problem in the line below it."""
+    counts = f"attempts {job.attempts}" + (f", chunks {job.chunks}" if job.chunks else "")
+    problem = f"  {' '.join(job.problem.split())}\n" if job.problem else ""
+    return f"{job.id}  {job.state.value:<7}  {job.collection}: {job.name} ({counts})\n{problem}"
 
 
 async def _jobs(settings: Settings, retry: UUID | None, state: JobState | None, limit: int) -> list[Job]:

@@ -140,7 +140,8 @@ def test_what_cannot_be_compared_is_refused(head: dict[str, Any], says: str) -> 
         decide(report(GOOD), head, load_policy())
 
 
-def test_the_command(tmp_path: Path, footnote: Footnote) -> None:
+def test_the_command(tmp_path: Path, footnote: Footnote, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     files = {name: tmp_path / f"{name}.json" for name in ("good", "bad", "broken", "empty")}
     files["good"].write_text(json.dumps(report(GOOD)))
     files["bad"].write_text(json.dumps(report(BAD, settings={"rrf_k": 10})))
@@ -151,6 +152,8 @@ def test_the_command(tmp_path: Path, footnote: Footnote) -> None:
     code, said, _ = footnote("eval", "gate", "--baseline", files["good"], "--head", files["bad"], *written)
     assert code == 1
     assert "The gate is shut: ndcg@10" in said
+    assert "…" not in said
+    assert "not gating" in said
     decision = json.loads(out["decision.json"].read_text())
     assert (decision["passed"], decision["changed"]) == (False, {"rrf_k": [60, 10]})
     assert "| ndcg@10 |" in out["summary.md"].read_text()

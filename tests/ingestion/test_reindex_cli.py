@@ -69,7 +69,10 @@ def test_what_a_person_reads(footnote: Footnote) -> None:
         "--purge",
     ):
         assert words in result.stderr
-    assert "retired" in footnote("reindex", "--status").stdout
+    shown = footnote("reindex", "--status").stdout
+    assert "retired" in shown
+    assert "structure-v2/200" in shown
+    assert "…" not in shown
     assert "generation 1 (scripted:hash, 64 dimensions" in footnote("reindex", "--rollback").stderr
     assert "active one already; 0 documents" in footnote("reindex").stderr
     assert "nothing is purged" in footnote("reindex", "--purge").stderr

@@ -171,10 +171,14 @@ def test_the_commands(settings: Settings, tmp_path: Path) -> None:
 
     assert json.loads(footnote("jobs", "--json").stdout)["state"] == "queued"
     assert footnote("worker", "--until-empty").returncode == 0
-    shown = footnote("jobs")
-    assert str(job_id) in shown.stdout.replace("\n", "")[:10_000] or "done" in shown.stdout
+    assert footnote("jobs").stdout == f"{job_id}  done     island: lamp.txt (attempts 1, chunks 1)\n"
     assert json.loads(footnote("jobs", "--json").stdout)["state"] == "done"
     assert footnote("jobs", "--failed", "--json").stdout == ""
     retried = footnote("jobs", "--retry", str(job_id))
     assert retried.returncode != 0
     assert "Only a failed job" in retried.stderr
+    empty_id = asyncio.run(enqueue(settings, "empty.txt"))
+    (settings.uploads_dir / str(empty_id)).write_bytes(b"")
+    assert footnote("worker", "--until-empty").returncode == 0
+    told = f"{empty_id}  failed   island: empty.txt (attempts 1)\n  There is no text in the file.\n"
+    assert footnote("jobs", "--failed").stdout == told
