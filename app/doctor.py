@@ -9,9 +9,10 @@ from time import perf_counter
 from typing import Literal
 
 from app import __version__
-from app.bootstrap import RETIRED
+from app.bootstrap import RETIRED, make_prompts
 from app.domain.conversation import ChatMessage
 from app.domain.errors import FootnoteError
+from app.domain.index import chunker_id
 from app.domain.principal import DEFAULT_WORKSPACE_ID
 from app.providers.chat_model import make_chat_model
 from app.providers.embedder import make_embedder
@@ -19,9 +20,10 @@ from app.providers.reranker import make_reranker
 from app.settings import Settings
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
-from app.storage.generations import readable_generation
+from app.storage.generations import active_generation, readable_generation, require_chunker
 from app.storage.revision import require_current
 from app.storage.run_log import RunLog
+from app.storage.text_search import require_text_search
 
 State = Literal["ok", "warning", "error"]
 
@@ -56,11 +58,13 @@ async def examine(settings: Settings) -> list[Finding]:
             Finding("footnote", "ok", f"{__version__} on Python {platform.python_version()}, {platform.platform()}"),
             store,
             await _look("run log", lambda: _run_log(run_log)),
+            await _look("prompts", lambda: _prompts(settings)),
             await _look("chat model", lambda: _chat_model(settings)),
             await _look("reranker", lambda: _reranker(settings)),
         ]
         if store.state != "error":
             findings.append(await _look("embedder", lambda: _embedder(settings, database)))
+            findings.append(await _look("ingestion", lambda: _ingestion(settings, database)))
             findings.append(await _look("documents", lambda: _documents(database)))
         return findings
     finally:
@@ -106,6 +110,21 @@ async def _embedder(settings: Settings, database: Database) -> tuple[State, str]
         return "ok", detail
     finally:
         await embedder.close()
+
+
+async def _ingestion(settings: Settings, database: Database) -> tuple[State, str]:
+    """Whether documents cut and indexed as the settings say go into the index."""
+    await require_text_search(database, settings.text_search_config)
+    chunker, generation = chunker_id(settings.chunk_tokens), await active_generation(database)
+    if generation is not None:
+        require_chunker(generation, chunker)
+    return "ok", f"chunks {chunker}, text search {settings.text_search_config}"
+
+
+async def _prompts(settings: Settings) -> tuple[State, str]:
+    prompts = make_prompts(settings)
+    used = (prompts.answer, prompts.answer_small, prompts.condense, prompts.summary)
+    return "ok", ", ".join(prompt.reference for prompt in used)
 
 
 async def _documents(database: Database) -> tuple[State, str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from app.domain.document import Chunk
+from app.domain.index import chunker_id
 from app.domain.ports import Embedder
 from app.providers.embedder import make_embedder
 from app.providers.tokenizer import count_tokens
@@ -22,7 +23,7 @@ from evals.metrics.ranges import coverage_scores
 from evals.progress import Progress
 from evals.report import Report
 from evals.vectors import VectorCache
-from ingestion.chunking.structure import chunk, chunker_id
+from ingestion.chunking.structure import chunk
 
 K = 5
 

@@ -7,7 +7,7 @@ from hashlib import sha256
 from uuid import UUID
 
 from app.domain.document import Chunk, ParsedDocument
-from app.domain.index import IndexGeneration
+from app.domain.index import IndexGeneration, chunker_id
 from app.domain.ports import Embedder
 from app.domain.principal import Principal
 from app.providers.tokenizer import count_tokens
@@ -20,7 +20,7 @@ from app.storage.versions import NewVersion
 from evals.datasets.beir import BeirDataset, Row
 from evals.progress import Progress
 from evals.vectors import VectorCache
-from ingestion.chunking.structure import chunk, chunker_id
+from ingestion.chunking.structure import chunk
 from ingestion.language import config_of
 
 SCHEME = "beir:"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.domain.errors import ConfigurationError, InvalidInput
-from app.domain.index import IndexGeneration
+from app.domain.index import IndexGeneration, chunker_id
 from app.domain.principal import Principal
 from app.providers.embedder import make_embedder
 from app.settings import Settings
@@ -18,7 +18,7 @@ from app.storage.first_load import FirstLoad
 from app.storage.generations import ensure_generation
 from app.storage.inventory import Inventory
 from app.storage.revision import require_current
-from ingestion.chunking.structure import chunker_id
+from app.storage.text_search import require_text_search
 from ingestion.contexts import ContextModel
 from ingestion.embed import Embedding
 from ingestion.place import Here, Place
@@ -118,8 +118,12 @@ async def open_with(
     principal: Principal,
     source: str | None = None,
 ) -> Opened:
-    """As `opened`, with a place and a model for contexts that stay the caller's."""
+    """As `opened`, with a place and a model for contexts that stay the caller's.
+
+    Raises ConfigurationError when there is no such text search configuration, before anything is made.
+    """
     store, embedder = DocumentStore(database), place.embedder
+    await require_text_search(database, settings.text_search_config)
     generation = await ensure_generation(
         database, embedder=embedder.name, dimensions=embedder.dimensions, chunker=chunker_id(settings.chunk_tokens)
     )

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 
 from app.domain.document import Chunk, Heading, ParsedDocument
 from app.domain.errors import ConfigurationError
+from app.domain.index import chunker_id
 from app.providers.tokenizer import count_tokens
 from app.storage.building import StoredVersion
-from ingestion.chunking.structure import chunk, chunker_id
+from ingestion.chunking.structure import chunk
 
 _CHUNKER = re.compile(r"structure-v2/(\d{1,4})")
 _TOKENS = (32, 2000)  # as FOOTNOTE_CHUNK_TOKENS

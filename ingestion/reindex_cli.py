@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from app.domain.errors import ConfigurationError, FootnoteError
-from app.domain.index import MOST_DIMENSIONS, IndexGeneration
+from app.domain.index import MOST_DIMENSIONS, IndexGeneration, chunker_id
 from app.domain.ports import Embedder
 from app.embedded.connect import connected
 from app.providers.embedder import make_embedder
@@ -19,7 +19,6 @@ from app.settings import Settings, load_settings
 from app.storage.engine import Database
 from app.storage.revision import require_current
 from app.tables import print_table
-from ingestion.chunking.structure import chunker_id
 from ingestion.generations import PURGE_AFTER_S, Status, abandon, purge, rollback, status
 from ingestion.rechunking import tokens_of
 from ingestion.reindex import Report

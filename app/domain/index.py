@@ -15,3 +15,8 @@ class IndexGeneration:
     dimensions: int
     chunker: str
     state: str
+
+
+def chunker_id(max_tokens: int) -> str:
+    """The identity of the chunker that a generation stores: the strategy, its version and its size."""
+    return f"structure-v2/{max_tokens}"

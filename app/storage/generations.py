@@ -63,6 +63,12 @@ async def ensure_generation(database: Database, *, embedder: str, dimensions: in
         generation = await active_generation(database)
     assert generation is not None  # noqa: S101 - made above or by another process, and only ever replaced
     require_embedder(generation, embedder=embedder, dimensions=dimensions)
+    require_chunker(generation, chunker)
+    return generation
+
+
+def require_chunker(generation: IndexGeneration, chunker: str) -> None:
+    """Raise EmbedderMismatch when documents cut like this do not go into the index."""
     if generation.chunker != chunker:
         strategy, _, tokens = generation.chunker.rpartition("/")
         back = f"Set FOOTNOTE_CHUNK_TOKENS={tokens} again, or run" if chunker.startswith(f"{strategy}/") else "Run"
@@ -71,7 +77,6 @@ async def ensure_generation(database: Database, *, embedder: str, dimensions: in
             f"`footnote reindex --chunker {chunker}`, which cuts the stored documents anew while questions are "
             "answered."
         )
-    return generation
 
 
 def require_embedder(generation: IndexGeneration, *, embedder: str, dimensions: int) -> None:

@@ -27,6 +27,7 @@ from rich.table import Table
 from app.bootstrap import make_retrieval
 from app.domain.document import Heading, ParsedDocument
 from app.domain.errors import FootnoteError
+from app.domain.index import chunker_id
 from app.domain.passage import Passage
 from app.domain.principal import DEFAULT_WORKSPACE_ID, Principal
 from app.embedded.connect import connected, environment_of
@@ -41,7 +42,7 @@ from app.storage.generations import ensure_generation
 from app.storage.maintenance import analyze, maintenance
 from app.storage.versions import NewVersion
 from app.telemetry import configure_logging
-from ingestion.chunking.structure import chunk, chunker_id
+from ingestion.chunking.structure import chunk
 
 LIVE, NEW = HashEmbedder(384), HashEmbedder(256)
 SECTIONS = 20  # of a document; each becomes a chunk

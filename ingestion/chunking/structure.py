@@ -1,4 +1,7 @@
-"""Structure chunker: sections first, then blocks, then sentences, packed where it costs least."""
+"""Structure chunker: sections first, then blocks, then sentences, packed where it costs least.
+
+When it cuts otherwise than before, its version in `app.domain.index.chunker_id` goes up.
+"""
 
 import re
 from bisect import bisect_right
@@ -20,11 +23,6 @@ _WORD = re.compile(r"\s*\S+(?:\s+\Z)?|\s+")
 
 Span = tuple[int, int, int]
 """Start and end in the text, and the tokens between them."""
-
-
-def chunker_id(max_tokens: int) -> str:
-    """The identity that an index generation stores: the strategy, its version and its size."""
-    return f"structure-v2/{max_tokens}"
 
 
 def chunk(document: ParsedDocument, *, max_tokens: int, count_tokens: TokenCounter) -> list[Chunk]:

@@ -279,6 +279,43 @@ def test_an_embedder_that_does_not_fit_the_index_is_refused(
         assert connection.execute("SELECT count(*) FROM document").fetchone() == (3,), "nothing was lost"
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "finding", "says"),
+    [
+        ("FOOTNOTE_CHUNK_TOKENS", "100", "ingestion", "Set FOOTNOTE_CHUNK_TOKENS=200 again"),
+        ("FOOTNOTE_TEXT_SEARCH_CONFIG", "klingon", "ingestion", "FOOTNOTE_TEXT_SEARCH_CONFIG is `klingon`"),
+        ("FOOTNOTE_PROMPTS_DIR", "/nonexistent", "prompts", "There is no folder /nonexistent"),
+    ],
+)
+def test_doctor_finds_what_ingesting_or_asking_would_stumble_over(
+    footnote: Footnote, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, finding: str, says: str
+) -> None:
+    def found() -> tuple[str, str]:
+        findings = {each["name"]: each for each in json.loads(footnote("doctor", "--json")[1])["findings"]}
+        return findings[finding]["state"], findings[finding]["detail"]
+
+    footnote("ingest", CORPUS, "--json")
+    assert found()[0] == "ok"
+    monkeypatch.setenv(variable, value)
+    state, detail = found()
+    assert (state, says in detail) == ("error", True)
+    assert footnote("doctor")[0] == 1
+
+
+def test_a_text_search_configuration_that_is_none_is_one_line(
+    footnote: Footnote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOOTNOTE_TEXT_SEARCH_CONFIG", "klingon")
+    code, out, err = footnote("ingest", CORPUS, "--collection", "x1", "--json")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "`auto`" in err
+    assert "german, greek" in err
+    monkeypatch.delenv("FOOTNOTE_TEXT_SEARCH_CONFIG")
+    assert footnote("search", "keeper", "--collection", "x1")[0] == 2, "no empty collection is left"
+    monkeypatch.setenv("FOOTNOTE_TEXT_SEARCH_CONFIG", "german")
+    assert footnote("ingest", CORPUS, "--collection", "x1")[0] == 0
+
+
 def test_another_chunk_size_is_refused(footnote: Footnote, monkeypatch: pytest.MonkeyPatch) -> None:
     footnote("ingest", CORPUS, "--json")
     monkeypatch.setenv("FOOTNOTE_CHUNK_TOKENS", "100")

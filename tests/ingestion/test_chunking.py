@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.document import Chunk, Heading, ParsedDocument
+from app.domain.index import chunker_id
 from app.providers.tokenizer import count_tokens
 from ingestion.chunking.boundaries import find_sentences
-from ingestion.chunking.structure import chunk, chunker_id
+from ingestion.chunking.structure import chunk
 from ingestion.loaders import markdown, restructuredtext
 
 
