@@ -55,7 +55,7 @@ def main() -> None:
         gc.enable()
         cli()
     except FootnoteError as error:
-        Console(stderr=True).print(f"footnote: {error.message}", highlight=False, markup=False, soft_wrap=True)
+        Console(stderr=True).print(f"footnote: {error.for_operators}", highlight=False, markup=False, soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -76,7 +76,7 @@ async def _look(name: str, check: Callable[[], Awaitable[tuple[State, str]]]) ->
     try:
         state, detail = await check()
     except FootnoteError as error:
-        return Finding(name, "error", error.message)
+        return Finding(name, "error", error.for_operators)
     return Finding(name, state, detail)
 
 

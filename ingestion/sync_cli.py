@@ -63,9 +63,9 @@ def _sync_one(settings: Settings, declared: Declared, options: SyncOptions, *, j
             progress = Events(source=declared.name) if json else bar
             report = asyncio.run(run_sync(settings, declared, options, progress))
     except FootnoteError as error:
-        console.print(f"{declared.name}: {error.message}")
+        console.print(f"{declared.name}: {error.for_operators}")
         if json:
-            print_event("failed", {"source": declared.name, "error": error.message})
+            print_event("failed", {"source": declared.name, "error": error.for_operators})
         return False
     if json:
         print_event("done", asdict(report))

@@ -32,6 +32,11 @@ class FootnoteError(Exception):
         self.message = message or (type(self).__doc__ or "").strip()
         super().__init__(self.message)
 
+    @property
+    def for_operators(self) -> str:
+        """The message on the command line, where it may say what clients must not learn."""
+        return self.message
+
 
 class InvalidInput(FootnoteError):
     """The request is not valid."""
@@ -227,6 +232,16 @@ class DatabaseUnavailable(Unavailable):
     """PostgreSQL is not reachable; nothing was lost, try again shortly."""
 
     code = "database_unavailable"
+
+    def __init__(self, message: str | None = None, reason: str = "") -> None:
+        """`reason` is what the driver said; clients are not told, since it names hosts and roles."""
+        self.reason = reason
+        super().__init__(message)
+
+    @property
+    def for_operators(self) -> str:
+        """With the reason."""
+        return f"PostgreSQL is not reachable: {self.reason}" if self.reason else self.message
 
 
 class RunLogUnavailable(Unavailable):

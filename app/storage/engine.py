@@ -200,4 +200,10 @@ class unavailable:  # noqa: N801 - used as a context manager
         gone = isinstance(error, OperationalError | InterfaceError | psycopg.OperationalError | psycopg.InterfaceError)
         gone = gone or (isinstance(error, DBAPIError) and error.connection_invalidated)
         if gone or isinstance(error, PoolTimeout | PoolExhausted | TimeoutError):
-            raise DatabaseUnavailable from error
+            raise DatabaseUnavailable(reason=reason_of(error)) from error
+
+
+def reason_of(error: BaseException) -> str:
+    """What the driver said, in a line; it names hosts and roles, never a password."""
+    said = str(error.orig if isinstance(error, DBAPIError) else error)
+    return said.partition("\n")[0]

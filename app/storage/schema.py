@@ -6,11 +6,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from app.domain.errors import ConfigurationError, DatabaseUnavailable
-from app.storage.engine import CONNECT_TIMEOUT_S, libpq_url
+from app.storage.engine import CONNECT_TIMEOUT_S, libpq_url, reason_of
 
 _LOCK = 0x666F6F746E6F7465  # "footnote": one migration at a time, whoever starts it
 
@@ -32,7 +33,8 @@ def _engine(url: str) -> Engine:
 def migrate(url: str, revision: str = "head") -> tuple[str | None, str | None]:
     """Upgrade (or, to an older revision or `base`, downgrade) the schema; returns the revisions before and after.
 
-    Raises DatabaseUnavailable, and ConfigurationError when the role may not create what is needed.
+    Raises DatabaseUnavailable, and ConfigurationError when there is no such revision or the role may not create what is
+    needed.
     """
     engine = _engine(url)
     try:
@@ -50,7 +52,9 @@ def migrate(url: str, revision: str = "head") -> tuple[str | None, str | None]:
             connection.commit()
             return before, after
     except OperationalError as error:
-        raise DatabaseUnavailable(f"PostgreSQL is not reachable: {error.orig}") from error
+        raise DatabaseUnavailable(reason=reason_of(error)) from error
+    except CommandError as error:
+        raise ConfigurationError(f"The schema cannot be brought to `{revision}`: {reason_of(error)}") from error
     except ProgrammingError as error:
         raise ConfigurationError(
             f"The database refused the migration: {error.orig}. The role of DATABASE_URL needs CREATE on the database "

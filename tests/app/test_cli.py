@@ -14,6 +14,7 @@ from app import __version__
 from app.cli import main
 from app.storage.revision import HEAD
 from tests.fixtures.rerank_server import rerank_server
+from tests.fixtures.services import with_database
 
 CORPUS = Path(__file__).resolve().parents[1] / "fixtures" / "corpus"
 
@@ -239,7 +240,7 @@ def test_migrate_and_doctor(
         ("FOOTNOTE_API_KEYS", "short", "16 characters"),
         ("FOOTNOTE_HOST", "0.0.0.0", "FOOTNOTE_API_KEYS"),
         ("DATABASE_URL", "mysql://somewhere/x", "postgresql://"),
-        ("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x", "not reachable"),
+        ("DATABASE_URL", "postgresql://nobody:secret@127.0.0.1:1/x", "port 1 failed: Connection refused"),
         ("REDIS_URL", "", "REDIS_URL"),
     ],
 )
@@ -251,6 +252,28 @@ def test_a_server_that_cannot_work_does_not_start(
     code, _, err = footnote("serve")
     assert code == 2
     assert says in err
+    assert "secret" not in err
+
+
+def test_what_keeps_from_the_database_is_named(
+    footnote: Footnote, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", with_database(database_url, "nowhere"))
+    says = "PostgreSQL is not reachable: connection failed"
+    for command in (("search", "x"), ("ingest", CORPUS, "--json"), ("migrate",), ("jobs",)):
+        code, out, err = footnote(*command)
+        assert (code, out, err.count("\n")) == (2, "", 1), command
+        assert says in err
+        assert 'database "nowhere" does not exist' in err
+    code, out, _ = footnote("doctor")
+    assert code == 1
+    assert 'database "nowhere" does not exist' in out
+
+
+def test_a_revision_that_is_none_is_one_line(footnote: Footnote) -> None:
+    code, _, err = footnote("migrate", "--revision", "nope")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "The schema cannot be brought to `nope`: Can't locate revision" in err
 
 
 def test_a_taken_port_is_named_with_a_way_out(footnote: Footnote) -> None:

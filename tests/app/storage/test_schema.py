@@ -157,8 +157,10 @@ async def test_an_empty_database_is_named_outdated(new_database: Callable[[str |
 
 
 def test_a_server_that_is_not_there(tmp_path: object) -> None:
-    with pytest.raises(DatabaseUnavailable, match="not reachable"):
+    with pytest.raises(DatabaseUnavailable, match="not reachable") as failed:
         migrate("postgresql://nobody@127.0.0.1:1/nothing")
+    assert "127.0.0.1" not in failed.value.message, "clients are not told"
+    assert 'server at "127.0.0.1", port 1 failed' in failed.value.for_operators
 
 
 @pytest.mark.parametrize(
