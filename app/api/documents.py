@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.chat import CollectionName, FilterBody
@@ -14,6 +14,7 @@ from app.domain.errors import InvalidInput
 from app.domain.passage import Leg, Passage
 from app.services.retrieval import SearchRequest
 
+Name = Annotated[str, Path(pattern=r"^[^\x00]+$")]
 router = APIRouter(tags=["documents"], responses=RESPONSES)
 
 
@@ -68,6 +69,12 @@ async def search(body: SearchBody, principal: PrincipalDep, services: ServicesDe
 async def list_collections(principal: PrincipalDep, services: ServicesDep) -> Collections:
     """Every collection with its number of documents."""
     return Collections(collections=await services.documents.collections(principal.workspace_id))
+
+
+@router.delete("/v1/collections/{name:path}", status_code=204)
+async def delete_collection(name: Name, principal: PrincipalDep, services: ServicesDep) -> None:
+    """Delete a collection with all its documents: from now on no search finds them and no citation opens them."""
+    await services.uploads.delete_collection(principal, name)
 
 
 @router.get("/v1/documents")

@@ -81,6 +81,16 @@ class Uploads:
         await self._documents.delete(principal.workspace_id, document_id)
         await self._files.tidy(principal.workspace_id, jobs, keep=True)
 
+    async def delete_collection(self, principal: Principal, name: str) -> int:
+        """Delete a collection, its documents and the files that they were made of; returns how many documents.
+
+        Raises CollectionNotFound.
+        """
+        deleted = await self._documents.delete_collection(principal.workspace_id, name)
+        jobs = await self._jobs.of_collection(principal.workspace_id, name)
+        await self._files.tidy(principal.workspace_id, jobs, keep=True)
+        return deleted
+
     async def get(self, principal: Principal, job_id: UUID) -> Job:
         """Raises JobNotFound."""
         return await self._jobs.get(principal.workspace_id, job_id)

@@ -12,6 +12,7 @@ from app.domain.errors import CollectionNotFound, DocumentNotFound
 from app.domain.index import IndexGeneration
 from app.storage import models as m
 from app.storage.additions import add_documents
+from app.storage.collections import delete_collection, in_collection
 from app.storage.context_cache import forget_contexts
 from app.storage.duplicates import original_of
 from app.storage.engine import Database, WorkspaceConnection
@@ -62,7 +63,9 @@ class DocumentStore:
     async def page(
         self, workspace_id: UUID, collection: str | None, *, limit: int, offset: int
     ) -> list[DocumentSummary]:
-        """Documents by collection and URI."""
+        """Documents by collection and URI. Raises CollectionNotFound."""
+        if collection is not None:
+            await self.collection_ids(workspace_id, collection)
         chunks = (
             select(func.count())
             .select_from(m.Chunk)
@@ -135,6 +138,10 @@ class DocumentStore:
         if not await inventory.delete(list(await inventory.documents(row[1]))):
             raise DocumentNotFound
 
+    async def delete_collection(self, workspace_id: UUID, name: str) -> int:
+        """Delete a collection with its documents; returns how many there were. Raises CollectionNotFound."""
+        return await delete_collection(self._database, workspace_id, name)
+
     async def hashes(self, workspace_id: UUID, collection_id: UUID) -> dict[str, bytes]:
         """Content hashes of a collection's documents by URI."""
         query = select(m.Document.source_uri, m.Document.content_hash).where(m.Document.collection_id == collection_id)
@@ -148,8 +155,15 @@ class DocumentStore:
 
         Returns the document's id. The old version's text is kept, its chunks go, so that nothing retrieves them. A
         document that says the same as another one in its collection is only noted as its duplicate. Raises
-        GenerationRetired when another generation has become the active one.
+        GenerationRetired when another generation has become the active one, CollectionNotFound when the collection was
+        deleted.
         """
+        with in_collection():
+            return await self._write(workspace_id, collection_id, generation, new)
+
+    async def _write(
+        self, workspace_id: UUID, collection_id: UUID, generation: IndexGeneration, new: NewVersion
+    ) -> UUID:
         async with self._database.connection(workspace_id) as connection:
             await write_into(connection, generation)
             if new.moved_from is not None:
@@ -172,11 +186,11 @@ class DocumentStore:
         """Store versions of different documents of one collection, as `write` does.
 
         Those of documents that are new to the collection are written together, in one transaction and with few
-        statements; the others follow one by one. Raises GenerationRetired.
+        statements; the others follow one by one. Raises as `write`.
         """
         written = set[str]()
         if len(versions) > 1:
-            with suppress(UniqueViolation):  # another writer adds one of them at this moment
+            with suppress(UniqueViolation), in_collection():  # another writer adds one of them at this moment
                 written = await self._add(workspace_id, collection_id, generation, versions)
         for new in versions:
             if new.uri not in written:

@@ -199,7 +199,8 @@ class unavailable:  # noqa: N801 - used as a context manager
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
         gone = isinstance(error, OperationalError | InterfaceError | psycopg.OperationalError | psycopg.InterfaceError)
         gone = gone or (isinstance(error, DBAPIError) and error.connection_invalidated)
-        if gone or isinstance(error, PoolTimeout | PoolExhausted | TimeoutError):
+        gone = gone or isinstance(error, PoolTimeout | PoolExhausted | TimeoutError)
+        if error is not None and gone:
             raise DatabaseUnavailable(reason=reason_of(error)) from error
 
 

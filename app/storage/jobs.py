@@ -19,6 +19,7 @@ _SELECT = f"SELECT {_COLUMNS}, sha256, title, metadata FROM job"  # noqa: S608 -
 _GET = f"{_SELECT} WHERE id = %s"
 _PAGE = f"{_SELECT} WHERE %(state)s::text IS NULL OR state = %(state)s ORDER BY id DESC LIMIT %(limit)s"
 _LAST_OF_NAME = f"{_SELECT} WHERE collection = %s AND name = %s ORDER BY id DESC LIMIT 1"
+_IDS_OF_COLLECTION = "SELECT id FROM job WHERE collection = %s"
 _IDS_OF_NAME = "SELECT id FROM job WHERE collection = %s AND name = %s"
 # One that waits or runs; else the last that was ever done (it keeps its number of chunks when it is done anew).
 _MAKER = f"""
@@ -68,6 +69,11 @@ class JobStore:
         async with self._database.connection(workspace_id) as connection:
             rows = await (await connection.execute(_PAGE, {"state": state, "limit": limit})).fetchall()
         return [_read(row)[0] for row in rows]
+
+    async def of_collection(self, workspace_id: UUID, collection: str) -> list[UUID]:
+        """The ids of all jobs of a collection."""
+        async with self._database.connection(workspace_id) as connection:
+            return [row[0] for row in await (await connection.execute(_IDS_OF_COLLECTION, (collection,))).fetchall()]
 
     async def of_upload(self, workspace_id: UUID, collection: str, name: str) -> list[UUID]:
         """The ids of all jobs of one name in a collection."""

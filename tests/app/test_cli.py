@@ -1,5 +1,6 @@
 """The command line: commands do what they say, faults are one line and an exit code."""
 
+import io
 import json
 import re
 import socket
@@ -337,6 +338,21 @@ def test_a_text_search_configuration_that_is_none_is_one_line(
     assert footnote("search", "keeper", "--collection", "x1")[0] == 2, "no empty collection is left"
     monkeypatch.setenv("FOOTNOTE_TEXT_SEARCH_CONFIG", "german")
     assert footnote("ingest", CORPUS, "--collection", "x1")[0] == 0
+
+
+def test_collections_are_listed_and_deleted(footnote: Footnote, monkeypatch: pytest.MonkeyPatch) -> None:
+    footnote("ingest", CORPUS, "--json")
+    footnote("ingest", CORPUS, "--collection", "office", "--json")
+    assert footnote("collections")[:2] == (0, "default: 3 documents\noffice: 3 documents\n")
+    assert json.loads(footnote("collections", "--json")[1].splitlines()[1]) == {"name": "office", "documents": 3}
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    code, _, err = footnote("collections", "--delete", "office")
+    assert (code, "with its 3 documents for good? [y/N]" in err) == (1, True)
+    code, out, err = footnote("collections", "--delete", "office", "--yes")
+    assert (code, out, err) == (0, "", "“office” is deleted, with 3 documents.\n")
+    assert footnote("collections")[1] == "default: 3 documents\n"
+    code, _, err = footnote("collections", "--delete", "office", "--yes")
+    assert (code, "there are: default" in err) == (2, True)
 
 
 def test_another_chunk_size_is_refused(footnote: Footnote, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,31 @@ async def test_collections_and_documents_are_listed(client: httpx.AsyncClient) -
     assert all(document["chunks"] >= 1 for document in documents)
     assert {len(bytes.fromhex(document["content_hash"])) for document in documents} == {32}
     assert (await client.get("/v1/documents", params={"limit": 1, "offset": 2})).json()["documents"] == documents[2:]
+    missing = await client.get("/v1/documents", params={"collection": "nope"})
+    assert (missing.status_code, missing.json()["code"]) == (404, "collection_not_found")
+
+
+async def test_a_deleted_collection_is_gone_and_its_conversations_stay(
+    client: httpx.AsyncClient, ingest: Callable[..., Report], tmp_path: Path
+) -> None:
+    for name, text in (("a.md", "The goat is old."), ("copy.md", "The goat is old."), ("b.md", "The hill is steep.")):
+        (tmp_path / name).write_text(f"# Farm\n\n{text}\n")
+    await asyncio.to_thread(ingest, tmp_path, collection="on/the farm")
+    await chat(client, "How old is the goat?", collection="on/the farm")
+    [conversation] = (await client.get("/v1/conversations")).json()["conversations"]
+    path = "/v1/collections/on/the%20farm"
+    assert (await client.delete(path)).status_code == 204
+    assert (await client.get("/v1/collections")).json() == {"collections": [{"name": "default", "documents": 3}]}
+    for gone in (
+        await client.delete(path),
+        await client.post("/v1/search", json={"query": "goat", "collection": "on/the farm"}),
+        await client.get("/v1/documents", params={"collection": "on/the farm"}),
+    ):
+        assert (gone.status_code, gone.json()["code"]) == (404, "collection_not_found")
+    assert len((await client.get("/v1/documents")).json()["documents"]) == 3
+    read = (await client.get(f"/v1/conversations/{conversation['id']}")).json()
+    assert read["collection"] == "on/the farm"
+    assert len(read["messages"]) == 2
 
 
 async def test_an_old_version_still_opens_after_the_document_changed(
@@ -116,6 +141,7 @@ async def test_openapi_describes_every_endpoint_with_examples(client: httpx.Asyn
         "/v1/documents",
         "/v1/documents/{document_id}",
         "/v1/collections",
+        "/v1/collections/{name}",
         "/healthz",
         "/readyz",
         "/metrics",

@@ -63,6 +63,17 @@ async def test_a_deleted_document_is_found_no_more_and_can_come_again(
     assert len(await found(client, "lamp")) == 1
 
 
+async def test_the_files_of_a_collection_go_with_it(client: httpx.AsyncClient, settings: Settings) -> None:
+    await upload(client)
+    elsewhere = await upload(client, collection="other")
+    await work(settings)
+    assert (await client.delete("/v1/collections/island")).status_code == 204
+    assert files_kept(settings) == {elsewhere.json()["job"]["id"]}
+    assert (await upload(client)).status_code == 202
+    await work(settings)
+    assert len(await found(client, "lamp")) == 1
+
+
 async def test_a_file_that_cannot_be_read_fails_with_the_reason_and_can_be_tried_again(
     client: httpx.AsyncClient, settings: Settings
 ) -> None:

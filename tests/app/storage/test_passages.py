@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 from psycopg import AsyncRawCursor
 
+from app.domain.errors import CollectionNotFound
 from app.domain.filter_wire import parse_filter
 from app.domain.passage import Leg, Passage
 from app.domain.principal import DEFAULT_WORKSPACE_ID as WORKSPACE
 from app.domain.principal import Principal
 from app.services.retrieval import Retrieval, SearchRequest, different
+from app.storage import inventory
+from app.storage.collections import delete_collection
 from app.storage.filters import narrow
 from app.storage.passages import PassageIndex, PassageQuery, Routing, SearchOptions
 from app.storage.search_sql import Fusion, Route, Shape, statement
@@ -88,6 +91,31 @@ async def test_statistics_stay_right_under_concurrent_writers(store: Store) -> N
     """
     async with store.database.reading(WORKSPACE) as connection:
         assert await (await connection.execute(counts)).fetchall() == []
+
+
+async def test_statistics_are_right_without_a_deleted_collection(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inventory, "DELETED_TOGETHER", 2)
+    for n in range(5):
+        await store.write(f"one:{n}", "ferry bridge" if n else "ferry", config="simple")
+        await store.write(f"two:{n}", "bridge tide" if n else "tide ferry", collection="two", config="simple")
+    await store.write("two:copy", "bridge tide", collection="two", config="simple")
+    assert await delete_collection(store.database, WORKSPACE, "two") == 6
+    left = {f"one:{n}": ["ferry", "bridge"] if n else ["ferry"] for n in range(5)}
+    assert await store.scores("bridge", collection=None) == pytest.approx(bm25(left, ["bridge"]))
+    async with store.database.reading(WORKSPACE) as connection:
+        for table in ("collection", "document", "chunk", "chunk_lexeme", "chunk_embedding", "lexical_term"):
+            column = "id" if table == "collection" else "collection_id"
+            query = f"SELECT DISTINCT {column} FROM {table}"
+            assert await (await connection.execute(query)).fetchall() == [(store.collections["one"],)], table
+
+
+async def test_a_collection_that_is_deleted_meanwhile_takes_no_more(store: Store) -> None:
+    await store.write("a", "ferry", collection="two")
+    await delete_collection(store.database, WORKSPACE, "two")
+    with pytest.raises(CollectionNotFound, match="was deleted meanwhile"):
+        await store.write("a", "ferry", collection="two")
+    with pytest.raises(CollectionNotFound):
+        await delete_collection(store.database, WORKSPACE, "two")
 
 
 async def test_each_document_is_read_in_its_own_language(store: Store) -> None:
