@@ -19,7 +19,7 @@ from rich.table import Table
 
 from app.bootstrap import open_retrieval, open_services
 from app.doctor import examine
-from app.domain.errors import ConfigurationError, InvalidFilter
+from app.domain.errors import ConfigurationError, ConversationNotFound, InvalidFilter
 from app.domain.filter import Filter
 from app.domain.filter_wire import ROOT, parse_filter
 from app.domain.passage import Leg, Passage
@@ -31,6 +31,7 @@ from app.domain.run import (
     RunCompleted,
     RunEvent,
     RunFailed,
+    RunStarted,
     TextDelta,
     TextRewind,
 )
@@ -131,7 +132,12 @@ def ask(
     asked = Question(question, conversation, collection, _filter_of(filter_json))
     with connected(load_settings(data_dir=data_dir)) as settings:
         configure_logging(level="warning", json=False)
-        ended = asyncio.run(_ask(settings, asked, json=json))
+        try:
+            ended = asyncio.run(_ask(settings, asked, json=json))
+        except ConversationNotFound as error:
+            raise ConversationNotFound(
+                "There is no conversation with that id; leave --conversation out to start a new one."
+            ) from error
     if isinstance(ended, RunFailed):
         _fail(ended.problem.detail)
 
@@ -261,9 +267,12 @@ class _AnswerPrinter:
         self._notes: dict[int, str] = {}
         self._text = ""
         self._printed = 0
+        self._conversation_id = ""
 
     def __call__(self, event: RunEvent) -> None:
         match event:
+            case RunStarted():
+                self._conversation_id = event.conversation_id
             case RetrievalCompleted(passages):
                 self._titles = {p.id: _place(p) for p in passages}
             case TextDelta(text):
@@ -276,6 +285,11 @@ class _AnswerPrinter:
             case RunCompleted() | RunCancelled() | RunFailed():
                 notes = [f"[{index}] {note}\n" for index, note in sorted(self._notes.items())]
                 self._write(self._text[self._printed :] + "\n" + "".join(["\n", *notes] if notes else []))
+                self._say_how_to_go_on()
+
+    def _say_how_to_go_on(self) -> None:
+        said = f'To go on: footnote ask --conversation {self._conversation_id} "…"'
+        err.print(said, style="dim", highlight=False, soft_wrap=True)
 
     def _cite(self, citation: Citation) -> None:
         mark = "[?]" if citation.verdict == "unsupported" else f"[{citation.index}]"

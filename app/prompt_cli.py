@@ -14,6 +14,7 @@ from app.domain.errors import ConfigurationError
 from app.domain.passage import Passage
 from app.domain.principal import Principal
 from app.embedded.connect import connected
+from app.providers.chat_model import is_small
 from app.providers.prompt_files import activate as activate_version
 from app.providers.prompt_files import active_versions, prompt_path, prompt_text, read_prompt, versions_of
 from app.services.context import format_passages, merge_neighbours
@@ -94,6 +95,12 @@ def render(
     system, user = prompt.render(
         passages=format_passages(found), passage=found[0].text if found else "", question=question, history=history
     )
+    in_place = {"answer": "answer-small"} if is_small(settings) else {"answer-small": "answer"}
+    if name in in_place:
+        typer.echo(
+            f"`{name}` is not what answers are written with now: `{settings.chat_model}` reads `{in_place[name]}`.",
+            err=True,
+        )
     sys.stdout.write(f"[system]\n{system}\n\n[user]\n{user}\n")
 
 

@@ -50,6 +50,11 @@ def make_chat_model(settings: Settings) -> ChatModel:
     return FallbackChatModel([first, *others])
 
 
+def is_small(settings: Settings) -> bool:
+    """Whether answers are asked for as a small model needs it (`ChatModelProfile.small`), without making the model."""
+    return "local" in (settings.chat_model, *settings.chat_models)
+
+
 def _model(settings: Settings) -> ChatModel:
     kind, _, name = settings.chat_model.partition(":")
     if settings.chat_model == "local":

@@ -194,8 +194,11 @@ def test_doctor_examines_the_reranker(footnote: Footnote, monkeypatch: pytest.Mo
 
 def test_ask_streams_the_answer_and_lists_footnotes(footnote: Footnote) -> None:
     footnote("ingest", CORPUS, "--json")
-    code, out, _ = footnote("ask", "How long does the crossing of the ferry take?")
+    code, out, err = footnote("ask", "How long does the crossing of the ferry take?")
     assert code == 0
+    told = re.fullmatch(r'To go on: footnote ask --conversation ([0-9a-f-]{36}) "…"\n', err)
+    assert told
+    assert footnote("ask", "And back?", "--conversation", told[1])[2] == err
     assert "[1]" in out.partition("\n")[0]
     assert "\n[1] The ferry to Holm Island" in out
     code, out, _ = footnote("ask", "How long does the crossing take?", "--json")
@@ -209,6 +212,8 @@ def test_ask_says_why_it_failed(footnote: Footnote) -> None:
     assert code == 2
     assert "scripted model failed" in err
     assert footnote("ask", " ")[0] == 2
+    code, _, err = footnote("ask", "When?", "--conversation", "00000000-0000-7000-8000-00000000000f")
+    assert (code, "leave --conversation out" in err, "conversation_id" in err) == (2, True, False)
 
 
 def test_migrate_and_doctor(

@@ -95,11 +95,17 @@ def test_rendering_shows_what_the_model_would_read(
     monkeypatch.setenv("DATABASE_URL", settings.database_url.get_secret_value())
     monkeypatch.setenv("REDIS_URL", settings.redis_url.get_secret_value())
     monkeypatch.setenv("FOOTNOTE_EMBEDDER", "scripted")
-    shown = runner.invoke(commands, ["render", "answer", "how long does the rye loaf rest", "--version", "2"]).output
+    done = runner.invoke(commands, ["render", "answer", "how long does the rye loaf rest", "--version", "2"])
+    assert "`local` reads `answer-small`" in done.stderr
+    shown = done.stdout
     assert "[system]\nYou answer questions" in shown
     assert "Be very brief" in shown
     assert '<passage id="1" title=' in shown
     assert "eighteen hours" in shown
     assert "Question: how long does the rye loaf rest" in shown
+    assert runner.invoke(commands, ["render", "answer-small", "rye"]).stderr == ""
+    monkeypatch.setenv("FOOTNOTE_CHAT_MODEL", "scripted")
+    assert runner.invoke(commands, ["render", "answer", "rye"]).stderr == ""
+    assert "`scripted` reads `answer`" in runner.invoke(commands, ["render", "answer-small", "rye"]).stderr
     condensed = runner.invoke(commands, ["render", "condense", "And back?", "--history", "user: When?"]).output
     assert "user: When?" in condensed
