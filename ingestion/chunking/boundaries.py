@@ -16,8 +16,8 @@ class Strength(IntEnum):
 
     WORD = 0
     HEADING = 1  # a heading and what it heads: kept together
-    WRAP = 2  # lines of a paragraph
-    SENTENCE = 3  # sentences; rows of a table, lines of code
+    WRAP = 2  # lines of a paragraph; rows below a header
+    SENTENCE = 3  # sentences; rows of other tables, lines of code
     PART = 4  # items of a list, paragraphs of an indented body, a paragraph ending in a colon and what it announces
     BLOCK = 5
     SIBLING = 6  # small sections that may share a chunk
@@ -35,6 +35,7 @@ _FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})")
 _ITEM = re.compile(r"(?:[-*+•◦▪]|\(?(?:\d{1,3}|#|[a-zA-Z])[.)]|:[\w -]+:|\[[\w#*]+\])\s")
 _ROW = re.compile(r"\s*(?:\||\+[-=+]+\+?\s*$)")
 _RULER = re.compile(r"\s*=+(?: +=+)+\s*$")
+_HEADER_END = re.compile(r"\s*\|(?:[ \t]*+:?-++:?[ \t]*+\|)++\s*$")
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1+\s*$")
 _DIRECTIVE = re.compile(r"\s*\.\. (?:[\w-]+:)?([\w-]+)::")
 _LITERAL_DIRECTIVES = {
@@ -145,6 +146,8 @@ class _Scan:
         first = self._line(index)
         if _FENCE.match(first):
             yield from self._code(index + 1, end)
+        elif _ROW.match(first) and _HEADER_END.match(self._line(index + 1)):  # no piece of it without the header
+            yield from (Boundary(start, Strength.WRAP) for start, _ in self._lines[index + 1 : end])
         elif self._is_literal(index, end) or _ROW.match(first) or _RULER.match(first):
             yield from (Boundary(start, Strength.SENTENCE) for start, _ in self._lines[index + 1 : end])
         else:

@@ -10,6 +10,7 @@ from app.domain.errors import DamagedFile, EmptyFile, UnreadableFile, Unsupporte
 from ingestion.loaders.formats import SUFFIXES, Format, detect
 from ingestion.loaders.member import Member
 from ingestion.loaders.reader import StructureReader
+from ingestion.loaders.tables import with_headers
 
 
 def supported(path: Path) -> bool:
@@ -29,7 +30,7 @@ def load(path: Path, data: bytes, *, reader: StructureReader | None = None) -> P
         if reader is None:
             format_ = detect(path, data)
             kind, reader = format_.name, _reader(format_)
-        document = reader.parse(path.name, data)
+        document = with_headers(reader.parse(path.name, data))
     except (UnreadableFile, ImportError):
         raise
     except Exception as error:

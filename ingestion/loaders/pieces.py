@@ -6,7 +6,6 @@ from app.domain.document import Heading, ParsedDocument
 from ingestion.loaders.characters import clean
 from ingestion.loaders.title import choose_title
 
-TABLE_CHARS = 700  # of one block of rows; about a chunk, so that each has the header
 WIDEST_HEADER = 240  # characters; a wider table is written row by row
 
 
@@ -37,7 +36,7 @@ class Pieces:
             self._add(text)
 
     def table(self, rows: Iterable[Sequence[str]]) -> None:
-        """A table whose first row is its header, which is repeated so that no piece of the table is without it."""
+        """A table whose first row is its header; `with_headers` cuts a long one."""
         table = [[_cell(cell) for cell in row] for row in rows]
         table = [row for row in table if any(row)]
         if not table:
@@ -51,16 +50,7 @@ class Pieces:
                 pairs = zip(header, row, strict=True)
                 self.block("\n".join(f"{name}: {cell}" if name else cell for name, cell in pairs if cell))
         else:
-            top = f"{_line(header)}\n{_line(['---'] * width)}\n"
-            part: list[str] = []
-            size = 0
-            for line in map(_line, body):
-                if part and size + len(line) > TABLE_CHARS:
-                    self.block(top + "\n".join(part))
-                    part, size = [], 0
-                part.append(line)
-                size += len(line) + 1
-            self.block(top + "\n".join(part))
+            self.block("\n".join(map(_line, [header, ["---"] * width, *body])))
 
     def document(self, name: str, media_type: str, title: str = "", **metadata: object) -> ParsedDocument:
         """The whole; `title` is what the file declares, metadata without a value is left out."""

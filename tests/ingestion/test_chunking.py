@@ -1,10 +1,14 @@
 """Chunking: nothing is lost, nothing is too long, sections stay apart, offsets are exact."""
 
+import io
 import re
-from itertools import pairwise
+from itertools import chain, pairwise
+from pathlib import Path
 from random import Random
 from time import perf_counter, process_time
 
+import docx
+import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +19,7 @@ from app.providers.tokenizer import count_tokens
 from ingestion.chunking.boundaries import find_sentences
 from ingestion.chunking.structure import chunk
 from ingestion.loaders import markdown, restructuredtext
+from ingestion.loaders.dispatch import load
 
 
 def parsed(text: str, *headings: tuple[int, str], pages: tuple[int, ...] = ()) -> ParsedDocument:
@@ -171,6 +176,52 @@ def test_a_table_is_cut_between_rows() -> None:
     chunks = cut(markdown_document(f"# T\n\n| name | text | n |\n| --- | --- | --- |\n{rows}\n"), 60)
     assert len(chunks) > 5
     assert all(c.text.startswith(("# T", "| ")) and c.text.endswith("|") for c in chunks)
+
+
+def long_table(name: str) -> bytes:
+    """A table of three columns and 80 rows in the format of a name."""
+    rows = [("Employee", "Department", "Salary")] + [
+        (f"Person {n}", f"department {n % 9}", f"{n}000") for n in range(80)
+    ]
+    out = io.BytesIO()
+    match Path(name).suffix:
+        case ".csv":
+            return "\n".join(map(",".join, rows)).encode()
+        case ".md":
+            lines = [f"| {' | '.join(row)} |" for row in rows]
+            return "\n".join(
+                ["# A heading\n\nIt says:\n", lines[0], "|---|---|---|", *lines[1:], "\nThe end."]
+            ).encode()
+        case ".html":
+            lines = ["".join(f"<td>{cell}</td>" for cell in row) for row in rows]
+            return f"<html><h1>A heading</h1><table><tr>{'</tr><tr>'.join(lines)}</tr></table></html>".encode()
+        case ".docx":
+            made = docx.Document()
+            table = made.add_table(rows=len(rows), cols=3)
+            for cell, text in zip(table._cells, chain(*rows), strict=True):  # all at once: row by row takes seconds
+                cell.text = text
+            made.save(out)
+        case ".xlsx":
+            book = openpyxl.Workbook()
+            for row in rows:
+                book.active.append(row)  # type: ignore[union-attr]
+            book.save(out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.md", "a.html", "a.docx", "a.xlsx"])
+def test_every_chunk_of_a_table_has_its_header(name: str) -> None:
+    document = load(Path(name), long_table(name))
+    chunks = [c for c in cut(document, 200) if "| Person" in c.text]
+    assert len(chunks) > 5
+    assert all(c.text.index("| Employee | Department | Salary |") < c.text.index("| Person") for c in chunks)
+
+
+def test_a_short_table_is_not_cut_to_fill_chunks_evenly() -> None:
+    table = "| name | text | n |\n| --- | --- | --- |\n" + "\n".join(f"| row {n} | a value | 0.{n} |" for n in range(9))
+    around = "It says a few words before the table and some after it. " * 3
+    for c in cut(markdown_document(f"# T\n\n{around}\n\n{table}\n\n{around}\n"), 200):
+        assert ("| row" in c.text) == (table in c.text)
 
 
 def test_code_is_cut_between_lines_and_at_its_blank_lines_first() -> None:

@@ -70,6 +70,15 @@ def test_a_long_table_has_its_header_on_every_piece() -> None:
     assert document.title == "ships"
 
 
+def test_a_long_row_is_written_as_lines_that_are_named() -> None:
+    answer = "Press the button | and wait. " * 25
+    document = read("faq.csv", f'question,answer\nWhy?,Because\nHow?,"{answer}"\nWhen?,Now\n')
+    first, long, last = document.text.strip().split("\n\n")
+    assert first == "| question | answer |\n| --- | --- |\n| Why? | Because |"
+    assert long == f"question: How?\nanswer: {answer.strip()}"
+    assert last == "| question | answer |\n| --- | --- |\n| When? | Now |"
+
+
 def test_a_wide_table_is_written_row_by_row() -> None:
     header = "\t".join(f"a long name of column {number}" for number in range(20))
     document = read("wide.tsv", f"{header}\n" + "\t".join(str(number) for number in range(20)))

@@ -56,6 +56,25 @@ of a title
     assert document.text == text
 
 
+def test_a_long_table_of_markdown_has_its_header_on_every_piece_and_headings_stay_where_they_are() -> None:
+    top, rows = "| Name | Seats |\n|:--|--:|\n", [f"| ship {number} | {number * 7} |" for number in range(60)]
+    table = top + "\n".join(rows)
+    text = f"# Ships\n\n```\n{table}\n```\n\n{table}\n\n## Ports\n\n{table}\n\n### Last\n"
+    document = load(Path("a.md"), text.encode())
+    assert outline(document) == [(1, "Ships", "# Ships"), (2, "Ports", "## Ports"), (3, "Last", "### Last")]
+    fenced, *blocks = [block for block in document.text.split("\n\n") if "ship" in block]
+    assert fenced == f"```\n{table}\n```"
+    assert len(blocks) > 6
+    assert all(block.startswith(top) for block in blocks)
+    assert [row for block in blocks for row in block.split("\n")[2:]] == rows * 2
+
+
+@pytest.mark.parametrize(("name", "kept"), [("a.md", False), ("a.txt", True), ("a.org", True), ("a.py", True)])
+def test_tables_of_other_sources_stay_as_they_are(name: str, kept: bool) -> None:
+    text = "| a | b |\n|---|---|\n" + "| one | two |\n" * 60
+    assert (load(Path(name), text.encode()).text == text) is kept
+
+
 @pytest.mark.parametrize(
     ("source", "metadata", "rest"),
     [
