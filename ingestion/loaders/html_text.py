@@ -9,6 +9,7 @@ from lxml import etree
 
 from app.domain.document import Heading
 from ingestion.loaders.characters import clean
+from ingestion.loaders.grid import Cell, spread
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _LISTS = {"ul", "ol"}
@@ -29,6 +30,7 @@ _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight|highlight-source)-(\
 _EXPONENT = re.compile(r"[-+−]?\d+|[a-z]")
 _ITEM = re.compile(r"\s*(?:-|\d+\.) ")
 _LONGEST_CELL = 400  # characters; a longer cell is layout, not data
+_WIDEST, _TALLEST = 50, 1000  # columns and rows that a cell may span
 
 
 class _Block(NamedTuple):
@@ -174,8 +176,7 @@ def _table(element: etree._Element) -> Iterator[_Block]:
             for cell in row:
                 yield from _blocks(cell)
         return
-    grid = [_cells(row) for row in rows]
-    grid = [row for row in grid if any(row)]
+    grid = list(spread([_cell(cell) for cell in row] for row in rows))
     width = max((len(row) for row in grid), default=0)
     lines = [f"| {' | '.join(row + [''] * (width - len(row)))} |" for row in grid]
     if lines:
@@ -203,13 +204,13 @@ def _is_layout(table: etree._Element, rows: list[list[etree._Element]]) -> bool:
     )
 
 
-def _cells(row: list[etree._Element]) -> list[str]:
-    """The texts of a row, empty ones after a cell that spans columns."""
-    texts = []
-    for cell in row:
-        lines = [line for block in _blocks(cell) for line in block.text.split("\n")]
-        between = "; " if any(map(_ITEM.match, lines)) else " "
-        texts.append(_one_line(between.join(_ITEM.sub("", line) for line in lines)).replace("|", "\\|"))
-        span = cell.get("colspan", "1")
-        texts += [""] * (min(int(span), 50) - 1 if span.isdecimal() else 0)
-    return texts
+def _cell(element: etree._Element) -> Cell:
+    lines = [line for block in _blocks(element) for line in block.text.split("\n")]
+    between = "; " if any(map(_ITEM.match, lines)) else " "
+    text = _one_line(between.join(_ITEM.sub("", line) for line in lines)).replace("|", "\\|")
+    return Cell(text, _span(element, "colspan", _WIDEST), _span(element, "rowspan", _TALLEST))
+
+
+def _span(element: etree._Element, attribute: str, most: int) -> int:
+    span = element.get(attribute, "1")[:9]
+    return max(1, min(int(span), most)) if span.isdecimal() else 1

@@ -62,6 +62,16 @@ def test_styles_become_structure() -> None:
     assert document.page_starts == ()
 
 
+def test_merged_cells_leave_the_others_in_their_columns() -> None:
+    made = docx.Document()
+    table = made.add_table(rows=3, cols=3)
+    texts = ("Region", "Product", "Price", "North", "Apple", "10", "", "Pear", "20")
+    for cell, text in zip((c for row in table.rows for c in row.cells), texts, strict=True):
+        cell.text = text
+    table.cell(1, 0).merge(table.cell(2, 0))
+    assert read(saved(made)).text.endswith("| North | Apple | 10 |\n| North | Pear | 20 |\n")
+
+
 def test_the_title_is_that_of_the_properties_when_there_is_no_heading() -> None:
     made = docx.Document()
     made.core_properties.title = "Given title"

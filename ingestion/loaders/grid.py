@@ -1,0 +1,41 @@
+"""Grid: the cells of a table in their columns, those that span several too."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+
+class Cell(NamedTuple):
+    """A cell's text, and how many columns and rows it spans."""
+
+    text: str
+    across: int = 1
+    down: int = 1
+
+
+def spread(rows: Iterable[Iterable[Cell]]) -> Iterator[list[str]]:
+    """The texts of the rows that say something: a cell that spans rows says it in each, one that spans columns once."""
+    reaching: dict[int, Cell] = {}  # by column: a cell from above, with the rows that it has still to come
+    for row in rows:
+        texts, own = list[str](), False
+        for cell in row:
+            _reach(reaching, texts)
+            own = own or bool(cell.text)
+            for text in [cell.text] + [""] * (cell.across - 1):
+                _place(reaching, texts, Cell(text, down=cell.down))
+        for column in sorted(column for column in reaching if column >= len(texts)):
+            texts += [""] * (column - len(texts))
+            _reach(reaching, texts)
+        if own:
+            yield texts
+
+
+def _reach(reaching: dict[int, Cell], texts: list[str]) -> None:
+    """Add to a row the cells from above that come next in it."""
+    while len(texts) in reaching:
+        _place(reaching, texts, reaching.pop(len(texts)))
+
+
+def _place(reaching: dict[int, Cell], texts: list[str], cell: Cell) -> None:
+    if cell.down > 1:
+        reaching[len(texts)] = Cell(cell.text, down=cell.down - 1)
+    texts.append(cell.text)
