@@ -1,8 +1,10 @@
 """Dispatch: a file's bytes to the loader that reads them."""
 
 import importlib
+from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from itertools import count
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from app.domain.document import ParsedDocument
@@ -64,7 +66,24 @@ def members(path: Path, data: bytes) -> Sequence[Member]:
     except Exception as error:
         raise DamagedFile(f"The files in the {format_.name} cannot be read ({error}); get a whole copy.") from error
     named = [Member(_safe(one.name), one.data) for one in found]
-    return [one for one in named if one.name and one.data.strip()]
+    return _told_apart([one for one in named if one.name and one.data.strip()])
+
+
+def _told_apart(found: Sequence[Member]) -> Sequence[Member]:
+    """The files under names of their own: the second `report.txt` is `report (2).txt`."""
+    counts, taken = Counter[str](), {one.name for one in found}
+    apart = list[Member]()
+    for one in found:
+        counts[one.name] += 1
+        name, path = one.name, PurePosixPath(one.name)
+        if counts[one.name] > 1:
+            numbered = (
+                str(path.with_name(f"{path.stem} ({number}){path.suffix}")) for number in count(counts[one.name])
+            )
+            name = next(name for name in numbered if name not in taken)
+            taken.add(name)
+        apart.append(Member(name, one.data))
+    return apart
 
 
 def _safe(name: str) -> str:

@@ -88,6 +88,20 @@ def test_attachments_are_documents_of_their_own(syncing: Syncing) -> None:
     assert uris == ["", "!/About bees.eml", "!/About bees.eml!/wax.md", "!/cats.txt"]
 
 
+def test_files_of_one_name_are_told_apart() -> None:
+    files = [
+        (name, text.encode()) for name, text in (("r.txt", "1"), ("r (2).txt", "2"), ("r.txt", "3"), ("r.txt", "4"))
+    ]
+    message = mail_of("Reports", "See below.", *files)
+    for text in ("apples", "pears"):
+        message.add_attachment(mail_of("Invoice", text))
+    found = members(Path("a.eml"), message.as_bytes())
+    assert [one.name for one in found] == [
+        *("r.txt", "r (2).txt", "r (3).txt", "r (4).txt", "Invoice.eml", "Invoice (2).eml"),
+    ]
+    assert [one.data for one in found[:4]] == [b"1", b"2", b"3", b"4"]
+
+
 async def test_a_mail_goes_with_its_attachments(settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "docs" / "notes.eml"
     path.parent.mkdir()
