@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from email import message_from_bytes, policy
 from email.errors import MessageError
-from email.message import EmailMessage
+from email.message import EmailMessage, MIMEPart
 from email.utils import parsedate_to_datetime
+from pathlib import PurePath
 
 from app.domain.document import ParsedDocument
 from app.domain.errors import UnreadableFile
 from ingestion.loaders.characters import clean
+from ingestion.loaders.formats import SUFFIXES
 from ingestion.loaders.html import HtmlReader
 from ingestion.loaders.member import Member
 from ingestion.loaders.pieces import Pieces
@@ -17,20 +19,25 @@ from ingestion.loaders.reader import StructureReader
 MEDIA_TYPE = "message/rfc822"
 
 
+_TEXTS = {"text/plain", "text/html"}
+_FIELDS = {"subject", "from", "to", "cc", "content-type", "content-disposition"}
+_MALFORMED = (MessageError, ValueError, TypeError, AttributeError, IndexError)  # headers are, in one of many ways
+
+
 class MailReader(StructureReader):
     """Reads messages in the form of RFC 5322; attachments are named, and documents of their own by `members`."""
 
     def parse(self, name: str, data: bytes) -> ParsedDocument:
         """From, to and date, the text (of HTML when there is no other), the attachments' names."""
-        message = message_from_bytes(data, policy=policy.default)
-        assert isinstance(message, EmailMessage)  # noqa: S101 - the policy's kind
-        pieces = Pieces()
+        message, pieces = _message(data), Pieces()
         subject = _header(message, "subject")
         pieces.heading(1, subject)
         headers = {field: _header(message, field) for field in ("from", "to", "cc", "date")}
         pieces.block("\n".join(f"{field.capitalize()}: {value}" for field, value in headers.items() if value))
-        _write_body(message, pieces)
-        attached = [part.get_filename() or part.get_content_type() for part in message.iter_attachments()]
+        texts, files = _parts(message)
+        for part in texts:
+            _write(part, pieces)
+        attached = [part.get_filename() or part.get_content_type() for part in files]
         pieces.block("Attachments: " + ", ".join(attached) if attached else "")
         return pieces.document(
             name, MEDIA_TYPE, subject, author=headers["from"], recipients=headers["to"], date=_day(headers["date"])
@@ -39,10 +46,8 @@ class MailReader(StructureReader):
 
 def members(data: bytes) -> Sequence[Member]:
     """The attached files; attached messages are named by their subjects."""
-    message = message_from_bytes(data, policy=policy.default)
-    assert isinstance(message, EmailMessage)  # noqa: S101 - the policy's kind
     found = []
-    for part in message.iter_attachments():
+    for part in _parts(_message(data))[1]:
         payload = part.get_payload(decode=True)
         if isinstance(payload, bytes):
             found.append(Member(part.get_filename() or "", payload))
@@ -53,25 +58,61 @@ def members(data: bytes) -> Sequence[Member]:
     return found
 
 
-def _write_body(message: EmailMessage, pieces: Pieces) -> None:
-    body = message.get_body(("plain", "html"))
-    if body is None:
+def write_text(pieces: Pieces, text: str) -> None:
+    """A message's text, paragraph by paragraph."""
+    for paragraph in clean(text).split("\n\n"):
+        pieces.block(paragraph)
+
+
+def write_page(pieces: Pieces, page: bytes) -> None:
+    """A message's text as the page that it is; nothing of one that is empty."""
+    try:
+        pieces.join(HtmlReader().parse("body.html", page), below=1)
+    except UnreadableFile:
         return
-    payload = body.get_payload(decode=True)
-    content = payload if isinstance(payload, bytes) else b""
-    write_text(pieces, _decoded(content, body.get_content_charset()), html=body.get_content_type() == "text/html")
 
 
-def write_text(pieces: Pieces, text: str, *, html: bool) -> None:
-    """A message's text, paragraph by paragraph or as the page that it is; nothing of a page that is empty."""
-    if html:
-        try:
-            pieces.join(HtmlReader().parse("body.html", text.encode()), below=1)
-        except UnreadableFile:
-            return
-    else:
-        for paragraph in clean(text).split("\n\n"):
-            pieces.block(paragraph)
+def _message(data: bytes) -> EmailMessage:
+    """The message, with what headers say in plain letters (not ASCII, against the rules) decoded as its text is."""
+    message = message_from_bytes(data, policy=policy.default)
+    assert isinstance(message, EmailMessage)  # noqa: S101 - the policy's kind
+    for part in message.walk():
+        for field, value in list(part.raw_items()):
+            if field.lower() in _FIELDS and isinstance(value, str) and not value.isascii():
+                try:
+                    raw = "".join(value.splitlines()).encode("ascii", "surrogateescape")
+                    part.replace_header(field, _decoded(raw, part.get_content_charset()))
+                except _MALFORMED:
+                    continue
+    return message
+
+
+def _parts(part: MIMEPart, *, inner: bool = False) -> tuple[list[MIMEPart], list[MIMEPart]]:
+    """The parts that a message's text is made of, and the files that came with it."""
+    kind = part.get_content_type()
+    if part.get_content_maintype() == "multipart":
+        found = [_parts(one, inner=True) for one in part.iter_parts()] if part.is_multipart() else []
+        texts, files = [texts for texts, _ in found], [file for _, files in found for file in files]
+        if kind == "multipart/alternative":
+            plain = (one for one in texts if any(text.get_content_type() == "text/plain" for text in one))
+            return next(plain, next(filter(None, texts), [])), [file for file in files if file.get_filename()]
+        if kind == "multipart/related":  # a page and its pictures
+            return texts[0] if texts else [], [file for file in files if file.get_content_maintype() != "image"]
+        return [text for one in texts for text in one], files
+    named = inner and (part.is_attachment() or PurePath(part.get_filename() or "").suffix.lower() in SUFFIXES)
+    return ([part], []) if kind in _TEXTS and not named else ([], [part])
+
+
+def _write(part: MIMEPart, pieces: Pieces) -> None:
+    payload = part.get_payload(decode=True)
+    content, charset = payload if isinstance(payload, bytes) else b"", part.get_content_charset()
+    if part.get_content_type() == "text/plain":
+        write_text(pieces, _decoded(content, charset))
+        return
+    try:
+        write_page(pieces, content.decode(charset or "ascii").encode())
+    except (LookupError, UnicodeError):  # the page may say it
+        write_page(pieces, content)
 
 
 def _decoded(content: bytes, charset: str | None) -> str:
@@ -86,7 +127,7 @@ def _decoded(content: bytes, charset: str | None) -> str:
 def _header(message: EmailMessage, field: str) -> str:
     try:
         return " ".join(str(message.get(field) or "").split())
-    except (MessageError, ValueError, TypeError, AttributeError, IndexError):  # malformed, in one of many ways
+    except _MALFORMED:
         return ""
 
 

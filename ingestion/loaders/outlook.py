@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from oxmsg import Message
 
 from app.domain.document import ParsedDocument
-from ingestion.loaders.mail import write_text
+from ingestion.loaders.mail import write_page, write_text
 from ingestion.loaders.member import Member
 from ingestion.loaders.pieces import Pieces
 from ingestion.loaders.reader import StructureReader
@@ -26,8 +26,10 @@ class OutlookReader(StructureReader):
         day = message.sent_date.date().isoformat() if message.sent_date else ""
         headers = {"From": message.sender or "", "To": recipients, "Date": day}
         pieces.block("\n".join(f"{field}: {value}" for field, value in headers.items() if value))
-        if text := message.body or message.html_body:
-            write_text(pieces, text, html=not message.body)
+        if message.body:
+            write_text(pieces, message.body)
+        elif message.html_body:
+            write_page(pieces, message.html_body.encode())
         attached = [one.file_name or "unnamed" for one in message.attachments]
         pieces.block("Attachments: " + ", ".join(attached) if attached else "")
         return pieces.document(name, MEDIA_TYPE, subject, author=headers["From"], recipients=recipients, date=day)

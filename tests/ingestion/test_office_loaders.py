@@ -194,6 +194,41 @@ def test_mail() -> None:
     assert "# Tides\n\nAt nine." in read("a.eml", bytes(html)).text
 
 
+def multipart(kind: str, *parts: str) -> str:
+    """A part of a mail with others in it; each kind comes once."""
+    inner = "".join(f"--{kind}\n{part}\n" for part in parts)
+    return f"Content-Type: multipart/{kind}; boundary={kind}\n\n{inner}--{kind}--\n"
+
+
+def test_all_parts_of_a_mail_without_a_name_are_its_text() -> None:
+    plain, page = "Content-Type: text/plain\n\n{}\n", "Content-Type: text/html\n\n<p>{}</p>\n"
+    file = "Content-Type: {0}; name={1}\nContent-Disposition: inline; filename={1}\n\nx\n"
+    pdf, picture = file.format("application/pdf", "a.pdf"), file.format("image/png", "a.png")
+    mixed = multipart("mixed", plain.format("One."), pdf, plain.format("Two."), file.format("text/plain", "b.txt"))
+    document = read("a.eml", f"From: ann@example.org\nMIME-Version: 1.0\n{mixed}")
+    assert document.text.endswith("One.\n\nTwo.\n\nAttachments: a.pdf, b.txt\n")
+    related = multipart("related", page.format("Three."), picture)
+    either = multipart("alternative", related, multipart("mixed", plain.format("One."), pdf, plain.format("Two.")))
+    document = read("a.eml", f"From: ann@example.org\nMIME-Version: 1.0\n{either}")
+    assert document.text.endswith("One.\n\nTwo.\n\nAttachments: a.pdf\n")
+    document = read("a.eml", f"From: ann@example.org\nMIME-Version: 1.0\n{related}")
+    assert document.text.endswith("Three.\n")
+
+
+def test_a_mail_is_decoded_as_it_or_its_page_says() -> None:
+    page = '<html><head><meta charset="windows-1251"></head><body><p>Привет, мир</p></body></html>'
+    mail = f"From: ann@example.org\nSubject: Page\nContent-Type: text/html\n\n{page}"
+    assert "Привет, мир" in read("a.eml", mail.encode("cp1251")).text
+    mail = "From: Müller <m@example.org>\nSubject: Grüße\n aus Köln\nContent-Type: text/plain; charset={}\n\nSchön"
+    for charset in ("iso-8859-1", "utf-8"):
+        document = read("a.eml", mail.format(charset).encode(charset))
+        assert document.title == "Grüße aus Köln"
+        assert document.metadata["author"] == "Müller <m@example.org>"
+        assert document.text.endswith("Schön\n")
+    mail = "From: ann@example.org\nSubject: привет\nContent-Type: text/plain; charset=koi8-r\n\nмир"
+    assert read("a.eml", mail.encode("koi8-r")).title == "привет"
+
+
 def test_code() -> None:
     source = "import os\n\n\nclass Ferry:\n    async def leave(self):\n        return 9\n\n\ndef main():\n    pass\n"
     document = read("ferry.py", source)
