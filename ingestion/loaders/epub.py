@@ -21,8 +21,8 @@ class EpubReader(StructureReader):
     """Reads books without copy protection; the table of contents and images are left out."""
 
     def parse(self, name: str, data: bytes) -> ParsedDocument:
-        """The chapters of the spine as web pages are read, one after the other."""
-        pieces, pages = Pieces(), HtmlReader()
+        """The chapters of the spine as web pages are read, footnotes and boxes too, one after the other."""
+        pieces, pages = Pieces(), HtmlReader(book=True)
         with opened(data, KIND) as package:
             container = tree(package.read("META-INF/container.xml"))
             rootfile = container.find(f".//{_CONTAINER}rootfile")

@@ -27,12 +27,20 @@ _JUNK_CLASSES = {
     *("headerlink", "heading-anchor", "anchor-link", "hash-link", "mw-editsection", "navbox", "mw-jump-link"),
     *("linenos", "lineno", "linenodiv", "noprint", "sidebar", "catlinks", "breadcrumb", "breadcrumbs", "skip-link"),
 }
+_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+_BOOK_TAGS = {"aside", "header"}
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _SMALLEST_MAIN = 0.1  # a <main> with less of the page's text is a shell around something else
 
 
 class HtmlReader(StructureReader):
-    """Reads web pages; nothing they link to is fetched, nothing they contain is run."""
+    """Reads web pages; nothing they link to is fetched, nothing they contain is run.
+
+    The pages of a `book` have no furniture: headers, asides (its footnotes) and what stands around an article are text.
+    """
+
+    def __init__(self, *, book: bool = False) -> None:
+        self._book = book
 
     def parse(self, name: str, data: bytes) -> ParsedDocument:
         """Headings as `#`, lists, tables and code as Markdown writes them; navigation and furniture left out."""
@@ -41,8 +49,8 @@ class HtmlReader(StructureReader):
         title = page.findtext(".//title") or ""
         for element in list(page.iter("head")):
             element.getparent().remove(element)
-        _drop_junk(page)
-        text, headings = write(_main_content(page))
+        _drop_junk(page, book=self._book)
+        text, headings = write(_body(page) if self._book else _main_content(page))
         return ParsedDocument(
             text=text, title=choose_title(text, headings, title, name), media_type=MEDIA_TYPE, headings=headings
         )
@@ -60,25 +68,32 @@ def parse_tree(markup: str) -> etree._Element:
     return page
 
 
-def _drop_junk(page: etree._Element) -> None:
+def _drop_junk(page: etree._Element, *, book: bool) -> None:
     for element in list(page.iter(etree.Element)):
-        parent = element.getparent()
-        if parent is not None and _is_junk(element):
+        kept = book and (element.tag in _BOOK_TAGS or "sidebar" in element.get("class", "").split())
+        if not kept and element.getparent() is not None and _is_junk(element):
             _remove(element)
-        elif element.tag == "header":  # an article's: its title and what is said with it, without lists of links
-            element[:] = list(element.iter("h1", "h2", "h3", "h4", "h5", "h6", "p"))
+    for element in [] if book else list(page.iter("header")):  # its headings and what is said with them, without links
+        element[:] = list(element.iter(*_HEADINGS, "p"))
 
 
 def _is_junk(element: etree._Element) -> bool:
     if element.tag in _JUNK_TAGS or element.get("role") in _JUNK_ROLES:
         return True
     if element.tag == "header":  # of an article it holds the title; of a page, the navigation
-        return element.find(".//h1") is None
+        return not _is_heading(element)
     if element.get("hidden") is not None or element.get("aria-hidden") == "true":
         return True
     if _HIDDEN.search(element.get("style", "")):
         return True
     return not _JUNK_CLASSES.isdisjoint(element.get("class", "").split())
+
+
+def _is_heading(header: etree._Element) -> bool:
+    """Whether a header says what follows it is about, rather than where else one can go."""
+    if header.find(".//h1") is not None or next(header.iterancestors("article", "section", "main"), None) is not None:
+        return True
+    return next(header.iter(*_HEADINGS), None) is not None and header.find(".//nav") is None
 
 
 def _remove(element: etree._Element) -> None:
@@ -94,14 +109,18 @@ def _remove(element: etree._Element) -> None:
 
 def _main_content(page: etree._Element) -> etree._Element:
     """The element that holds what the page is about: its main, its only article, or the whole body."""
-    body = page.find("body")
-    whole = body if body is not None else page
+    whole = _body(page)
     mains = [e for e in whole.iter(etree.Element) if e.tag == "main" or e.get("role") == "main"]
     articles = list(whole.iter("article"))
     for candidates in (mains, articles):
         if len(candidates) == 1 and _size(candidates[0]) >= max(1, _SMALLEST_MAIN * _size(whole)):
             return candidates[0]
     return whole
+
+
+def _body(page: etree._Element) -> etree._Element:
+    body = page.find("body")
+    return body if body is not None else page
 
 
 def _size(element: etree._Element) -> int:

@@ -50,6 +50,7 @@ def test_markup_becomes_readable_text(html: str, text: str) -> None:
     [
         "<nav>junk</nav>",
         "<header><a href=/>junk</a></header>",
+        "<header><nav><h2>junk</h2></nav></header>",
         "<footer>junk</footer>",
         "<aside>junk</aside>",
         "<script>junk</script>",
@@ -71,6 +72,21 @@ def test_the_main_part_of_a_page_is_taken() -> None:
     main = "<main><header><h1>Title</h1><ul><li>link</ul><p>By me</p></header><p>Words.</p></main>"
     assert page(f"<div>menu</div>{main}<div>more links</div>").text == "# Title\n\nBy me\n\nWords.\n"
     assert page("<div>menu</div><article><p>Words.</p></article>").text == "Words.\n"
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        (
+            "<article><header><h2>Router</h2><p>Model X.</p></header><p>Press.</p></article>",
+            "## Router\n\nModel X.\n\nPress.",
+        ),
+        ("<section><header><p>Model X.</p><nav><p>a</p></nav></header><p>Press.</p></section>", "Model X.\n\nPress."),
+        ("<header><h2>Router</h2><ul><li>link</ul></header><p>Press.</p>", "## Router\n\nPress."),
+    ],
+)
+def test_a_header_that_says_what_follows_is_read(html: str, text: str) -> None:
+    assert page(html).text == text + "\n"
 
 
 def test_a_page_of_several_articles_or_with_an_empty_main_is_taken_whole() -> None:

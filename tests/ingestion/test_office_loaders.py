@@ -141,12 +141,14 @@ def test_epub() -> None:
                 '<item id="n" href="nav.xhtml" properties="nav"/>'
                 '</manifest><spine><itemref idref="n"/><itemref idref="a"/><itemref idref="b"/></spine></package>',
                 "OEBPS/one .xhtml": chapter.format("First", "It began."),
-                "OEBPS/two.xhtml": chapter.format("Last", "It ended."),
+                "OEBPS/two.xhtml": "<html xmlns:epub='http://www.idpf.org/2007/ops'><body><article><header><h1>Last</h1>"
+                "<div>By Bo.</div></header><p>It ended.</p></article><div class='sidebar'>A box.</div>"
+                "<aside epub:type='footnote'>1. A note.</aside></body></html>",
                 "OEBPS/nav.xhtml": chapter.format("Contents", "First, last"),
             }
         ),
     )
-    assert document.text == "# First\n\nIt began.\n\n# Last\n\nIt ended.\n"
+    assert document.text == "# First\n\nIt began.\n\n# Last\n\nBy Bo.\n\nIt ended.\n\nA box.\n\n1. A note.\n"
     assert [heading.title for heading in document.headings] == ["First", "Last"]
     assert document.metadata == {"author": "Ada"}
 
