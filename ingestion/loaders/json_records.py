@@ -1,5 +1,6 @@
 """JSON: records and nested data as text that reads like a form."""
 
+import io
 from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any
@@ -25,7 +26,7 @@ class JsonReader(StructureReader):
         lines = PurePath(name).suffix.lower() in {".jsonl", ".ndjson"}
         pieces = Pieces()
         if lines:
-            for number, line in enumerate(text.splitlines(), start=1):
+            for number, line in enumerate(io.StringIO(text, newline=None), start=1):
                 if line.strip():
                     _write(_decoded(line, f"Line {number}"), pieces)
         else:

@@ -182,6 +182,8 @@ def test_mail() -> None:
     message = EmailMessage()
     message["Subject"], message["From"], message["To"] = "Tides – today", "Ada <ada@example.org>", "bo@example.org"
     message["Date"] = "Mon, 02 Nov 2026 09:00:00 +0100"
+    separated = '{"title": "A\u2028B"}\r\n{"title": "C"}\r{"title": "D"}\n'
+    assert read("a.jsonl", separated).text == "## A B\n\n## C\n\n## D\n"
     message.set_content("High water is at nine.\n\nBye")
     message.add_alternative("<p>High water is at <b>nine</b>.</p>", subtype="html")
     message.add_attachment(b"%PDF-", maintype="application", subtype="pdf", filename="table.pdf")
