@@ -23,15 +23,16 @@ class DelimitedReader(StructureReader):
         tabs = PurePath(name).suffix.lower() in {".tsv", ".tab"}
         csv.field_size_limit(sys.maxsize)
         pieces = Pieces()
-        pieces.table(csv.reader(io.StringIO(text), _dialect(text, tabs=tabs)))
+        # spaces are white space around cells anyway, and quotes may follow them
+        delimiter = "\t" if tabs else _delimiter(text)
+        pieces.table(csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True))
         media_type = "text/tab-separated-values" if tabs else "text/csv"
         return pieces.document(name, media_type, PurePath(name).stem)
 
 
-def _dialect(text: str, *, tabs: bool) -> "type[csv.Dialect]":
-    if tabs:
-        return csv.excel_tab
+def _delimiter(text: str) -> str:
+    """What separates cells; how quotes are written is not taken from the sniffer, which sees only the beginning."""
     try:
-        return csv.Sniffer().sniff(text[:_SNIFFED], _DELIMITERS)
+        return csv.Sniffer().sniff(text[:_SNIFFED], _DELIMITERS).delimiter or ","
     except csv.Error:  # one column, for one
-        return csv.excel
+        return ","

@@ -70,6 +70,13 @@ def test_a_long_table_has_its_header_on_every_piece() -> None:
     assert document.title == "ships"
 
 
+def test_quotes_within_quotes_are_read_wherever_the_first_of_them_stands() -> None:
+    rows = "".join(f'n{number},"plain text, number {number}"\n' for number in range(1500))
+    document = read("late.csv", f'name,said\n{rows}late,"She said ""no, thanks"" and left"\nlast,end\n')
+    assert document.text.endswith('| late | She said "no, thanks" and left |\n| last | end |\n')
+    assert '| a | "b", c |' in read("spaces.csv", 'x, y\n1, 2\na, """b"", c"\n').text
+
+
 def test_a_long_row_is_written_as_lines_that_are_named() -> None:
     answer = "Press the button | and wait. " * 25
     document = read("faq.csv", f'question,answer\nWhy?,Because\nHow?,"{answer}"\nWhen?,Now\n')
@@ -175,6 +182,8 @@ def test_json() -> None:
     assert document.text == "## Ilse\n\nA ferry.\n\nseats: 120\nports:\n  - Holm\n  - Sund\n\n## Anna\n"
     lines = read("ships.jsonl", "\n".join(map(json.dumps, records)))
     assert lines.text == document.text
+    separated = '{"title": "A\u2028B"}\r\n{"title": "C"}\r{"title": "D"}\n'
+    assert read("a.jsonl", separated).text == "## A B\n\n## C\n\n## D\n"
     assert read("a.json", '{"a": {"b": [{"c": 1, "d": null}]}}').text == "a:\n  b:\n    - c: 1\n"
 
 
@@ -182,8 +191,6 @@ def test_mail() -> None:
     message = EmailMessage()
     message["Subject"], message["From"], message["To"] = "Tides – today", "Ada <ada@example.org>", "bo@example.org"
     message["Date"] = "Mon, 02 Nov 2026 09:00:00 +0100"
-    separated = '{"title": "A\u2028B"}\r\n{"title": "C"}\r{"title": "D"}\n'
-    assert read("a.jsonl", separated).text == "## A B\n\n## C\n\n## D\n"
     message.set_content("High water is at nine.\n\nBye")
     message.add_alternative("<p>High water is at <b>nine</b>.</p>", subtype="html")
     message.add_attachment(b"%PDF-", maintype="application", subtype="pdf", filename="table.pdf")
