@@ -1,11 +1,14 @@
 """XLSX: the sheets of a workbook as tables."""
 
 import io
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
+from math import isfinite
+from typing import Any
 
 import openpyxl
 
 from app.domain.document import ParsedDocument
+from ingestion.loaders.number_format import duration, shown
 from ingestion.loaders.package import opened, refuse_entities
 from ingestion.loaders.pieces import Pieces, trimmed
 from ingestion.loaders.reader import StructureReader
@@ -25,7 +28,7 @@ class XlsxReader(StructureReader):
         pieces, properties = Pieces(), book.properties
         for sheet in book.worksheets:
             sheet.reset_dimensions()  # what a sheet says of its size is often wrong
-            rows = [[cell_text(value) for value in row] for row in sheet.iter_rows(values_only=True)]
+            rows = [[_shown(cell) for cell in row] for row in sheet.iter_rows()]
             if any(any(row) for row in rows):
                 pieces.heading(2, sheet.title)
                 pieces.table(trimmed(rows))
@@ -34,8 +37,17 @@ class XlsxReader(StructureReader):
         )
 
 
+def _shown(cell: Any) -> str:
+    value = cell.value
+    if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value):
+        text = shown(value, cell.number_format)
+        if text is not None:
+            return text
+    return cell_text(value)
+
+
 def cell_text(value: object) -> str:
-    """A cell as people see it: no time for whole days, no point for whole numbers."""
+    """A cell as people see it: no time for whole days, no point for whole numbers, days are in ISO's order."""
     match value:
         case None:
             return ""
@@ -43,8 +55,12 @@ def cell_text(value: object) -> str:
             return value.date().isoformat()
         case datetime() | date() | time():
             return value.isoformat()
+        case timedelta():
+            return duration(value)
         case float() if value.is_integer():
             return str(int(value))
+        case float():
+            return f"{value:.15g}"  # what is behind is an error of calculating, and not shown
     return str(value)
 
 

@@ -3,7 +3,7 @@
 import io
 import json
 import zipfile
-from datetime import date
+from datetime import date, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -58,6 +58,36 @@ def test_xlsx() -> None:
     )
     assert document.text == "## Ferries\n\n| Ship | Seats |\n| --- | --- |\n| Ilse | 120 |\n| Anna\\|B | 7.5 |\n"
     assert (document.title, document.metadata["author"]) == ("Fleet", "Ada")
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "text"),
+    [
+        (0.256, "0.0%", "25.6%"),
+        (0.256, "0%;[Red]-0%", "26%"),
+        (-0.5, "0.##%", "-50%"),
+        (1234.5, '#,##0.00 "€"', "1,234.50 €"),
+        (1234.5, "[$$-409]#,##0.00_);[Red]([$$-409]#,##0.00)", "$1,234.50"),
+        (-3, r"_-* #,##0.00\ [$€-407]_-;-* #,##0.00\ [$€-407]_-", "-3.00 €"),
+        (7, "00000", "00007"),
+        (7.5, "000.0", "007.5"),
+        (1234.5678, "General", "1234.5678"),
+        (0.1 + 0.2, "General", "0.3"),
+        (1500, "[>999]0.0,K;0", "1500"),
+        (1500, '0.0,"k"', "1500"),
+        (1500, "0.00E+00", "1500"),
+        (True, "0%", "True"),
+        (timedelta(hours=30), "[h]:mm", "30:00"),
+        (timedelta(minutes=-90, seconds=-5), "[h]:mm:ss", "-1:30:05"),
+        (datetime(2026, 3, 1), "DD.MM.YYYY", "2026-03-01"),
+    ],
+)
+def test_cells_of_xlsx_are_written_as_they_are_shown(value: object, code: str, text: str) -> None:
+    book, out = openpyxl.Workbook(), io.BytesIO()
+    cell = book.active["A2"]  # type: ignore[index]
+    book.active["A1"], cell.value, cell.number_format = "Said", value, code  # type: ignore[index]
+    book.save(out)
+    assert read("a.xlsx", out.getvalue()).text.endswith(f"| {text} |\n")
 
 
 def test_a_long_table_has_its_header_on_every_piece() -> None:
