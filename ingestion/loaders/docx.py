@@ -6,6 +6,7 @@ import mammoth
 from lxml import etree
 
 from app.domain.document import ParsedDocument
+from ingestion.loaders.declared import declared
 from ingestion.loaders.html import parse_tree
 from ingestion.loaders.html_text import write
 from ingestion.loaders.package import opened, refuse_entities
@@ -22,6 +23,9 @@ p[style-name='Code'] => pre:separator('\\n')
 p[style-name='Source Code'] => pre:separator('\\n')
 p[style-name='HTML Preformatted'] => pre:separator('\\n')
 """
+_CORE = "docProps/core.xml"
+_DC, _TERMS = "{http://purl.org/dc/elements/1.1/}", "{http://purl.org/dc/terms/}"
+_PROPERTIES = (f"{_DC}title", f"{_DC}creator", f"{_DC}language", f"{_TERMS}created", f"{_TERMS}modified")
 _BACK_LINK = "↑"  # mammoth's way back from a footnote
 
 
@@ -30,7 +34,7 @@ class DocxReader(StructureReader):
 
     def parse(self, name: str, data: bytes) -> ParsedDocument:
         """Headings by style, lists, tables and footnotes."""
-        title = _inspect(data)
+        about = _inspect(data)
         result = mammoth.convert_to_html(io.BytesIO(data), style_map=_STYLES, convert_image=lambda _: [])
         page = parse_tree(f"<html><body>{result.value}</body></html>")
         for link in page.iter("a"):
@@ -38,22 +42,27 @@ class DocxReader(StructureReader):
                 link.text = ""
         text, headings = write(page)
         return ParsedDocument(
-            text=text, title=choose_title(text, headings, title, name), media_type=MEDIA_TYPE, headings=headings
+            text=text,
+            title=choose_title(text, headings, about["title"], name),
+            media_type=MEDIA_TYPE,
+            headings=headings,
+            metadata=declared(
+                author=about["creator"], date=about["modified"] or about["created"], language=about["language"]
+            ),
         )
 
 
-def _inspect(data: bytes) -> str:
-    """The title in the document's properties, once the package is known to be safe to unpack.
+def _inspect(data: bytes) -> dict[str, str]:
+    """What the document's properties say, once the package is known to be safe to unpack.
 
     Raises DamagedFile, EncryptedFile, FileTooLarge.
     """
     with opened(data, KIND) as package:
         refuse_entities(package, KIND)
-        return _title(package.read("docProps/core.xml")) if "docProps/core.xml" in package.namelist() else ""
+        return _properties(package.read(_CORE) if _CORE in package.namelist() else b"<none/>")
 
 
-def _title(properties: bytes) -> str:
+def _properties(core: bytes) -> dict[str, str]:
     parser = etree.XMLParser(resolve_entities=False, no_network=True, recover=True)
-    root = etree.fromstring(properties, parser)
-    found = root.findtext("{http://purl.org/dc/elements/1.1/}title") if root is not None else ""
-    return found or ""
+    root = etree.fromstring(core, parser)
+    return {tag.rpartition("}")[2]: root.findtext(tag) or "" if root is not None else "" for tag in _PROPERTIES}

@@ -40,12 +40,13 @@ class EpubReader(StructureReader):
                     pieces.join(pages.parse(path, package.read(path)))
                 except EmptyFile:  # a cover, for one
                     continue
-        found = {field: book.findtext(f".//{_DC}{field}") or "" for field in ("title", "creator", "date", "language")}
+        found = {field: book.findtext(f".//{_DC}{field}") or "" for field in ("title", "date", "language")}
+        creators = ", ".join(creator.text for creator in book.iter(f"{_DC}creator") if creator.text)
         return pieces.document(
             name,
             MEDIA_TYPE,
             found["title"],
-            author=found["creator"],
-            date=found["date"][:10],
+            author=creators,
+            date=found["date"],
             language=found["language"],
         )

@@ -7,6 +7,7 @@ from lxml import etree
 from app.domain.document import ParsedDocument
 from app.domain.errors import DamagedFile, EmptyFile
 from ingestion.loaders.characters import clean, decode
+from ingestion.loaders.declared import declared
 from ingestion.loaders.html_text import write
 from ingestion.loaders.reader import StructureReader
 from ingestion.loaders.title import choose_title
@@ -27,6 +28,8 @@ _JUNK_CLASSES = {
     *("headerlink", "heading-anchor", "anchor-link", "hash-link", "mw-editsection", "navbox", "mw-jump-link"),
     *("linenos", "lineno", "linenodiv", "noprint", "sidebar", "catlinks", "breadcrumb", "breadcrumbs", "skip-link"),
 }
+_AUTHORS = ("author", "article:author", "dc.creator", "dcterms.creator", "citation_author")
+_DAYS = ("article:published_time", "date", "dc.date", "dcterms.created", "dcterms.date", "citation_publication_date")
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _BOOK_TAGS = {"aside", "header"}
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
@@ -47,13 +50,30 @@ class HtmlReader(StructureReader):
         declared = _DECLARED.search(data[:4096])
         page = parse_tree(clean(decode(data, declared[1].decode("ascii") if declared else None)))
         title = page.findtext(".//title") or ""
+        about = _about(page)
         for element in list(page.iter("head")):
             element.getparent().remove(element)
         _drop_junk(page, book=self._book)
         text, headings = write(_body(page) if self._book else _main_content(page))
         return ParsedDocument(
-            text=text, title=choose_title(text, headings, title, name), media_type=MEDIA_TYPE, headings=headings
+            text=text,
+            title=choose_title(text, headings, title, name),
+            media_type=MEDIA_TYPE,
+            headings=headings,
+            metadata=about,
         )
+
+
+def _about(page: etree._Element) -> dict[str, object]:
+    """What the page's head says of author and day, and its root of the language."""
+    said = dict[str, str]()
+    for meta in page.iter("meta"):
+        name, content = (meta.get("name") or meta.get("property") or "").lower(), (meta.get("content") or "").strip()
+        if content and not content.startswith(("http:", "https:")):  # an author's page is no name
+            said.setdefault(name, content)
+    author = next((said[name] for name in _AUTHORS if name in said), "")
+    day = next((said[name] for name in _DAYS if name in said), "")
+    return declared(author=author, date=day, language=page.get("lang") or page.get("xml:lang") or "")
 
 
 def parse_tree(markup: str) -> etree._Element:

@@ -36,8 +36,10 @@ class NotebookReader(StructureReader):
                     printed = _joined(output.get("text") or output.get("data", {}).get("text/plain")).strip("\n")
                     if printed.strip():
                         pieces.block(f"```\n{printed[:_LONGEST_OUTPUT]}\n```")
-        title = notebook.get("metadata", {}).get("title")
-        return pieces.document(name, MEDIA_TYPE, title if isinstance(title, str) else "", language=language)
+        title, authors = (notebook.get("metadata", {}).get(field) for field in ("title", "authors"))
+        listed = authors if isinstance(authors, list) else []
+        names = [one["name"] for one in listed if isinstance(one, dict) and isinstance(one.get("name"), str)]
+        return pieces.document(name, MEDIA_TYPE, title if isinstance(title, str) else "", author=", ".join(names))
 
 
 def _joined(text: object) -> str:

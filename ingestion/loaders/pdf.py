@@ -12,6 +12,7 @@ from pypdfium2 import raw
 from app.domain.document import ParsedDocument
 from app.domain.errors import DamagedFile, EmptyFile, EncryptedFile
 from ingestion.loaders.characters import clean
+from ingestion.loaders.declared import declared
 from ingestion.loaders.pdf_headings import Entry, locate, numbered
 from ingestion.loaders.pdf_layout import Layout, lay_out
 from ingestion.loaders.pdf_page import read_page
@@ -41,7 +42,7 @@ class PdfReader(StructureReader):
             try:
                 pages = [read_page(document, number, recognizer) for number in range(len(document))]
                 outline = _outline(document)
-                title = document.get_metadata_value("Title").strip()
+                title, author, made = map(document.get_metadata_value, ("Title", "Author", "CreationDate"))
             finally:
                 document.close()
         layout = lay_out(pages)
@@ -52,7 +53,7 @@ class PdfReader(StructureReader):
                 else "The PDF has no text layer (it is a scan, or empty); install Footnote's extra `ocr`, or run the "
                 "file through OCR, and ingest it again."
             )
-        if _NO_TITLE.fullmatch(title):
+        if _NO_TITLE.fullmatch(title.strip()):
             title = _largest_text(layout)
         return ParsedDocument(
             text=layout.text + "\n",
@@ -60,6 +61,7 @@ class PdfReader(StructureReader):
             media_type=MEDIA_TYPE,
             headings=locate(outline, layout) or numbered(layout),
             page_starts=layout.page_starts,
+            metadata=declared(author=author, date=made),
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from app.domain.document import Heading, ParsedDocument
 from ingestion.loaders.characters import clean
+from ingestion.loaders.declared import declared
 from ingestion.loaders.title import choose_title
 
 WIDEST_HEADER = 240  # characters; a wider table is written row by row
@@ -62,7 +63,7 @@ class Pieces:
             media_type=media_type,
             headings=headings,
             page_starts=tuple(self._pages),
-            metadata={key: value for key, value in metadata.items() if value},
+            metadata=declared(**metadata),
         )
 
     def join(self, document: ParsedDocument, *, below: int = 0) -> None:

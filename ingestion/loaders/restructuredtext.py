@@ -5,6 +5,7 @@ from unicodedata import east_asian_width
 
 from app.domain.document import Heading, ParsedDocument
 from ingestion.loaders.characters import clean, decode
+from ingestion.loaders.declared import declared
 from ingestion.loaders.reader import StructureReader
 from ingestion.loaders.title import choose_title
 
@@ -12,6 +13,8 @@ MEDIA_TYPE = "text/x-rst"
 
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1+\Z")
 _NOT_A_TITLE = re.compile(r"\s|>>> |\.\. |\| |[-*+] ")
+_DOCINFO = re.compile(r"^:(authors?|date|language):[ \t]+([^\s$].*)$", re.IGNORECASE | re.MULTILINE)
+_HEAD = 3000  # characters, in which they stand
 _LONGEST_TITLE = 500  # characters
 _ROLE = re.compile(r":[\w:+.-]+:`([^`]+)`")
 _TARGET = re.compile(r"\A(.+?)\s*<[^<>]*>\Z", re.DOTALL)
@@ -27,8 +30,21 @@ class RestructuredTextReader(StructureReader):
         text = clean(decode(data))
         headings = find_headings(text)
         return ParsedDocument(
-            text=text, title=choose_title(text, headings, "", name), media_type=MEDIA_TYPE, headings=headings
+            text=text,
+            title=choose_title(text, headings, "", name),
+            media_type=MEDIA_TYPE,
+            headings=headings,
+            metadata=_docinfo(text, headings),
         )
+
+
+def _docinfo(text: str, headings: tuple[Heading, ...]) -> dict[str, object]:
+    """What the fields say that stand before the first section, or between the title and the second."""
+    end = headings[1].char_start if len(headings) > 1 else len(text)
+    found = _DOCINFO.findall(text[: min(end, _HEAD)])
+    said = {field.lower(): value.strip() for field, value in reversed(found)}  # the first counts
+    author = said.get("author") or said.get("authors")
+    return declared(author=author, date=said.get("date"), language=said.get("language"))
 
 
 def find_headings(text: str) -> tuple[Heading, ...]:

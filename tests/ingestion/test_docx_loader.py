@@ -1,6 +1,7 @@
 """DOCX loader: Word's styles become headings, lists and tables; packages that are not harmless are refused."""
 
 import io
+from datetime import datetime
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -77,6 +78,14 @@ def test_the_title_is_that_of_the_properties_when_there_is_no_heading() -> None:
     made.core_properties.title = "Given title"
     made.add_paragraph("Words.")
     assert read(saved(made)).title == "Given title"
+
+
+def test_what_the_properties_declare_is_metadata() -> None:
+    made = docx.Document()
+    about = made.core_properties
+    about.author, about.language, about.modified = "Ann", "de-DE", datetime(2026, 3, 1)
+    made.add_paragraph("Words.")
+    assert read(saved(made)).metadata == {"author": "Ann", "date": "2026-03-01", "language": "de-DE"}
 
 
 def test_footnotes_follow_the_text_without_links_back() -> None:

@@ -99,6 +99,16 @@ def test_the_first_top_heading_is_the_title_else_that_of_the_page() -> None:
     assert page("<p>Words.</p>", "<title> Mill\n- Site</title>").title == "Mill - Site"
 
 
+def test_what_the_head_declares_is_metadata() -> None:
+    head = "<meta property='article:author' content='https://example.org/ann'><meta name=Author content='Ann\n Lee'>"
+    html = f"<html lang=de-AT><head>{head}<meta property='article:published_time' content='2026-03-01T09:00Z'></head>"
+    document = load(Path("a.html"), f"{html}<p>Words.</p></html>".encode())
+    assert document.metadata == {"author": "Ann Lee", "date": "2026-03-01", "language": "de-AT"}
+    assert page("<p>Words.</p>", "<meta name=date content='spring of 2026'>").metadata == {"date": "spring of 2026"}
+    for lang in ("english", "x-default", ""):
+        assert load(Path("a.html"), f"<html lang='{lang}'><p>Words.</p></html>".encode()).metadata == {}
+
+
 def test_the_declared_encoding_is_used() -> None:
     html = "<html><head><meta charset='iso-8859-1'></head><body><p>Stra\u00dfe</p></body></html>"
     assert load(Path("a.html"), html.encode("latin-1")).text == "Straße\n"

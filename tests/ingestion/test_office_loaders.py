@@ -173,7 +173,8 @@ def test_epub() -> None:
                 '<rootfiles><rootfile full-path="OEBPS/book.opf"/></rootfiles></container>',
                 "OEBPS/book.opf": '<package xmlns="http://www.idpf.org/2007/opf" '
                 'xmlns:dc="http://purl.org/dc/elements/1.1/">'
-                "<metadata><dc:title>The sea</dc:title><dc:creator>Ada</dc:creator></metadata><manifest>"
+                "<metadata><dc:title>The sea</dc:title><dc:creator>Ada</dc:creator><dc:creator>Bo</dc:creator>"
+                "</metadata><manifest>"
                 '<item id="b" href="two.xhtml"/><item id="a" href="one%20.xhtml"/>'
                 '<item id="n" href="nav.xhtml" properties="nav"/>'
                 '</manifest><spine><itemref idref="n"/><itemref idref="a"/><itemref idref="b"/></spine></package>',
@@ -187,12 +188,16 @@ def test_epub() -> None:
     )
     assert document.text == "# First\n\nIt began.\n\n# Last\n\nBy Bo.\n\nIt ended.\n\nA box.\n\n1. A note.\n"
     assert [heading.title for heading in document.headings] == ["First", "Last"]
-    assert document.metadata == {"author": "Ada"}
+    assert document.metadata == {"author": "Ada, Bo"}
 
 
 def test_rtf() -> None:
     document = read("a.rtf", r"{\rtf1\ansi{\fonttbl\f0 Arial;}\f0 High water\par comes {\b twice} a day.\par}")
     assert document.text == "High water\n\ncomes twice a day.\n"
+    info = r"{\info{\title Gr\'fc\'dfe}{\author Ann \u321?}{\creatim\yr2026\mo3\dy1\hr9}{\doccomm x}}"
+    document = read("a.rtf", rf"{{\rtf1\ansi\ansicpg1252{info}High water\par}}")
+    assert (document.title, document.text) == ("Grüße", "High water\n")
+    assert document.metadata == {"author": "Ann Ł", "date": "2026-03-01"}
 
 
 def test_notebook() -> None:
@@ -200,10 +205,11 @@ def test_notebook() -> None:
         {"cell_type": "markdown", "source": ["# Tides\n", "\n", "They come and go."]},
         {"cell_type": "code", "source": "print(1)", "outputs": [{"text": ["1\n"]}, {"data": {"image/png": "…"}}]},
     ]
-    notebook = {"nbformat": 4, "metadata": {"kernelspec": {"language": "python"}}, "cells": cells}
+    about = {"kernelspec": {"language": "python"}, "authors": [{"name": "Ann"}, {"name": "Bo"}]}
+    notebook = {"nbformat": 4, "metadata": about, "cells": cells}
     document = read("a.ipynb", json.dumps(notebook))
     assert document.text == "# Tides\n\nThey come and go.\n\n```python\nprint(1)\n```\n\n```\n1\n```\n"
-    assert document.title == "Tides"
+    assert (document.title, document.metadata) == ("Tides", {"author": "Ann, Bo"})
 
 
 def test_json() -> None:
@@ -266,6 +272,7 @@ def test_a_mail_is_decoded_as_it_or_its_page_says() -> None:
         assert document.title == "Grüße aus Köln"
         assert document.metadata["author"] == "Müller <m@example.org>"
         assert document.text.endswith("Schön\n")
+    assert read("a.eml", "From: =?utf-8?q?A=00nn?= <a@b.c>\nSubject: x\n\nx").metadata["author"] == "Ann <a@b.c>"
     mail = "From: ann@example.org\nSubject: привет\nContent-Type: text/plain; charset=koi8-r\n\nмир"
     assert read("a.eml", mail.encode("koi8-r")).title == "привет"
 

@@ -48,3 +48,12 @@ def test_sections_of_asciidoc() -> None:
 def test_headlines_of_org() -> None:
     assert titles("island.org", ORG) == [(1, "Keeper"), (2, "House"), (2, "Garden")]
     assert load(Path("island.org"), ORG).title == "The island"
+
+
+def test_what_the_header_declares_is_metadata() -> None:
+    org = b"#+title: The island\n#+AUTHOR: Ann\n#+date: <2026-03-01 Sun>\n#+language: de\n* House\n#+author: Bo\n"
+    assert load(Path("a.org"), org).metadata == {"author": "Ann", "date": "2026-03-01", "language": "de"}
+    revised = b"= The lamp\nAnn Lee <ann@example.org>\nv1.0, 2026-03-01: first\n:lang: en\n\n:author: Bo\n"
+    assert load(Path("a.adoc"), revised).metadata == {"author": "Ann Lee", "date": "2026-03-01", "language": "en"}
+    assert load(Path("a.adoc"), ASCIIDOC).metadata == {"author": "Ann"}
+    assert load(Path("a.adoc"), b"Ann Lee\nBo Lee\n").metadata == {}

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,15 @@ def test_titles(given: str, title: str) -> None:
     made.set_font("Times", size=11)
     made.multi_cell(80, 5, PROSE * 4)
     assert read(made).title == title
+
+
+def test_author_and_day_are_metadata() -> None:
+    made = blank()
+    made.set_author("Ann Lee")
+    made.set_creation_date(datetime(2026, 3, 1, 9, tzinfo=UTC))
+    made.add_page()
+    made.multi_cell(0, 6, PROSE)
+    assert read(made).metadata == {"author": "Ann Lee", "date": "2026-03-01"}
 
 
 def test_a_stamp_in_the_margin_does_not_interrupt_the_text() -> None:

@@ -102,6 +102,12 @@ def test_front_matter(source: str, metadata: dict[str, object], rest: str) -> No
     assert markdown.split_front_matter(source) == (metadata, rest)
 
 
+def test_fields_below_the_title_of_rst_are_metadata() -> None:
+    text = "=====\nTitle\n=====\n\n:Author: Ann\n:Date: 2026-03-01\n:Version: 2\n\nBody\n====\n\n:language: de\n"
+    assert load(Path("a.rst"), text.encode()).metadata == {"author": "Ann", "date": "2026-03-01"}
+    assert load(Path("a.rst"), b":Author: Ann\n:Date: $Date$\n\nText.\n").metadata == {"author": "Ann"}
+
+
 def test_rst_sections_go_by_the_order_of_their_adornments() -> None:
     text = """\
 .. _top:
