@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 SAMPLE_CHARS = 4000
 CERTAIN = 0.9
+PLAIN_CHARS, PLAIN = 500, 0.999  # a text so long that looks so much like another language is not of the declared one
 UNSURE = "english"  # of a text too short to tell
 _LOADING = Lock()
 
@@ -22,14 +23,18 @@ _OTHERS = ("zh", "ja", "ko", "th", "lo", "km", "my", "vi", "pl", "cs", "sk", "sl
 def config_of(document: ParsedDocument, setting: str) -> str:
     """The text search configuration of a document: the setting's, or for `auto` that of its language.
 
-    The language is what its metadata says (`language` or `lang`), else what its text looks like.
+    The language is what its metadata says (`language` or `lang`), unless its text is plainly in another (a web page may
+    have the language of its template), else what its text looks like.
     """
     if setting != "auto":
         return setting
-    given = document.metadata.get("language") or document.metadata.get("lang")
-    if isinstance(given, str) and given.strip():
-        return text_search_config(given.strip())
-    language, probability = load().classify(document.text[:SAMPLE_CHARS])
+    sample, given = document.text[:SAMPLE_CHARS], document.metadata.get("language") or document.metadata.get("lang")
+    declared = given.strip() if isinstance(given, str) else ""
+    if declared and len(sample) < PLAIN_CHARS:
+        return text_search_config(declared)
+    language, probability = load().classify(sample)
+    if declared and probability < PLAIN:
+        return text_search_config(declared)
     return text_search_config(language) if probability >= CERTAIN else UNSURE
 
 
