@@ -1,6 +1,6 @@
 """AG-UI: the endpoint that agents of the Agent User Interaction protocol call."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,7 +12,8 @@ from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.dialects import encoded_stream, read_all, run_of_thread
 from app.api.encoders.ag_ui import AgUiEvents
 from app.api.problems import RESPONSES
-from app.api.turns import Turn, question_of
+from app.api.text import Whole
+from app.api.turns import question_of, turn_of
 from app.services.answering import Question
 
 router = APIRouter(prefix="/v1/ag-ui", tags=["ag-ui"], responses=RESPONSES)
@@ -34,14 +35,14 @@ class RunAgentInput(BaseModel):
 
     thread_id: ThreadName
     run_id: ThreadName
-    messages: list[dict[str, Any]] = Field(min_length=1, max_length=1000)
+    messages: Annotated[list[dict[str, Any]], Whole] = Field(min_length=1, max_length=1000)
     forwarded_props: ForwardedProps | None = None
 
 
 @router.post("", response_model=None)
 async def run(body: RunAgentInput, principal: PrincipalDep, services: ServicesDep) -> Response:
     """Answer the last user message as AG-UI events; the thread's id names the conversation."""
-    turns = [Turn.model_validate(message) for message in body.messages]
+    turns = [turn_of(message, f"messages.{place}") for place, message in enumerate(body.messages)]
     text, history = question_of(turns, "messages", services.settings)
     props = body.forwarded_props or ForwardedProps()
     started = await services.runs.start(

@@ -9,6 +9,7 @@ from app.api.chat import CollectionName, FilterBody
 from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.dialects import encoded_stream, read_all, run_of_thread
 from app.api.encoders.ai_sdk import HEADERS, UIMessageStream, ui_messages
+from app.api.text import Name
 from app.api.turns import Turn, question_of
 from app.bootstrap import Services
 from app.domain.errors import ConversationNotFound
@@ -17,8 +18,8 @@ from app.services.answering import Question
 
 router = APIRouter(prefix="/v1/ai-sdk", tags=["ai-sdk"])
 
-ThreadName = Annotated[str, Field(min_length=1, max_length=200)]
-ThreadPath = Annotated[str, Path(min_length=1, max_length=200)]
+ThreadName = Annotated[Name, Field(min_length=1, max_length=200)]
+ThreadPath = Annotated[Name, Path(min_length=1, max_length=200)]
 
 
 class UIMessage(BaseModel):

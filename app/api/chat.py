@@ -4,11 +4,12 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.problems import RESPONSES
 from app.api.streams import EventStream
+from app.api.text import Name, QuestionText
 from app.api.turns import require_short
 from app.domain.errors import InvalidInput
 from app.domain.filter import Filter
@@ -18,7 +19,7 @@ from app.services.answering import Question
 
 router = APIRouter(tags=["chat"])
 
-CollectionName = Annotated[str, Field(min_length=1, max_length=100, examples=["default"])]
+CollectionName = Annotated[Name, Field(min_length=1, max_length=100, examples=["default"])]
 FilterBody = Annotated[
     Filter | None,
     PlainValidator(parse_filter),
@@ -49,20 +50,13 @@ class ChatRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    message: str = Field(min_length=1, examples=["How do I install Footnote?"])
+    message: QuestionText = Field(min_length=1, examples=["How do I install Footnote?"])
     conversation_id: UUID | None = Field(None, description="Go on with this conversation; leave out to begin one.")
     collection: CollectionName | None = Field(None, description="Answer from this collection alone.")
     filter: FilterBody = None
     model: str | None = Field(
         None, max_length=200, description="The configured chat model; for clients that must name one."
     )
-
-    @field_validator("message")
-    @classmethod
-    def _says_something(cls, value: str) -> str:
-        if not value.strip():
-            raise ValueError("the question is empty; send some text")
-        return value.replace("\x00", " ").strip()
 
 
 @router.post(

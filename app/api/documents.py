@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.chat import CollectionName, FilterBody
 from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.problems import RESPONSES
+from app.api.text import MAX_INTEGER, Name, Text
 from app.domain.document import CollectionSummary, DocumentSummary, DocumentText
 from app.domain.errors import InvalidInput
 from app.domain.passage import Leg, Passage
@@ -23,7 +24,7 @@ class SearchBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    query: str = Field(min_length=1, examples=["embed the widget"])
+    query: Text = Field(min_length=1, examples=["embed the widget"])
     k: int = Field(10, ge=1, le=100, description="How many passages.")
     collection: CollectionName | None = None
     filter: FilterBody = None
@@ -81,9 +82,9 @@ async def delete_collection(name: Name, principal: PrincipalDep, services: Servi
 async def list_documents(
     principal: PrincipalDep,
     services: ServicesDep,
-    collection: Annotated[str | None, Query(max_length=100)] = None,
+    collection: Annotated[Name | None, Query(max_length=100)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=0, le=MAX_INTEGER)] = 0,
 ) -> DocumentPage:
     """Documents by collection and URI."""
     found = await services.documents.page(principal.workspace_id, collection, limit=limit, offset=offset)

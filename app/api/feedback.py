@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.problems import RESPONSES
+from app.api.text import Text
 from app.domain.feedback import Feedback, Rating
 
 router = APIRouter(tags=["conversations"], responses=RESPONSES)
@@ -19,7 +20,7 @@ class FeedbackBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     rating: Rating
-    comment: Annotated[str, Field(max_length=2000)] | None = None
+    comment: Annotated[Text, Field(max_length=2000)] | None = None
 
 
 @router.put("/v1/messages/{message_id}/feedback")

@@ -84,7 +84,12 @@ class HostGuard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on when it names this machine."""
         if scope["type"] == "http":
-            host = urlsplit(f"//{Headers(scope=scope).get('host', '')}").hostname or ""
+            host = _host_of(Headers(scope=scope))
+            if host is None:
+                detail = "The Host header is not a host name or an address."
+                response = problem_response(400, "bad_request", "Bad Request", detail, path=scope["path"])
+                await response(scope, receive, send)
+                return
             if host not in self._allowed:
                 detail = (
                     f"This server answers to localhost only, not to {host!r}. Set FOOTNOTE_API_KEYS for other names."
@@ -93,3 +98,11 @@ class HostGuard:
                 await response(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def _host_of(headers: Headers) -> str | None:
+    """The name or address of the `Host` header; None when it is neither."""
+    try:
+        return urlsplit(f"//{headers.get('host', '')}").hostname or ""
+    except ValueError:
+        return None

@@ -71,7 +71,7 @@ async def _completion(services: Services, principal: Principal, run_id: UUID, mo
     started, answer = await whole_answer(await read_all(services, principal, run_id), request)
     headers = {"X-Run-Id": str(run_id)}
     if isinstance(answer.end, RunFailed):
-        response = run_problem_response(answer.end.problem, request.url.path)
+        response = run_problem_response(answer.end.problem, request.scope["path"])
         response.headers.update(headers)
         return response
     found: dict[str, Any] = completion(started, answer, model)

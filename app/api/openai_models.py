@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.dependencies import PrincipalDep, ServicesDep
+from app.api.text import Whole
 from app.api.turns import ALIAS
 from app.bootstrap import Services
 from app.domain.errors import InvalidInput, ModelNotFound
@@ -27,7 +28,7 @@ class EmbeddingsBody(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     model: str = Field(EMBEDDER_ALIAS, max_length=200)
-    input: str | Tokens | Annotated[list[str] | list[Tokens], Field(min_length=1)]
+    input: Annotated[str | Tokens | Annotated[list[str] | list[Tokens], Field(min_length=1)], Whole]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(None, ge=1)
     input_type: Literal["passage", "query"] = Field(

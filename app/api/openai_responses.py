@@ -11,7 +11,8 @@ from app.api.chat import CollectionName, FilterBody
 from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.dialects import encoded_stream, read_all, run_id_of, whole_answer
 from app.api.encoders.openai_responses import ResponseEvents, response_object
-from app.api.turns import ALIAS, Turn, question_of, require_model
+from app.api.text import MAX_INTEGER, Text
+from app.api.turns import ALIAS, Turn, question_of, require_model, turn_of
 from app.bootstrap import Services
 from app.domain.errors import ConversationNotFound, InvalidInput, RunNotFound
 from app.domain.principal import Principal
@@ -44,7 +45,7 @@ class ResponseBody(BaseModel):
     background: bool = Field(False, description="Do not wait for the answer; retrieve it by its id.")
     previous_response_id: str | None = Field(None, max_length=200)
     conversation: str | ConversationName | None = None
-    metadata: dict[str, str] | None = Field(None, max_length=16)
+    metadata: dict[Text, Text] | None = Field(None, max_length=16)
     collection: CollectionName | None = Field(None, description="Footnote's own: answer from this collection alone.")
     filter: FilterBody = None
 
@@ -82,7 +83,9 @@ async def retrieve(
     principal: PrincipalDep,
     services: ServicesDep,
     stream: bool = False,
-    starting_after: Annotated[int, Query(ge=-1, description="Stream what follows this sequence number.")] = -1,
+    starting_after: Annotated[
+        int, Query(ge=-1, le=MAX_INTEGER, description="Stream what follows this sequence number.")
+    ] = -1,
 ) -> Response:
     """A response as it stands, or its events, in whatever dialect it was asked for."""
     run_id = run_id_of(response_id, PREFIX)
@@ -128,7 +131,9 @@ def _turns(given: str | list[dict[str, Any]]) -> list[Turn]:
     """Messages; items of other kinds (calls of tools, reasoning) say nothing here."""
     if isinstance(given, str):
         return [Turn(role="user", content=given)]
-    return [Turn.model_validate(item) for item in given if item.get("type", "message") == "message"]
+    return [
+        turn_of(item, f"input.{place}") for place, item in enumerate(given) if item.get("type", "message") == "message"
+    ]
 
 
 def _started(run: Run) -> RunStarted:

@@ -104,7 +104,7 @@ def install(app: FastAPI) -> None:
         pointer = error.pointer if isinstance(error, e.InvalidFilter) else None
         wait_s = error.retry_after_s if isinstance(error, e.TooManyRequests) else 2
         return problem_response(
-            status, error.code, title, error.message, pointer=pointer, path=request.url.path, retry_after_s=wait_s
+            status, error.code, title, error.message, pointer=pointer, path=request.scope["path"], retry_after_s=wait_s
         )
 
     @app.exception_handler(RequestValidationError)
@@ -112,19 +112,19 @@ def install(app: FastAPI) -> None:
         found = [{"field": ".".join(map(str, x["loc"][1:])), "message": x["msg"]} for x in error.errors()]
         detail = "; ".join(f"{x['field'] or 'body'}: {x['message']}" for x in found)
         return problem_response(
-            422, e.InvalidInput.code, "The request is not valid.", detail, found, path=request.url.path
+            422, e.InvalidInput.code, "The request is not valid.", detail, found, path=request.scope["path"]
         )
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
         phrase = HTTPStatus(error.status_code).phrase
         return problem_response(
-            error.status_code, phrase.lower().replace(" ", "_"), phrase, str(error.detail), path=request.url.path
+            error.status_code, phrase.lower().replace(" ", "_"), phrase, str(error.detail), path=request.scope["path"]
         )
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:
         log.error("request.crashed", exc_info=error)
         return problem_response(
-            500, "internal_error", "Something went wrong.", "The server's log has more.", path=request.url.path
+            500, "internal_error", "Something went wrong.", "The server's log has more.", path=request.scope["path"]
         )

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.problems import RESPONSES
 from app.api.streams import EventStream
+from app.api.text import MAX_INTEGER
 from app.domain.run import RunState
 
 router = APIRouter(tags=["runs"])
@@ -32,7 +33,7 @@ async def events(
     run_id: UUID,
     principal: PrincipalDep,
     services: ServicesDep,
-    last_event_id: Annotated[int, Header(ge=0, description="Give what follows this event.")] = 0,
+    last_event_id: Annotated[int, Header(ge=0, le=MAX_INTEGER, description="Give what follows this event.")] = 0,
 ) -> Response:
     """The run's events after `Last-Event-ID`, exactly the rest: those that were written and those to come."""
     response = EventStream(heartbeat_s=services.settings.heartbeat_s)

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from app.api.text import cleaned
 from app.domain.conversation import ChatMessage
 from app.domain.errors import InvalidInput, ModelNotFound
 from app.settings import Settings
@@ -29,8 +30,17 @@ class Turn(BaseModel):
     def text(self) -> str:
         """Its text; of parts, those that are text."""
         if isinstance(self.content, list):
-            return "\n".join(str(part.get("text") or "") for part in self.content if part.get("type") in TEXT_PARTS)
+            return "\n".join(str(part.get("text") or "") for part in self.content if _is_text(part))
         return self.content if isinstance(self.content, str) else ""
+
+
+def turn_of(item: dict[str, Any], field: str) -> Turn:
+    """The item as a turn. Raises InvalidInput with its `field` in the body."""
+    try:
+        return Turn.model_validate(item)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, (field, *fault['loc'])))}: {fault['msg']}" for fault in error.errors())
+        raise InvalidInput(faults) from error
 
 
 def question_of(turns: Sequence[Turn], field: str, settings: Settings) -> tuple[str, tuple[ChatMessage, ...]]:
@@ -42,15 +52,31 @@ def question_of(turns: Sequence[Turn], field: str, settings: Settings) -> tuple[
     if at is None:
         raise InvalidInput(f"{field}: there is no user message; the last one is the question")
     asked = turns[at]
-    if isinstance(asked.content, list) and any(part.get("type") not in TEXT_PARTS for part in asked.content):
+    if isinstance(asked.content, list) and not all(map(_is_text, asked.content)):
         raise InvalidInput(f"{field}: the question holds something other than text; ingest files and ask about them")
-    question = asked.text.replace("\x00", " ").strip()
+    question = _text(asked, f"{field}.{at}").strip()
     if not question:
         raise InvalidInput(f"{field}: the question is empty; send some text")
     require_short(question, field, settings)
     roles: dict[str, Literal["user", "assistant"]] = {"user": "user", "assistant": "assistant"}
-    earlier = tuple(ChatMessage(roles[turn.role], turn.text) for turn in turns[:at] if turn.role in roles and turn.text)
+    earlier = tuple(
+        ChatMessage(roles[turn.role], _text(turn, f"{field}.{place}"))
+        for place, turn in enumerate(turns[:at])
+        if turn.role in roles and turn.text
+    )
     return question, earlier
+
+
+def _is_text(part: dict[str, Any]) -> bool:
+    kind = part.get("type")
+    return isinstance(kind, str) and kind in TEXT_PARTS
+
+
+def _text(turn: Turn, field: str) -> str:
+    try:
+        return cleaned(turn.text)
+    except ValueError as error:
+        raise InvalidInput(f"{field}: {error}") from error
 
 
 def require_short(question: str, field: str, settings: Settings) -> None:

@@ -14,6 +14,7 @@ from sse_starlette import EventSourceResponse
 from app.api.chat import CollectionName
 from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.problems import RESPONSES
+from app.api.text import Text, cleaned, strings
 from app.bootstrap import Services
 from app.domain.errors import InvalidInput
 from app.domain.job import Job, JobState
@@ -46,7 +47,7 @@ async def upload_document(
         UploadFile, File(description="A file of a supported format; another of its name is a new version.")
     ],
     collection: Annotated[CollectionName, Form(description="Made when it is missing.")] = "default",
-    title: Annotated[str | None, Form(max_length=500, description="In place of the file's own title.")] = None,
+    title: Annotated[Text | None, Form(max_length=500, description="In place of the file's own title.")] = None,
     metadata: Annotated[str, Form(description="A JSON object; fields to filter by.")] = "{}",
     again: Annotated[
         bool, Form(description="Take the very same file in once more, after an update that reads it better.")
@@ -122,8 +123,15 @@ async def _changes(services: Services, principal: Principal, job: Job) -> AsyncI
 def _metadata(text: str) -> dict[str, object]:
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(f"metadata: this is not JSON ({error}).") from error
     if not isinstance(value, dict):
         raise InvalidInput('metadata: a JSON object belongs here, for example {"year": 2026}.')
+    for said in strings(value):
+        try:
+            kept = cleaned(said)
+        except ValueError as error:
+            raise InvalidInput(f"metadata: {error}") from error
+        if kept != said:
+            raise InvalidInput("metadata: a text holds a NUL, which cannot be stored; leave it out")
     return value

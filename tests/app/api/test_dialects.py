@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from uuid import uuid4
 
+import httpx
 import openai
 import pytest
 
@@ -125,3 +127,84 @@ def test_a_rewound_answer_in_the_clients_hands(rewinding: str, node: Callable[..
     done = node("ag-ui.mjs", "once", rewinding)
     assert done["failure"] is None
     assert [message["content"] for message in done["messages"]] == [QUESTION, WHOLE]
+
+
+ASKED = "/v1/chat/completions", "/v1/responses", "/v1/ai-sdk/chat", "/v1/ag-ui"
+
+
+def body_of(path: str, *said: str, parts: bool = False) -> dict[str, Any]:
+    """A request of that dialect; users and assistants speak in turn."""
+    roles = ["user", "assistant"] * len(said)
+    if path == "/v1/ai-sdk/chat":
+        messages = [
+            {"role": role, "parts": [{"type": "text", "text": text}]} for role, text in zip(roles, said, strict=False)
+        ]
+        return {"id": str(uuid4()), "messages": messages}
+    kind = "input_text" if path == "/v1/responses" else "text"
+    turns = [
+        {"role": role, "content": [{"type": kind, "text": text}] if parts else text}
+        for role, text in zip(roles, said, strict=False)
+    ]
+    if path == "/v1/responses":
+        return {"input": turns}
+    return {"messages": turns} | ({"threadId": str(uuid4()), "runId": "1"} if path == "/v1/ag-ui" else {})
+
+
+async def post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> httpx.Response:
+    """Send it as JSON in ASCII, in which half a surrogate pair can be said."""
+    return await client.post(path, content=json.dumps(body), headers={"Content-Type": "application/json"})
+
+
+@pytest.mark.parametrize("path", ASKED)
+@pytest.mark.usefixtures("corpus")
+async def test_half_a_character_is_refused_and_a_nul_is_a_space(client: httpx.AsyncClient, path: str) -> None:
+    for parts in (False, True):
+        for said in (["half \ud83d"], ["half \ud83d", "Yes.", QUESTION]):
+            response = await post(client, path, body_of(path, *said, parts=parts))
+            assert response.status_code == 422, response.text
+            assert "half a surrogate pair at character 5; send whole characters" in response.text
+        for said in ([f"{QUESTION}\x00"], ["Hel\x00lo.", "Yes.", QUESTION]):
+            response = await post(client, path, body_of(path, *said, parts=parts))
+            assert response.status_code == 200, response.text
+    stored = (await client.get("/v1/conversations")).json()["conversations"]
+    assert len(stored) == 4, "what was refused began nothing"
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/ag-ui", "/v1/chat/completions"])
+async def test_what_is_no_message_is_refused(client: httpx.AsyncClient, path: str) -> None:
+    field = "input" if path == "/v1/responses" else "messages"
+    for wrong, says in (
+        ({"role": "critic", "content": "Hi."}, f"{field}.0.role"),
+        ({"content": "Hi."}, f"{field}.0.role"),
+        ({"role": "user", "content": 5}, f"{field}.0.content"),
+        ({"role": "user", "content": [{"type": ["a"], "text": "Hi."}]}, "something other than text"),
+        ({"role": "user", "content": [{"type": {"a": 1}, "text": "Hi."}]}, "something other than text"),
+    ):
+        response = await post(client, path, body_of(path, "") | {field: [wrong]})
+        assert response.status_code == 422, response.text
+        assert says in response.text
+        problem = response.json()
+        assert (problem if path == "/v1/ag-ui" else problem["error"])["code"] == "invalid_input"
+
+
+async def test_a_thread_has_a_name_that_can_be_stored(client: httpx.AsyncClient) -> None:
+    for response in (
+        await post(client, "/v1/ai-sdk/chat", body_of("/v1/ai-sdk/chat", QUESTION) | {"id": "a\x00b"}),
+        await post(client, "/v1/ag-ui", body_of("/v1/ag-ui", QUESTION) | {"threadId": "a\x00b"}),
+        await client.get("/v1/ai-sdk/chat/a%00b"),
+        await client.get("/v1/ai-sdk/chat/a%00b/stream"),
+        await client.get("/v1/ag-ui/a%00b/stream"),
+        await client.post("/v1/ag-ui/a%00b/stop"),
+    ):
+        assert response.status_code == 422, response.text
+        assert "cannot hold a NUL" in response.text
+
+
+async def test_half_a_character_beside_the_question(client: httpx.AsyncClient) -> None:
+    metadata = body_of("/v1/responses", QUESTION) | {"metadata": {"k\ud83d": "v\ud83d"}}
+    tool = body_of("/v1/ag-ui", QUESTION)
+    tool["messages"].insert(0, {"role": "tool", "toolCallId": "\ud83d", "content": "{}"})
+    for path, body in (("/v1/responses", metadata), ("/v1/ag-ui", tool), ("/v1/embeddings", {"input": "\ud83d"})):
+        response = await post(client, path, body)
+        assert response.status_code == 422, response.text
+        assert "half a surrogate pair" in response.text

@@ -1,5 +1,6 @@
 """Faults over HTTP: each has a status, a code and a message that says what to do; nothing is lost."""
 
+import json
 from collections.abc import Callable
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ from app.settings import Settings
 from tests.fixtures.server import Server, chat, text_of
 
 KEY = "a-key-that-is-long-enough"
+JSON = {"content-type": "application/json"}
 
 
 def assert_problem(response: httpx.Response, status: int, code: str, says: str) -> None:
@@ -33,14 +35,16 @@ def assert_problem(response: httpx.Response, status: int, code: str, says: str) 
         ({"message": "hi", "surprise": 1}, "surprise"),
         ({"message": "hi", "model": "gpt-99"}, "this server runs 'scripted'"),
         ({"message": 7}, "message"),
+        ({"message": "half \ud83d"}, "half a surrogate pair at character 5"),
+        ({"message": "hi", "collection": "a\x00b"}, "cannot hold a NUL"),
     ],
 )
 async def test_invalid_questions(client: httpx.AsyncClient, body: dict[str, object], says: str) -> None:
-    assert_problem(await client.post("/v1/chat", json=body), 422, "invalid_input", says)
+    assert_problem(await client.post("/v1/chat", content=json.dumps(body), headers=JSON), 422, "invalid_input", says)
 
 
 async def test_a_body_that_is_not_json(client: httpx.AsyncClient) -> None:
-    response = await client.post("/v1/chat", content=b"{", headers={"content-type": "application/json"})
+    response = await client.post("/v1/chat", content=b"{", headers=JSON)
     assert_problem(response, 422, "invalid_input", "JSON")
 
 
@@ -52,7 +56,7 @@ async def test_a_question_of_a_megabyte_is_refused_unread(client: httpx.AsyncCli
         for _ in range(100):
             yield b"x" * 10_000
 
-    response = await client.post("/v1/chat", content=pieces(), headers={"content-type": "application/json"})
+    response = await client.post("/v1/chat", content=pieces(), headers=JSON)
     assert_problem(response, 413, "payload_too_large", "FOOTNOTE_MAX_BODY_BYTES")
 
 
@@ -154,3 +158,30 @@ async def test_a_server_with_keys_lets_nobody_else_in(settings: Settings, serve:
 async def test_without_keys_foreign_names_are_refused(client: httpx.AsyncClient) -> None:
     response = await client.get("/v1/conversations", headers={"Host": "evil.example"})
     assert_problem(response, 421, "misdirected_request", "FOOTNOTE_API_KEYS")
+
+
+async def test_a_host_that_is_none_is_a_bad_request(settings: Settings, serve: Callable[[Settings], Server]) -> None:
+    async with serve(settings).client() as client:
+        response = await client.get("/v1/conversations", headers={"Host": "[::1"})
+        assert_problem(response, 400, "bad_request", "not a host name")
+    locked = serve(settings.model_copy(update={"api_keys": (SecretStr(KEY),)}))
+    async with locked.client() as client:
+        response = await client.get("/v1/conversations", headers={"Host": "[::1"})
+        assert_problem(response, 401, "unauthenticated", "Authorization: Bearer KEY")
+
+
+async def test_numbers_that_no_list_reaches_are_refused(client: httpx.AsyncClient) -> None:
+    reached = await client.get(f"/v1/documents?offset={2**63 - 1}")
+    assert reached.json() == {"documents": []}
+    assert_problem(await client.get(f"/v1/documents?offset={2**63}"), 422, "invalid_input", "offset")
+    run_id = (await chat(client, "Hello?"))[0].data["run_id"]
+    for place, status in ((2**63 - 1, 204), (2**63, 422)):
+        response = await client.get(f"/v1/runs/{run_id}/events", headers={"Last-Event-ID": str(place)})
+        assert response.status_code == status
+        response = await client.get(f"/v1/responses/resp_{run_id}?stream=true&starting_after={place}")
+        assert response.status_code == (422 if status == 422 else 200)
+        assert ("response.completed" in response.text) is (status == 204)
+
+
+async def test_names_without_nul(client: httpx.AsyncClient) -> None:
+    assert_problem(await client.get("/v1/documents?collection=a%00b"), 422, "invalid_input", "cannot hold a NUL")

@@ -37,8 +37,10 @@ async def test_a_rating_is_kept_replaced_and_taken_back(client: httpx.AsyncClien
     path = f"/v1/messages/{message_id}/feedback"
     first = await client.put(path, json={"rating": "up"})
     assert (first.status_code, first.json()["rating"], first.json()["comment"]) == (200, "up", None)
-    second = (await client.put(path, json={"rating": "down", "comment": "It rests longer."})).json()
-    assert (second["rating"], second["comment"], second["message_id"]) == ("down", "It rests longer.", message_id)
+    second = (await client.put(path, json={"rating": "down", "comment": "It rests\x00longer."})).json()
+    assert (second["rating"], second["comment"], second["message_id"]) == ("down", "It rests longer.", message_id), (
+        "a NUL is a space"
+    )
     assert (await client.delete(path)).status_code == 204
     assert (await client.delete(path)).status_code == 204
 

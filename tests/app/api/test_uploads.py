@@ -14,7 +14,7 @@ from tests.fixtures.uploading import LAMP, files_kept, found, job_of, upload, wo
 
 
 async def test_an_uploaded_file_becomes_a_document(client: httpx.AsyncClient, settings: Settings) -> None:
-    taken = await upload(client, metadata='{"year": 1921}', title="Lamp of the island")
+    taken = await upload(client, metadata='{"year": 1921}', title="Lamp of\x00the island")
     assert taken.status_code == 202
     assert (taken.json()["job"]["state"], taken.json()["duplicate"]) == ("queued", False)
     await work(settings)
@@ -115,6 +115,10 @@ async def test_changes_of_a_job_stream_until_it_has_ended(client: httpx.AsyncCli
         ("lamp.md", b"", {}, "it is empty"),
         ("lamp.md", LAMP, {"metadata": "{"}, "metadata: this is not JSON"),
         ("lamp.md", LAMP, {"metadata": "[]"}, "a JSON object belongs here"),
+        ("lamp.md", LAMP, {"metadata": '{"a":' * 20_000 + "1" + "}" * 20_000}, "metadata: this is not JSON"),
+        ("lamp.md", LAMP, {"metadata": '{"a": ["\\u0000"]}'}, "holds a NUL"),
+        ("lamp.md", LAMP, {"metadata": '{"a": {"\\ud83d": 1}}'}, "half a surrogate pair"),
+        ("lamp.md", LAMP, {"collection": "a\x00b"}, "cannot hold a NUL"),
         ("lamp.md", LAMP, {"collection": "x" * 200}, "collection"),
         ("x" * 300, LAMP, {}, "at most 255 characters"),
     ],
