@@ -6,6 +6,7 @@ from inspect import cleandoc
 from typing import Any
 
 import mcp_types as types
+import structlog
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
 from mcp.shared.exceptions import MCPError
@@ -13,11 +14,15 @@ from mcp.shared.exceptions import MCPError
 from app import __version__
 from app.api.auth import Authenticator
 from app.api.mcp.tools import TOOLS, call
+from app.api.text import MAX_INTEGER
 from app.bootstrap import Services
 from app.domain.errors import DocumentNotFound, FootnoteError, InvalidInput
 from app.domain.principal import Principal
 
+log = structlog.get_logger()
+
 PAGE = 100
+CURSOR_DIGITS = len(str(MAX_INTEGER)) - 1
 URI = "footnote://documents/"
 INSTRUCTIONS = (
     "Footnote answers from a body of documents. Use `ask` for an answer with footnotes, `search` and `fetch` to read "
@@ -71,10 +76,13 @@ class McpServer:
         async def progress(characters: float, message: str | None) -> None:
             await context.session.report_progress(characters, None, message)
 
-        try:
-            result = await call(self._services, self._principal(context), params.name, params.arguments or {}, progress)
-        except FootnoteError as error:
-            return types.CallToolResult(content=[types.TextContent(type="text", text=error.message)], is_error=True)
+        with _protocol_errors():
+            try:
+                result = await call(
+                    self._services, self._principal(context), params.name, params.arguments or {}, progress
+                )
+            except FootnoteError as error:
+                return types.CallToolResult(content=[types.TextContent(type="text", text=error.message)], is_error=True)
         text = json.dumps(result, ensure_ascii=False)
         return types.CallToolResult(content=[types.TextContent(type="text", text=text)], structured_content=result)
 
@@ -82,7 +90,7 @@ class McpServer:
         self, context: ServerRequestContext[Any, Any], params: types.PaginatedRequestParams | None
     ) -> types.ListResourcesResult:
         cursor = (params.cursor if params else None) or "0"
-        if not cursor.isdecimal():
+        if not cursor.isdecimal() or len(cursor) > CURSOR_DIGITS:
             raise MCPError(code=types.INVALID_PARAMS, message=f"There is no page {cursor!r}; leave the cursor out.")
         offset, workspace_id = int(cursor), self._principal(context).workspace_id
         with _protocol_errors():
@@ -129,12 +137,17 @@ class McpServer:
 
 
 class _protocol_errors:  # noqa: N801 - used as a context manager
-    """Turns our errors into those of the protocol."""
+    """Turns our errors into those of the protocol; what nobody expected is logged, and not told."""
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, MCPError):
+            return
         if isinstance(error, DocumentNotFound | InvalidInput):
             raise MCPError(code=types.INVALID_PARAMS, message=error.message) from error
         if isinstance(error, FootnoteError):
             raise MCPError(code=types.INTERNAL_ERROR, message=error.message) from error
+        if isinstance(error, Exception):
+            log.error("mcp.crashed", exc_info=error)
+            raise MCPError(code=types.INTERNAL_ERROR, message="The server's log has more.") from error

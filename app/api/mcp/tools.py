@@ -11,6 +11,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.api.mcp.footnoted import footnoted
+from app.api.text import QuestionText, Text
 from app.bootstrap import Services
 from app.domain.errors import DocumentNotFound, FootnoteError, InvalidInput
 from app.domain.passage import Passage
@@ -36,7 +37,7 @@ class Search(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    query: str = Field(min_length=1, max_length=8000, description="What to look for, in words or as a question.")
+    query: Text = Field(min_length=1, max_length=8000, description="What to look for, in words or as a question.")
     collection: Collection = None
 
 
@@ -54,7 +55,7 @@ class Ask(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    question: str = Field(min_length=1, description="The question, in full sentences.")
+    question: QuestionText = Field(min_length=1, description="The question, in full sentences.")
     collection: Collection = None
     conversation_id: UUID | None = Field(None, description="Go on with the conversation of an earlier answer.")
 

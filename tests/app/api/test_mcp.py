@@ -13,6 +13,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from app.embedded.connect import environment_of
 from app.settings import Settings
@@ -95,6 +96,7 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ("search", {"query": "x", "collection": "nope"}, "footnote ingest PATH --collection nope"),
     ("fetch", {"id": "nothing"}, "`search` gives ids"),
     ("fetch", {"id": "01a21ab9-8cb3-774f-b015-84bef1755470"}, "no document"),
+    ("ask", {"question": "\x00"}, "the question is empty"),
     ("ask", {"question": "x" * 8001}, "the limit is 8000"),
     ("ask", {"question": f"{QUESTION} [[fail-first]]"}, "scripted model failed"),
     ("sing", {}, "search, fetch, ask"),
@@ -115,6 +117,39 @@ async def test_unknown_resources_are_errors_of_the_protocol(connect: Callable[[]
             with pytest.raises(MCPError) as raised:
                 await client.read_resource(uri)
             assert raised.value.error.code == -32602
+
+
+async def test_a_nul_is_a_space_and_far_pages_are_refused(connect: Callable[[], Client]) -> None:
+    async with connect() as client:
+        asked = await client.call_tool("ask", {"question": f"{QUESTION}\x00"})
+        assert "07:00" in content(asked)["answer"]
+        for cursor in ("9" * 20, "9" * 5000, "-1", "next"):
+            with pytest.raises(MCPError, match="There is no page") as raised:
+                await client.list_resources(cursor=cursor)
+            assert raised.value.error.code == -32602
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_what_nobody_expected_is_logged_and_not_told(
+    mode: Any, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_given: object, **_named: object) -> None:
+        raise RuntimeError("SELECT secret FROM somewhere")
+
+    monkeypatch.setattr(server.services.documents, "page", broken)
+    monkeypatch.setattr(server.services.documents, "text", broken)
+    async with Client(f"{server.url}/mcp", mode=mode) as client:
+        with capture_logs() as logs:
+            for asking in (
+                lambda: client.list_resources(),
+                lambda: client.read_resource("footnote://documents/01a21ab9-8cb3-774f-b015-84bef1755470"),
+                lambda: client.call_tool("fetch", {"id": "01a21ab9-8cb3-774f-b015-84bef1755470"}),
+            ):
+                with pytest.raises(MCPError) as raised:
+                    await asking()
+                assert raised.value.error.code == -32603
+                assert raised.value.error.message == "The server's log has more."
+        assert [str(entry["exc_info"]) for entry in logs] == ["SELECT secret FROM somewhere"] * 3
 
 
 async def test_a_server_with_keys_asks_for_one(settings: Settings, serve: Callable[[Settings], Server]) -> None:
