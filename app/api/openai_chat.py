@@ -24,7 +24,7 @@ router = APIRouter(tags=["openai"])
 class StreamOptions(BaseModel):
     """What a stream has beside its chunks."""
 
-    include_usage: bool = False
+    include_usage: bool | None = False
 
 
 class ChatCompletionBody(BaseModel):
@@ -37,7 +37,7 @@ class ChatCompletionBody(BaseModel):
 
     model: str = Field(ALIAS, max_length=200)
     messages: list[Turn] = Field(min_length=1, max_length=1000)
-    stream: bool = False
+    stream: bool | None = False
     stream_options: StreamOptions | None = None
     n: int | None = Field(None, ge=1, le=1, description="One answer.")
     conversation_id: UUID | None = Field(None, description="Footnote's own: keep the answer in this conversation.")
@@ -56,7 +56,7 @@ async def create(
     run = await services.runs.start(principal, question)
     if not body.stream:
         return await _completion(services, principal, run.id, body.model, request)
-    usage = body.stream_options is not None and body.stream_options.include_usage
+    usage = body.stream_options is not None and bool(body.stream_options.include_usage)
     encoder = ChatCompletionChunks(body.model, include_usage=usage)
     return encoded_stream(services.runs.follow(run.id), encoder, services, run_id=run.id)
 

@@ -29,7 +29,7 @@ class EmbeddingsBody(BaseModel):
 
     model: str = Field(EMBEDDER_ALIAS, max_length=200)
     input: Annotated[str | Tokens | Annotated[list[str] | list[Tokens], Field(min_length=1)], Whole]
-    encoding_format: Literal["float", "base64"] = "float"
+    encoding_format: Literal["float", "base64"] | None = "float"
     dimensions: int | None = Field(None, ge=1)
     input_type: Literal["passage", "query"] = Field(
         "passage", description="Footnote's own: some embedders treat questions otherwise than passages."
@@ -78,7 +78,7 @@ async def embeddings(body: EmbeddingsBody, _principal: PrincipalDep, services: S
     return {"object": "list", "model": body.model, "data": data, "usage": usage}
 
 
-def _vector(row: NDArray[np.float32], encoding: Literal["float", "base64"]) -> str | list[float]:
+def _vector(row: NDArray[np.float32], encoding: Literal["float", "base64"] | None) -> str | list[float]:
     """As numbers, or as the base64 of little-endian float32."""
     return b64encode(row.astype("<f4").tobytes()).decode() if encoding == "base64" else row.tolist()
 

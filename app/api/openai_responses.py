@@ -41,8 +41,8 @@ class ResponseBody(BaseModel):
 
     model: str = Field(ALIAS, max_length=200)
     input: str | list[dict[str, Any]] = Field(max_length=1_000_000)
-    stream: bool = False
-    background: bool = Field(False, description="Do not wait for the answer; retrieve it by its id.")
+    stream: bool | None = False
+    background: bool | None = Field(False, description="Do not wait for the answer; retrieve it by its id.")
     previous_response_id: str | None = Field(None, max_length=200)
     conversation: str | ConversationName | None = None
     metadata: dict[Text, Text] | None = Field(None, max_length=16)
@@ -59,12 +59,12 @@ async def create(body: ResponseBody, request: Request, principal: PrincipalDep, 
     if conversation_id is not None:
         history = ()  # the conversation holds it
     question = Question(
-        text, conversation_id, body.collection, body.filter, history=history, background=body.background
+        text, conversation_id, body.collection, body.filter, history=history, background=bool(body.background)
     )
     run = await services.runs.start(principal, question)
     asked = {
         "model": body.model,
-        "background": body.background,
+        "background": bool(body.background),
         "previous_response_id": body.previous_response_id,
         "metadata": body.metadata or {},
     }

@@ -208,3 +208,23 @@ async def test_half_a_character_beside_the_question(client: httpx.AsyncClient) -
         response = await post(client, path, body)
         assert response.status_code == 422, response.text
         assert "half a surrogate pair" in response.text
+
+
+async def test_null_is_the_default_where_the_protocol_takes_it(client: httpx.AsyncClient) -> None:
+    for path, nulls in (
+        ("/v1/chat/completions", {"stream": None, "stream_options": None}),
+        ("/v1/chat/completions", {"stream_options": {"include_usage": None}}),
+        ("/v1/responses", {"stream": None, "background": None}),
+    ):
+        response = await post(client, path, body_of(path, QUESTION) | nulls)
+        assert response.status_code == 200, response.text
+        assert response.headers["content-type"] == "application/json"
+        assert response.json()["usage"] is not None
+    chunks = await post(
+        client,
+        "/v1/chat/completions",
+        body_of("/v1/chat/completions", QUESTION) | {"stream": True, "stream_options": {"include_usage": None}},
+    )
+    assert '"choices":[]' not in chunks.text
+    vectors = await post(client, "/v1/embeddings", {"input": "hi", "encoding_format": None})
+    assert isinstance(vectors.json()["data"][0]["embedding"], list)
