@@ -75,8 +75,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             CORSMiddleware,
             allow_origins=settings.allowed_origins,
             allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
-            expose_headers=["X-Run-Id"],
+            allow_headers=["*"],  # clients send their own; a key is needed all the same, and cookies are not taken
+            expose_headers=["X-Run-Id", "Location", "Retry-After", "WWW-Authenticate", "x-should-retry"],
         )
     if not settings.api_keys:
         app.add_middleware(HostGuard)

@@ -228,3 +228,37 @@ async def test_null_is_the_default_where_the_protocol_takes_it(client: httpx.Asy
     assert '"choices":[]' not in chunks.text
     vectors = await post(client, "/v1/embeddings", {"input": "hi", "encoding_format": None})
     assert isinstance(vectors.json()["data"][0]["embedding"], list)
+
+
+PAGE = "https://www.example.org"
+
+
+async def test_clients_in_pages_of_a_listed_origin(settings: Settings, serve: Callable[[Settings], Server]) -> None:
+    limits = {"allowed_origins": (PAGE,), "runs_per_minute": 1}
+    async with serve(settings.model_copy(update=limits)).client() as client:
+
+        async def preflight(path: str, method: str, headers: str, origin: str = PAGE) -> httpx.Response:
+            asks = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers}
+            return await client.options(path, headers=asks | {"Origin": origin})
+
+        for path, method, headers in (
+            ("/v1/chat/completions", "POST", "authorization,content-type,user-agent,x-stainless-lang,x-stainless-os"),
+            ("/mcp", "POST", "authorization,content-type,mcp-protocol-version,mcp-session-id"),
+            ("/v1/runs/1/events", "GET", "last-event-id"),
+        ):
+            allowed = await preflight(path, method, headers)
+            assert allowed.status_code == 200, allowed.text
+            assert allowed.headers["access-control-allow-origin"] == PAGE
+            assert allowed.headers["access-control-allow-headers"] == headers
+            assert "access-control-allow-credentials" not in allowed.headers
+        refused = await preflight("/v1/chat/completions", "POST", "authorization", "https://evil.example")
+        assert refused.status_code == 400
+        assert "access-control-allow-origin" not in refused.headers
+
+        question = body_of("/v1/chat/completions", QUESTION)
+        for status in (200, 429):
+            response = await client.post("/v1/chat/completions", json=question, headers={"Origin": PAGE})
+            assert response.status_code == status
+            exposed = response.headers["access-control-expose-headers"].lower().split(", ")
+            assert {"x-run-id", "retry-after", "location", "x-should-retry"} <= set(exposed)
+        assert "retry-after" in response.headers
