@@ -58,6 +58,7 @@ async def test_a_stream_in_the_protocols_order_resumes_anywhere(sdk: openai.Asyn
         assert got == expected or (place == len(events) - 1 and got == [(numbers[-1] + 1, "response.completed")])
     stored = await sdk.responses.retrieve(final.id)
     assert (stored.output_text, stored.output) == (final.output_text, final.output)
+    assert (stored.metadata, stored.background) == ({}, True), "what a request says of itself is not kept"
 
 
 async def test_the_sdks_own_stream_and_a_conversation(sdk: openai.AsyncOpenAI, client: httpx.AsyncClient) -> None:
@@ -68,6 +69,8 @@ async def test_the_sdks_own_stream_and_a_conversation(sdk: openai.AsyncOpenAI, c
     )
     assert first.conversation is not None
     assert second.conversation == first.conversation
+    again = await sdk.responses.create(model="footnote", input="And at night?", previous_response_id=first.id)
+    assert again.conversation == first.conversation, "there are no branches"
     third = await sdk.responses.create(
         model="footnote",
         conversation=first.conversation.id,
@@ -76,7 +79,7 @@ async def test_the_sdks_own_stream_and_a_conversation(sdk: openai.AsyncOpenAI, c
     assert third.conversation == first.conversation
     conversation_id = first.conversation.id.removeprefix("conv_")
     stored = (await client.get(f"/v1/conversations/{conversation_id}")).json()["messages"]
-    assert [message["text"] for message in stored[1::2]] == [r.output_text for r in (first, second, third)]
+    assert [message["text"] for message in stored[1::2]] == [r.output_text for r in (first, second, again, third)]
     events = await chat(client, QUESTION)
     native = await sdk.responses.retrieve(f"resp_{events[0].data['run_id']}")
     assert native.output_text == text_of(events)
@@ -90,6 +93,8 @@ async def test_background_and_stop(settings: Settings, serve: Callable[[Settings
         begun = await sdk.responses.create(model="footnote", input=f"{QUESTION} [[tokens=5000]]", background=True)
         assert begun.status == "in_progress"
         assert (await sdk.responses.retrieve(begun.id)).status == "in_progress"
+        with pytest.raises(openai.ConflictError, match="still being written"):
+            await sdk.responses.create(model="footnote", input="And then?", previous_response_id=begun.id)
         reading = await sdk.responses.retrieve(begun.id, stream=True)
         async for event in reading:
             if event.type == "response.output_text.delta":
