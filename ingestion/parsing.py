@@ -14,6 +14,7 @@ from ingestion.loaders.dispatch import is_archive
 from ingestion.loaders.member import Member
 from ingestion.sandbox import Sandbox
 from ingestion.sources.source import Content
+from ingestion.storable import storable_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ def parse(content: Content, cutting: Cutting, sandbox: Sandbox) -> Contents:
 
 def _document(content: Content, cutting: Cutting, sandbox: Sandbox) -> Parsed:
     found = sandbox.load(Path(content.name), content.data)
-    document = replace(found, title=content.title or found.title, metadata={**found.metadata, **content.metadata})
+    told = replace(found, title=content.title or found.title, metadata={**found.metadata, **content.metadata})
+    document = storable_document(told)
     return Parsed(
         document,
         chunk(document, max_tokens=cutting.chunk_tokens, count_tokens=count_tokens),

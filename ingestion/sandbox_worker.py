@@ -18,6 +18,7 @@ from app.domain.document import ParsedDocument
 from app.domain.errors import FileTooLarge, UnreadableFile
 from ingestion.loaders.member import Member
 from ingestion.loaders.recognition import WORKING
+from ingestion.storable import storable_document, storable_text
 
 PARSERS_BYTES = 512 * 1024**2  # what the parsers take before they see a file
 _LENGTH = struct.Struct(">Q")
@@ -72,13 +73,14 @@ def parse(what: Wanted, name: str, data: bytes, most_chars: int) -> Answer:
 
     try:
         if what == "members":
-            return Answer(members=members(Path(name), data))
+            found = members(Path(name), data)
+            return Answer(members=[Member(storable_text(one.name), one.data) for one in found])
         document = load(Path(name), data)
         if len(document.text) > most_chars:
             raise FileTooLarge(
                 f"The file has more than {most_chars:,} characters of text; split it into several files."
             )
-        return Answer(document)
+        return Answer(storable_document(document))
     except MemoryError:
         return Answer(error=FileTooLarge.__name__, message="The file needs too much memory to read; split it up.")
     except UnreadableFile as error:

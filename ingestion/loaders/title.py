@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from app.domain.document import Heading
+from ingestion.storable import storable_text
 
 _LONGEST = 200
 _SPACE = re.compile(r"\s+")
@@ -21,7 +22,7 @@ def choose_title(text: str, headings: Sequence[Heading], declared: str, name: st
     if sum(map(str.isalpha, first_line)) < 2 or len(first_line) > 120 or _SENTENCE_END.search(first_line):
         first_line = ""
     for candidate in (top, declared, headings[0].title if headings else "", first_line, PurePath(name).stem):
-        title = _SPACE.sub(" ", candidate).strip()
+        title = _SPACE.sub(" ", storable_text(candidate)).strip()
         if title:
             return title if len(title) <= _LONGEST else title[:_LONGEST].rsplit(" ", 1)[0] + " …"
     return "Untitled"

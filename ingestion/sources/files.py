@@ -44,7 +44,12 @@ class SourceFile:
         except OSError as error:
             raise UnreadableFile(f"{error.strerror or error}; check the file's permissions") from error
         settled = time.time_ns() - after.st_mtime_ns > _SETTLED_NS and _stamp(before) == _stamp(after)
-        return Content(self.path.name, data, _stamp(after) if settled else None)
+        return Content(_name(self.path), data, _stamp(after) if settled else None)
+
+
+def _name(path: Path) -> str:
+    """The file's name in Unicode; names may be bytes in any encoding, which its URI keeps."""
+    return os.fsencode(path.name).decode("utf-8", "replace")
 
 
 def _stamp(status: os.stat_result) -> str:

@@ -12,6 +12,7 @@ import msgspec
 
 from app.domain.errors import SourceUnavailable
 from ingestion.sources.source import Content, refuse_larger
+from ingestion.storable import storable, storable_text
 
 SUFFIXES = {"text/plain": ".txt", "text/markdown": ".md", "text/html": ".html"}
 _IN_MEMORY = 8_388_608  # bytes of records; more go to a temporary file
@@ -92,9 +93,10 @@ def records(spool: Spool, source: str, columns: Columns, rows: Iterable[Mapping[
 def _content(columns: Columns, key: str, row: Mapping[str, object]) -> Content:
     text = "\n\n".join(str(row[name]) for name in columns.text if row.get(name) is not None)
     title = row.get(columns.title) if columns.title is not None else None
-    metadata = {name: _plain(row[name]) for name in columns.metadata if row.get(name) is not None}
+    metadata = {name: storable(_plain(row[name])) for name in columns.metadata if row.get(name) is not None}
     name = f"{key}{SUFFIXES[columns.media_type]}"
-    return Content(name, text.encode(), title=None if title is None else str(title), metadata=metadata)
+    called = None if title is None else storable_text(str(title))
+    return Content(name, text.encode("utf-8", "replace"), title=called, metadata=metadata)
 
 
 def _plain(value: object) -> object:
@@ -103,7 +105,7 @@ def _plain(value: object) -> object:
         case bool() | int() | float() | str():
             return value
         case Decimal():
-            return int(value) if value == value.to_integral_value() else float(value)
+            return int(value) if value.is_finite() and value == value.to_integral_value() else float(value)
         case datetime() | date() | time():
             return value.isoformat()
         case list() | tuple():

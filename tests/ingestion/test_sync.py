@@ -205,6 +205,34 @@ def test_patterns_and_ignore_files(syncing: Syncing) -> None:
     ]
 
 
+def test_a_file_name_that_is_not_unicode_stops_nothing(syncing: Syncing) -> None:
+    for name in (b"gr\xfc\xdfe.md", b"gr\xfd\xdfe.md", b"\xfcch.html"):
+        path = syncing.folder / os.fsdecode(name)
+        path.write_text(f"The text of {name.hex()}.")
+    report = syncing()
+    assert (report.added, report.failures) == (3, [])
+    uris = [uri.rpartition("/")[2] for (uri,) in syncing.rows("SELECT source_uri FROM document ORDER BY 1")]
+    assert uris == ["%FCch.html", "gr%FC%DFe.md", "gr%FD%DFe.md"]
+    assert outcome(syncing, again=True) == (0, 3, 0, 0, 0, 0)
+    assert outcome(syncing, prune=True) == (0, 0, 0, 3, 0, 0)
+
+
+def test_a_document_without_a_title_is_named_after_a_file_whose_name_is_not_unicode(syncing: Syncing) -> None:
+    (syncing.folder / os.fsdecode(b"gr\xfcn.md")).write_text("The river rose, and it fell again.")
+    assert outcome(syncing)[0] == 1
+    assert syncing.rows("SELECT title FROM document") == [("gr\ufffdn",)]
+
+
+def test_what_a_mail_says_of_itself_is_stored_without_nul(syncing: Syncing) -> None:
+    syncing.write("a.eml", "From: =?utf-8?q?Bob=00by?= <m@x.de>\nTo: j@x.de\nSubject: =?utf-8?q?a=00b?=\n\nBees.\n")
+    syncing.write("b.md", "Bees make honey.")
+    assert outcome(syncing)[0] == 2
+    [(title, author)] = syncing.rows(
+        "SELECT title, metadata->>'author' FROM document_version WHERE metadata ? 'author'"
+    )
+    assert (title, author) == ("ab", "Bobby <m@x.de>")
+
+
 def test_documents_that_say_the_same_are_stored_once(syncing: Syncing) -> None:
     syncing.write("a.md", "The same words.")
     syncing.write("b.md", "The same  WORDS.\n")

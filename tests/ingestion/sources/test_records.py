@@ -123,6 +123,23 @@ def test_a_wrong_query_or_url_is_told(syncing: Syncing, tmp_path: Path) -> None:
         syncing("tickets")
 
 
+def test_what_no_text_of_postgresql_can_hold_costs_no_row(syncing: Syncing, tmp_path: Path) -> None:
+    path = tmp_path / "odd.db"
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("CREATE TABLE note (id INTEGER PRIMARY KEY, title TEXT, body TEXT, by TEXT)")
+        rows = [("Ro\0pe", "A rope holds.", "An\0n"), ("Sail", "A sail pulls.", "Ben")]
+        connection.executemany("INSERT INTO note (title, body, by) VALUES (?, ?, ?)", rows)
+    connection.close()
+    query = "SELECT id, title, body, by FROM note"
+    about = {"type": "sql", "url": f"sqlite:///{path}", "key": "id", "text": "body", "title": "title"}
+    syncing.declare("notes", **about, query=query, metadata=["by"])
+    report = syncing("notes")
+    assert (report.added, report.failures) == (2, [])
+    about_them = syncing.rows("SELECT title, metadata->>'by' FROM document_version ORDER BY title")
+    assert about_them == [("Rope", "Ann"), ("Sail", "Ben")]
+
+
 def test_documents_of_mongodb_are_synced_with_edits_and_deletes(syncing: Syncing, mongo_server: MongoServer) -> None:
     ids = [bson.ObjectId() for _ in range(5)]
     day = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
