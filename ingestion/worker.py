@@ -34,6 +34,9 @@ log = structlog.get_logger()
 logging.getLogger("procrastinate").setLevel(logging.WARNING)
 
 MAX_ATTEMPTS = 5
+UNEXPECTED = (
+    "Something went wrong that nobody expected; the worker's log has more. Try again with `footnote jobs --retry ID`."
+)
 RETRY = RetryStrategy(max_attempts=MAX_ATTEMPTS, exponential_wait=3)  # after 3, 9, 27 and 81 s
 STALLED_AFTER_S = 30  # without a sign of life of the worker that took a job
 RECOVER = "* * * * *"  # cron: each minute
@@ -101,6 +104,9 @@ class Worker:
             raise
         except FootnoteError as error:
             problem = error.message
+        except Exception:  # the edge of the task: left alone, it would look as if its worker had stopped
+            log.exception("upload.crashed", job_id=job_id)
+            problem = UNEXPECTED
         if problem is not None:
             await self._jobs.fail(workspace, job, problem)
             log.warning("upload.failed", job_id=job_id, problem=problem)

@@ -15,7 +15,6 @@ from app.domain.errors import InvalidInput
 from app.domain.passage import Leg, Passage
 from app.services.retrieval import SearchRequest
 
-Name = Annotated[str, Path(pattern=r"^[^\x00]+$")]
 router = APIRouter(tags=["documents"], responses=RESPONSES)
 
 
@@ -73,7 +72,7 @@ async def list_collections(principal: PrincipalDep, services: ServicesDep) -> Co
 
 
 @router.delete("/v1/collections/{name:path}", status_code=204)
-async def delete_collection(name: Name, principal: PrincipalDep, services: ServicesDep) -> None:
+async def delete_collection(name: Annotated[Name, Path()], principal: PrincipalDep, services: ServicesDep) -> None:
     """Delete a collection with all its documents: from now on no search finds them and no citation opens them."""
     await services.uploads.delete_collection(principal, name)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
@@ -14,7 +15,7 @@ from sse_starlette import EventSourceResponse
 from app.api.chat import CollectionName
 from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.problems import RESPONSES
-from app.api.text import Text, cleaned, strings
+from app.api.text import MAX_INTEGER, Text, cleaned
 from app.bootstrap import Services
 from app.domain.errors import InvalidInput
 from app.domain.job import Job, JobState
@@ -23,6 +24,7 @@ from app.services.uploads import Received
 
 router = APIRouter(tags=["documents"], responses=RESPONSES)
 LOOK_EVERY_S = 0.5
+DEEPEST_METADATA = 32  # objects and lists within each other
 
 
 class Taken(BaseModel):
@@ -123,15 +125,34 @@ async def _changes(services: Services, principal: Principal, job: Job) -> AsyncI
 def _metadata(text: str) -> dict[str, object]:
     try:
         value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InvalidInput(f"metadata: this is not JSON ({error}).") from error
+    except RecursionError as error:
+        raise _too_deep() from error
     if not isinstance(value, dict):
         raise InvalidInput('metadata: a JSON object belongs here, for example {"year": 2026}.')
-    for said in strings(value):
-        try:
-            kept = cleaned(said)
-        except ValueError as error:
-            raise InvalidInput(f"metadata: {error}") from error
-        if kept != said:
-            raise InvalidInput("metadata: a text holds a NUL, which cannot be stored; leave it out")
+    try:
+        _require_storable(value, depth=1)
+    except ValueError as error:
+        raise InvalidInput(f"metadata: {error}") from error
     return value
+
+
+def _require_storable(value: object, *, depth: int) -> None:
+    """Raise InvalidInput or ValueError for what the database cannot hold."""
+    match value:
+        case str():
+            if cleaned(value) != value:
+                raise ValueError("a text holds a NUL, which cannot be stored; leave it out")
+        case int() | float():
+            if not math.isfinite(value) or (isinstance(value, int) and abs(value) > MAX_INTEGER):
+                raise ValueError("a number is too large, or none")
+        case dict() | list():
+            if depth > DEEPEST_METADATA:
+                raise _too_deep()
+            for part in [*value, *value.values()] if isinstance(value, dict) else value:
+                _require_storable(part, depth=depth + 1)
+
+
+def _too_deep() -> InvalidInput:
+    return InvalidInput(f"metadata: objects and lists can be {DEEPEST_METADATA} deep, at most.")

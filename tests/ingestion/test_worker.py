@@ -20,7 +20,7 @@ from app.storage.engine import Database
 from app.storage.jobs import JobStore, new_job_id
 from app.storage.queue import open_queue
 from ingestion.sources.declared import read_sources
-from ingestion.worker import MAX_ATTEMPTS, Worker, open_worker
+from ingestion.worker import MAX_ATTEMPTS, UNEXPECTED, Worker, open_worker
 
 TEXT = b"The lamp is seen for twenty miles.\n"
 # A job that was done in another workspace, whose document is gone.
@@ -72,6 +72,21 @@ async def test_a_provider_that_fails_is_tried_again_and_given_up_in_the_end(
         assert (job.state, job.attempts, job.problem) == (JobState.DONE, 1, None)
         await worker.upload(str(DEFAULT_WORKSPACE_ID), str(job_id))  # a job that has ended is not begun again
         assert (await look(worker, job_id)).attempts == 1
+
+
+async def test_a_fault_that_nobody_expected_fails_the_job_at_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = await enqueue(settings)
+    async with open_worker(settings) as worker:
+
+        async def crashing(*_arguments: object) -> None:
+            raise RuntimeError("A secret of the machine.")
+
+        monkeypatch.setattr(worker._embedder, "embed_passages", crashing)
+        await worker.run(concurrency=1, wait=False)
+        job = await look(worker, job_id)
+    assert (job.state, job.attempts, job.problem) == (JobState.FAILED, 1, UNEXPECTED)
 
 
 async def test_a_file_that_ends_every_worker_is_given_up(settings: Settings) -> None:

@@ -45,6 +45,12 @@ async def test_metadata_filters_narrow_the_search(
     assert [passage["title"] for passage in passages] == ["Boats"]
 
 
+async def test_a_collection_with_nul_in_its_name_is_refused(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/v1/documents", params={"collection": "x\0y"})).status_code == 422
+    response = await client.post("/v1/search", json={"query": "ferry", "collection": "x\0y"})
+    assert response.status_code == 422
+
+
 async def test_collections_and_documents_are_listed(client: httpx.AsyncClient) -> None:
     assert (await client.get("/v1/collections")).json() == {"collections": [{"name": "default", "documents": 3}]}
     documents = (await client.get("/v1/documents", params={"collection": "default"})).json()["documents"]

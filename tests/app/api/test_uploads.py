@@ -121,6 +121,10 @@ async def test_changes_of_a_job_stream_until_it_has_ended(client: httpx.AsyncCli
         ("lamp.md", LAMP, {"collection": "a\x00b"}, "cannot hold a NUL"),
         ("lamp.md", LAMP, {"collection": "x" * 200}, "collection"),
         ("x" * 300, LAMP, {}, "at most 255 characters"),
+        ("lamp.md", LAMP, {"metadata": '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}"}, "can be 32 deep"),
+        ("lamp.md", LAMP, {"metadata": '{"a": ' + "[" * 32 + "]" * 32 + "}"}, "can be 32 deep"),
+        ("lamp.md", LAMP, {"metadata": '{"a": 1e999}'}, "too large"),
+        ("lamp.md", LAMP, {"metadata": '{"a": ' + "9" * 30 + "}"}, "too large"),
     ],
 )
 async def test_what_cannot_be_taken_is_refused_and_not_kept(
