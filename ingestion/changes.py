@@ -1,7 +1,7 @@
 """Changes: what is new in a source, compared with what its collection holds."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
@@ -51,17 +51,17 @@ class Changes:
         self._source = source
         self._again = again
         there = {item.uri for item in listed}
-        self._vanished = [
+        vanished = [
             document
             for uri, document in known.items()
-            if self._owns(document) and uri.partition(MEMBER)[0] not in there
+            if self._owns(document) and uri not in there and there.isdisjoint(_holders(uri))
         ]
-        self._movable = {document.content_hash: document.uri for document in self._vanished}
-        self._gone = dict.fromkeys(document.uri for document in self._vanished)
-        self._inside = defaultdict[str, list[StoredDocument]](list)  # by the file that one could open
+        self._movable = {document.content_hash: document.uri for document in vanished}
+        self._gone = dict.fromkeys(document.uri for document in vanished)
+        self._inside = defaultdict[str, list[StoredDocument]](list)  # by each file that it may be in
         for uri, document in known.items():
-            if MEMBER in uri:
-                self._inside[uri.partition(MEMBER)[0]].append(document)
+            for holder in _holders(uri) if uri not in there else ():
+                self._inside[holder].append(document)
         self.unchanged: dict[str, str | None] = {}
 
     def look(self, item: Item, *, max_bytes: int) -> Change | None:
@@ -85,10 +85,9 @@ class Changes:
 
     def keep_members(self, uri: str, present: Collection[str]) -> None:
         """Count documents of what is no longer in the file at `uri` among the vanished; `present` are still there."""
-        within = uri + MEMBER
-        for known in self._inside[uri.partition(MEMBER)[0]]:
-            name = known.uri.removeprefix(within).partition(MEMBER)[0]
-            if known.uri.startswith(within) and within + name not in present and self._owns(known):
+        for known in self._inside.get(uri, ()):
+            kept = known.uri in present or any(holder in present for holder in _holders(known.uri))
+            if self._owns(known) and not kept:
                 self._gone[known.uri] = None
 
     def lost(self, uri: str) -> bool:
@@ -116,6 +115,14 @@ class Changes:
         if (before.stamp, before.source) != (stamp, self._source or before.source):
             self.unchanged[before.uri] = stamp
             self.unchanged |= {inner.uri: None for inner in self._inside.get(before.uri, ())}
+
+
+def _holders(uri: str) -> Iterator[str]:
+    """The URIs of the files that one may be in; `!/` may also stand in the URL of a page."""
+    end = uri.find(MEMBER)
+    while end >= 0:
+        yield uri[:end]
+        end = uri.find(MEMBER, end + 1)
 
 
 def content_hash(content: Content) -> bytes:

@@ -76,6 +76,17 @@ def test_an_archive_is_synced_file_by_file(syncing: Syncing) -> None:
     assert (syncing(prune=True, max_prune_share=1.0).deleted, syncing.texts()) == (2, [])
 
 
+def test_a_folder_in_an_archive_may_end_with_an_exclamation_mark(syncing: Syncing) -> None:
+    path = syncing.folder / "all.zip"
+    path.write_bytes(zip_of(**{"new!__bees_md": "Bees make honey.", "cats_txt": "Cats sleep."}))
+    assert syncing().added == 2
+    report = syncing(prune=True, max_prune_share=1.0)
+    assert (report.unchanged, report.deleted) == (2, 0)
+    path.write_bytes(zip_of(**{"new!__bees_md": "Bees make honey."}))
+    assert syncing(prune=True, max_prune_share=1.0).deleted == 1
+    assert syncing.texts() == ["bees.md: Bees make honey."]
+
+
 def test_attachments_are_documents_of_their_own(syncing: Syncing) -> None:
     forwarded = mail_of("About bees", "They make honey.", ("wax.md", b"# Wax\n\nBees make wax."))
     message = mail_of("Notes", "See below.", ("cats.txt", b"Cats sleep."), ("broken.pdf", b"%PDF-1.7\nno page"))

@@ -84,6 +84,23 @@ def test_a_site_is_synced_with_conditional_requests(syncing: Syncing, website: W
     assert all(agent.startswith("Footnote/") for agent in website.agents)
 
 
+def test_a_page_whose_url_looks_like_a_file_in_another_is_kept(syncing: Syncing, website: Website) -> None:
+    for path in ("/app", "/app!/one", "/app!/two!/three", "/other!/four"):
+        website.page(path, f"<main><p>The page {path} tells of it.</p></main>")
+    pages = [website.url + path for path in website.pages]
+    declared = {"type": "web", "requests_per_s": 100, "allow_networks": ["127.0.0.1"]}
+    syncing.declare(**declared, urls=pages)
+    assert syncing().added == 4
+    syncing.declare(**declared, urls=pages[:3])
+    website.page("/app", "<main><p>The page was written anew.</p></main>")
+    report = syncing(prune=True, max_prune_share=1.0)
+    assert (report.changed, report.unchanged, report.deleted) == (1, 2, 1)
+    assert [uri for (uri,) in syncing.rows("SELECT source_uri FROM document ORDER BY 1")] == pages[:3]
+    website.asked.clear()
+    assert syncing(prune=True).unchanged == 3
+    assert [status for _, status in website.asked[1:]] == [304, 304, 304]
+
+
 def test_sitemaps_of_sitemaps_packed_ones_and_entities(syncing: Syncing, website: Website) -> None:
     website.page("/a", "<p>Page a.</p>")
     website.sitemap("/a", at="/one.xml")
