@@ -1,9 +1,11 @@
 """Web: pages by their URLs, and those that sitemaps name."""
 
+import codecs
 import gzip
 import mimetypes
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from email.message import Message
 from fnmatch import fnmatchcase
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +14,7 @@ from urllib.parse import unquote, urldefrag
 from lxml import etree
 
 from app.domain.errors import SourceUnavailable, UnreadableFile
-from ingestion.loaders.dispatch import supported
+from ingestion.loaders.formats import ARCHIVE, JSON, PLAIN, SUFFIXES
 from ingestion.sources.fetch import Fetched, Fetcher
 from ingestion.sources.source import Content
 
@@ -20,6 +22,8 @@ MAX_SITEMAP_BYTES = 52_428_800  # 50 MB, uncompressed: sitemaps.org
 MAX_SITEMAPS = 1_000
 _SPACE = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
 _GZIP = b"\x1f\x8b"
+_VAGUE = {PLAIN, JSON, ARCHIVE}  # what content types say of files whose suffix tells more
+_NO_CHARSETS = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "utf-7"}  # Python's, and no browser's
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,8 @@ class Page:
             return None
         etag, modified = found.headers.get("etag", ""), found.headers.get("last-modified", "")
         stamp = f"{etag}\t{modified}" if etag or modified else None
-        return Content(_name(found), found.body, stamp)
+        media_type = _media_type(found)
+        return Content(_name(found, media_type), _in_utf8(found.body, media_type), stamp)
 
 
 def _conditions(known: str | None) -> dict[str, str]:
@@ -48,13 +53,49 @@ def _conditions(known: str | None) -> dict[str, str]:
     return {name: value for name, value in named.items() if value}
 
 
-def _name(found: Fetched) -> str:
-    """A file name with a suffix that tells the format: the path's, or else that of the content type."""
-    name = unquote(found.url.path).rstrip("/").rpartition("/")[2] or found.url.host
-    if supported(Path(name)):
-        return name
-    media_type = found.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return name + (mimetypes.guess_extension(media_type) or "")
+def _media_type(found: Fetched) -> Message:
+    """The header that says what a page is."""
+    message = Message()
+    message["content-type"] = found.headers.get("content-type", "")
+    return message
+
+
+def _name(found: Fetched, media_type: Message) -> str:
+    """A file name whose suffix tells the format: that of the content type, or where it says little the path's.
+
+    The host's name has no suffix: `example.org` is no Org file.
+    """
+    name = unquote(found.url.path).rstrip("/").rpartition("/")[2]
+    suffix = mimetypes.guess_extension(media_type.get_content_type()) or ""
+    told, named = SUFFIXES.get(suffix), SUFFIXES.get(Path(name).suffix.lower())
+    if told is None or (named is not None and (told in _VAGUE or told is named)):
+        return name or f"{found.url.host}.txt"
+    return (name or found.url.host) + suffix
+
+
+def _in_utf8(body: bytes, media_type: Message) -> bytes:
+    """A text in UTF-8, marked so, when it is in another encoding that the header names; else the body as it is.
+
+    What is valid UTF-8 is that, whatever the header says: many servers send one charset for all.
+    """
+    charset = media_type.get_content_charset()
+    if charset is None or media_type.get_content_maintype() != "text":
+        return body
+    try:
+        if codecs.lookup(charset).name in _NO_CHARSETS or (_is_utf8(body) and not body.isascii()):
+            return body
+        text = body.decode(charset)
+    except (LookupError, UnicodeError):
+        return body
+    return body if text.isascii() else codecs.BOM_UTF8 + text.encode("utf-8", "replace")
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

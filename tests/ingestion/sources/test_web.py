@@ -4,13 +4,17 @@ import gzip
 import socket
 from collections.abc import Callable, Iterator
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from app.domain.errors import FileTooLarge, SourceUnavailable, UnreadableFile
-from ingestion.sources.fetch import Fetcher
+from ingestion.loaders.dispatch import load
+from ingestion.sources.fetch import Fetched, Fetcher
 from ingestion.sources.source import Vanished
+from ingestion.sources.web import Page
 from tests.fixtures.syncing import Syncing
 from tests.fixtures.website import Answer, Website
 
@@ -82,6 +86,60 @@ def test_a_site_is_synced_with_conditional_requests(syncing: Syncing, website: W
     with pytest.raises(SourceUnavailable, match=r"sitemap\.xml cannot be read"):
         syncing(prune=True)
     assert all(agent.startswith("Footnote/") for agent in website.agents)
+
+
+class Answering(Fetcher):
+    """Answers every request with one body of one content type."""
+
+    def __init__(self, content_type: str, body: bytes = b"") -> None:
+        super().__init__(requests_per_s=1000)
+        self._answer = {"content-type": content_type}, body
+
+    def get(self, url: str, **_options: Any) -> Fetched:
+        return Fetched(httpx.URL(url), 200, *self._answer)
+
+
+@pytest.mark.parametrize(
+    ("url", "content_type", "name"),
+    [
+        ("https://example.org/a.php", "text/html; charset=utf-8", "a.php.html"),
+        ("https://example.org/", "text/html", "example.org.html"),
+        ("https://docs.rs", "text/html", "docs.rs.html"),
+        ("https://example.sh/", "", "example.sh.txt"),
+        ("https://example.rs/", "nonsense", "example.rs.txt"),
+        ("https://example.org/a.php?file=1", "application/pdf", "a.php.pdf"),
+        ("https://example.org/a.HTM", "text/html", "a.HTM"),
+        ("https://example.org/a.md", "text/plain", "a.md"),
+        ("https://example.org/a.md", "", "a.md"),
+        ("https://example.org/a.ipynb", "application/json", "a.ipynb"),
+        ("https://example.org/a.epub", "application/octet-stream", "a.epub"),
+        ("https://example.org/a.docx", "application/zip", "a.docx"),
+        ("https://example.org/about", "text/html", "about.html"),
+        ("https://example.org/about", "text/plain", "about.txt"),
+    ],
+)
+def test_the_content_type_tells_the_format_before_the_path_and_never_the_host(
+    url: str, content_type: str, name: str
+) -> None:
+    content = Page(url, Answering(content_type)).read(max_bytes=MAX)
+    assert content is not None
+    assert content.name == name
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "text"),
+    [
+        ("text/html; charset=iso-8859-2", "<p>Žluťoučký kůň</p>".encode("iso-8859-2"), "Žluťoučký kůň"),
+        ("text/plain; charset=ISO-2022-JP", "燈台の光".encode("iso-2022-jp"), "燈台の光"),
+        ('text/html; charset="iso-8859-1"', "<p>Žluťoučký kůň</p>".encode(), "Žluťoučký kůň"),
+        ("text/html; charset=nonsense", "<meta charset=windows-1250><p>Žluť</p>".encode("cp1250"), "Žluť"),
+        ("text/html; charset=punycode", "<meta charset=windows-1250><p>Žluť</p>".encode("cp1250"), "Žluť"),
+    ],
+)
+def test_the_encoding_is_that_of_the_header(content_type: str, body: bytes, text: str) -> None:
+    content = Page("https://example.org/a", Answering(content_type, body)).read(max_bytes=MAX)
+    assert content is not None
+    assert text in load(Path(content.name), content.data).text
 
 
 def test_a_page_whose_url_looks_like_a_file_in_another_is_kept(syncing: Syncing, website: Website) -> None:
