@@ -10,7 +10,7 @@ import msgspec
 
 from app.domain.document import MEMBER
 from app.storage.inventory import StoredDocument
-from ingestion.sources.source import Content, Item
+from ingestion.sources.source import Content, Item, Vanished
 
 PARSER = "6"  # part of hashes and stamps: raised when loaders or chunks change, so that documents are taken anew
 
@@ -65,7 +65,10 @@ class Changes:
         self.unchanged: dict[str, str | None] = {}
 
     def look(self, item: Item, *, max_bytes: int) -> Change | None:
-        """What changed, None when nothing did. Blocks. Raises UnreadableFile."""
+        """What changed, None when nothing did. Blocks.
+
+        Raises UnreadableFile; Vanished also for a file of the source that has become empty.
+        """
         before = self._known.get(item.uri)
         stored = None if before is None or self._again else _unstamped(before.stamp)
         content = item.read(max_bytes=max_bytes, known=stored)
@@ -73,6 +76,8 @@ class Changes:
             if before is not None:
                 self._note(before, before.stamp)
             return None
+        if not content.data.strip() and self.lost(item.uri):
+            raise Vanished("There is no text in it any more.")
         found, stamp = content_hash(content), _stamped(content.stamp)
         if before is None:
             old = self._movable.pop(found, None)
@@ -91,12 +96,14 @@ class Changes:
                 self._gone[known.uri] = None
 
     def lost(self, uri: str) -> bool:
-        """Count a document that turned out to be gone when it was read among the vanished; False: it was not stored."""
-        before = self._known.get(uri)
-        if before is None or not self._owns(before):
-            return False
-        self._gone[uri] = None
-        return True
+        """Count a document that turned out to be gone when it was read, and what was in it, among the vanished.
+
+        False: nothing of it was stored.
+        """
+        before = [self._known[uri]] if uri in self._known else []
+        gone = [document.uri for document in (*before, *self._inside.get(uri, ())) if self._owns(document)]
+        self._gone |= dict.fromkeys(gone)
+        return bool(gone)
 
     @property
     def vanished(self) -> Sequence[str]:

@@ -75,7 +75,10 @@ class Spool:
 
 
 def records(spool: Spool, source: str, columns: Columns, rows: Iterable[Mapping[str, object]]) -> Iterator[Record]:
-    """Keep every row as a record. Raises SourceUnavailable for rows without a key, or with the key of another."""
+    """Keep every row that has a text as a record.
+
+    Raises SourceUnavailable for rows without a key, or with the key of another.
+    """
     seen = set[str]()
     for row in rows:
         parts = [row[name] for name in columns.key]
@@ -87,7 +90,9 @@ def records(spool: Spool, source: str, columns: Columns, rows: Iterable[Mapping[
                 f"Two rows of {source} have the key {key}; name columns that tell them apart. Nothing was changed."
             )
         seen.add(key)
-        yield spool.add(f"record:{quote(source)}/{key}", _content(columns, key, row))
+        content = _content(columns, key, row)
+        if content.data.strip():
+            yield spool.add(f"record:{quote(source)}/{key}", content)
 
 
 def _content(columns: Columns, key: str, row: Mapping[str, object]) -> Content:

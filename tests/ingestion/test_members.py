@@ -87,6 +87,15 @@ def test_a_folder_in_an_archive_may_end_with_an_exclamation_mark(syncing: Syncin
     assert syncing.texts() == ["bees.md: Bees make honey."]
 
 
+def test_what_was_in_an_archive_that_became_empty_has_vanished(syncing: Syncing) -> None:
+    path = syncing.folder / "all.zip"
+    path.write_bytes(zip_of(bees_md="Bees make honey.", more_zip=zip_of(cats_txt="Cats sleep.")))
+    assert syncing().added == 2
+    path.write_bytes(b"")
+    report = syncing(prune=True, max_prune_share=1.0)
+    assert (report.failures, report.deleted, syncing.texts()) == ([], 2, [])
+
+
 def test_attachments_are_documents_of_their_own(syncing: Syncing) -> None:
     forwarded = mail_of("About bees", "They make honey.", ("wax.md", b"# Wax\n\nBees make wax."))
     message = mail_of("Notes", "See below.", ("cats.txt", b"Cats sleep."), ("broken.pdf", b"%PDF-1.7\nno page"))

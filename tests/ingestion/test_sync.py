@@ -170,6 +170,22 @@ def test_pruning_more_than_the_share_is_refused_with_what_to_do(syncing: Syncing
     assert len(syncing.texts()) == syncing.rows("SELECT count(*) FROM document_version")[0][0] == 7
 
 
+def test_a_file_that_became_empty_has_vanished(syncing: Syncing) -> None:
+    for number in range(4):
+        syncing.write(f"{number}.md", f"Text {number}.")
+    outcome(syncing)
+    syncing.write("0.md", " \n")
+    syncing.write("new.md", "")
+    report = syncing()
+    assert (report.vanished, len(syncing.texts())) == (1, 4), "kept without --prune"
+    assert [failure.uri[-6:] for failure in report.failures] == ["new.md"], "it was never stored"
+    assert syncing(prune=True, max_prune_share=0.2).refused is not None
+    dry = syncing(dry_run=True, prune=True, max_prune_share=0.3)
+    assert [(step.action, step.uri[-4:]) for step in dry.plan if step.action != "add"] == [("delete", "0.md")]
+    assert syncing(prune=True, max_prune_share=0.3).deleted == 1
+    assert syncing.texts() == ["1.md: Text 1.", "2.md: Text 2.", "3.md: Text 3."]
+
+
 def test_a_folder_that_is_gone_deletes_nothing(syncing: Syncing) -> None:
     syncing.write("a.md", "Here.")
     outcome(syncing)

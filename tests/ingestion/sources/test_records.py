@@ -123,6 +123,22 @@ def test_a_wrong_query_or_url_is_told(syncing: Syncing, tmp_path: Path) -> None:
         syncing("tickets")
 
 
+def test_a_row_without_a_text_is_no_document(syncing: Syncing, tmp_path: Path) -> None:
+    path = tmp_path / "notes.db"
+    run = run_sqlite(path)
+    run("CREATE TABLE note (id INTEGER PRIMARY KEY, body TEXT)")
+    run("INSERT INTO note (body) VALUES ('A rope holds.'), ('A sail pulls.'), ('An anchor stays.'), (NULL), (' ')")
+    query = "SELECT id, body FROM note"
+    syncing.declare("notes", type="sql", url=f"sqlite:///{path}", key="id", text="body", query=query)
+    report = syncing("notes")
+    assert (report.added, report.failures) == (3, [])
+    run("UPDATE note SET body = NULL WHERE id = 1")
+    run("UPDATE note SET body = '' WHERE id = 2")
+    report = syncing("notes", prune=True, max_prune_share=1.0)
+    assert (report.unchanged, report.deleted, report.failures) == (1, 2, [])
+    assert syncing.texts() == ["3: An anchor stays."]
+
+
 def test_what_no_text_of_postgresql_can_hold_costs_no_row(syncing: Syncing, tmp_path: Path) -> None:
     path = tmp_path / "odd.db"
     connection = sqlite3.connect(path)
