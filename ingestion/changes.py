@@ -119,7 +119,7 @@ class Changes:
         return self._source is not None and document.source == self._source
 
     def _note(self, before: StoredDocument, stamp: str | None) -> None:
-        if (before.stamp, before.source) != (stamp, self._source or before.source):
+        if (before.stamp, before.source) != (stamp, before.source or self._source):
             self.unchanged[before.uri] = stamp
             self.unchanged |= {inner.uri: None for inner in self._inside.get(before.uri, ())}
 

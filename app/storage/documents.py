@@ -218,7 +218,7 @@ INSERT INTO document (id, workspace_id, collection_id, source_uri, content_hash,
     source_stamp, text_key, duplicate_of)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (collection_id, source_uri) DO UPDATE SET content_hash = excluded.content_hash, title = excluded.title,
-    media_type = excluded.media_type, source = coalesce(excluded.source, document.source),
+    media_type = excluded.media_type, source = coalesce(document.source, excluded.source),
     source_stamp = excluded.source_stamp, text_key = excluded.text_key, duplicate_of = excluded.duplicate_of,
     updated_at = now()
 RETURNING id

@@ -20,7 +20,7 @@ WHERE collection_id = %(collection)s AND (%(uri)s::text IS NULL OR source_uri = 
     OR starts_with(source_uri, %(uri)s || %(member)s))
 """
 _CLAIM = """
-UPDATE document SET source = coalesce(%(source)s, source), source_stamp = seen.stamp
+UPDATE document SET source = coalesce(source, %(source)s), source_stamp = seen.stamp
 FROM unnest(%(uris)s::text[], %(stamps)s::text[]) seen(uri, stamp)
 WHERE collection_id = %(collection)s AND source_uri = seen.uri
 """
@@ -57,7 +57,7 @@ class Inventory:
             return {document.uri: document async for document in cursor}
 
     async def claim(self, source: str | None, stamps: Mapping[str, str | None]) -> None:
-        """Note that unchanged documents belong to a source (None: to the one they had), and their stamps by URI."""
+        """Note that unchanged documents that had no source belong to this one, and the stamps of all by URI."""
         async with self._database.connection(self._workspace_id) as connection:
             parameters = {"source": source, "uris": list(stamps), "stamps": list(stamps.values())}
             await connection.execute(_CLAIM, {**parameters, "collection": self._collection_id})

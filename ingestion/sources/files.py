@@ -69,11 +69,16 @@ class FileSource:
     exclude: Sequence[str] = ()
 
     def items(self) -> list[SourceFile]:
-        """The files, folder by folder. Raises SourceUnavailable for a path that is not there or cannot be read."""
+        """The files, folder by folder.
+
+        Raises SourceUnavailable for a path that is not there, cannot be read, or is neither a file nor a folder.
+        """
         found: dict[Path, None] = {}
         for path in self.paths:
             if not path.exists():
                 raise SourceUnavailable(f"{path}: there is no such file or folder; nothing was changed.")
+            if not path.is_dir() and not path.is_file():  # reading a pipe would never end
+                raise SourceUnavailable(f"{path} is neither a file nor a folder; nothing was changed.")
             root = path.resolve()
             for file in self._below(root) if root.is_dir() else [root]:
                 found.setdefault(file)

@@ -16,6 +16,7 @@ from app.embedded.connect import environment_of
 from app.storage.sync_lock import sync_lock
 from ingestion.opening import opened_database
 from ingestion.pipeline import Report
+from ingestion.sources.files import find_files
 from tests.fixtures.syncing import Syncing
 
 PARAGRAPHS = [f"Paragraph {n} says what {' '.join(f'word{n}x{i}' for i in range(120))}." for n in range(5)]
@@ -186,6 +187,17 @@ def test_a_file_that_became_empty_has_vanished(syncing: Syncing) -> None:
     assert syncing.texts() == ["1.md: Text 1.", "2.md: Text 2.", "3.md: Text 3."]
 
 
+def test_a_pipe_is_not_read(syncing: Syncing) -> None:
+    os.mkfifo(syncing.folder / "pipe.md")
+    syncing.write("a.md", "Here.")
+    assert outcome(syncing)[0] == 1
+    with pytest.raises(InvalidInput, match=r"pipe\.md is neither a file nor a folder"):
+        find_files([syncing.folder / "pipe.md"])
+    syncing.declare(type="files", paths=["docs", "docs/pipe.md"])
+    with pytest.raises(SourceUnavailable, match="neither a file nor a folder"):
+        syncing()
+
+
 def test_a_folder_that_is_gone_deletes_nothing(syncing: Syncing) -> None:
     syncing.write("a.md", "Here.")
     outcome(syncing)
@@ -206,6 +218,24 @@ def test_documents_of_others_in_the_collection_stay(
     (syncing.folder / "a.md").unlink()
     assert outcome(syncing, prune=True, max_prune_share=1.0)[4] == 1
     assert syncing.texts() == ["other.md: By hand."]
+
+
+def test_documents_that_another_source_brought_stay(syncing: Syncing) -> None:
+    def declared(name: str, folder: str) -> None:
+        syncing.declare(name, type="files", paths=[folder])
+
+    for name in ("one/a.md", "one/b.md", "two/c.md"):
+        syncing.write(name, f"This is {name}.")
+    declared("first", "docs")
+    assert syncing("first").added == 3
+    declared("second", "docs/one")
+    assert syncing("second").unchanged == 2
+    syncing.write("one/a.md", "It was changed.")
+    assert syncing("second").changed == 1
+    assert syncing.rows("SELECT DISTINCT source FROM document") == [("first",)]
+    declared("second", "docs/two")
+    report = syncing("second", prune=True, max_prune_share=1.0)
+    assert (report.vanished, report.deleted, len(syncing.texts())) == (0, 0, 3)
 
 
 def test_patterns_and_ignore_files(syncing: Syncing) -> None:
