@@ -9,19 +9,18 @@ from time import perf_counter
 import numpy as np
 
 from app.domain.document import Chunk
-from app.domain.errors import FileTooLarge, UnreadableFile
+from app.domain.errors import UnreadableFile
 from app.domain.ports import Vectors
 from app.storage.versions import NewVersion
 from ingestion.changes import Change, Changes
 from ingestion.opening import Opened
 from ingestion.parsing import Cutting, Parsed
 from ingestion.situating import Arriving, Situating
-from ingestion.sources.inner import InnerFile
+from ingestion.sources.inner import inner_files
 from ingestion.sources.source import Item, Vanished
 from ingestion.writing import WRITERS, WRITTEN_CHUNKS, Writing
 
 QUEUE = 16  # documents parsed ahead of the embedder
-DEEPEST = 3  # files within files
 BATCH_CHUNKS = 64  # documents are gathered until they have this many chunks, then embedded together
 
 
@@ -178,9 +177,7 @@ class _Pipeline:
         """The document of a file, and those of the files in it; what cannot be read is noted."""
         try:
             contents = await self._opened.place.parse(change.content, self._cutting)
-            inner = [InnerFile(change.uri, member) for member in contents.members]
-            if inner and inner[0].depth > DEEPEST:
-                raise FileTooLarge(f"Files within files are taken {DEEPEST} deep; unpack the outer ones.")
+            inner = inner_files(change.uri, contents.members)
         except UnreadableFile as error:
             self._report.failures.append(Failure(change.uri, error.message))
             return []

@@ -3,42 +3,23 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
 from time import perf_counter
-from typing import Literal
 from uuid import UUID
 
-from app.domain.errors import CollectionNotFound, UnreadableFile
+from app.domain.errors import CollectionNotFound
 from app.domain.principal import Principal
 from app.settings import Settings
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.inventory import Inventory, StoredDocument
 from app.storage.sync_lock import sync_lock
-from ingestion.changes import Change, Changes
+from ingestion.changes import Changes
 from ingestion.context_cost import ContextCost
-from ingestion.context_forecast import ContextForecast, opened_forecast
-from ingestion.loaders.dispatch import is_archive
 from ingestion.opening import Opened, opened, opened_database
 from ingestion.pipeline import Failure, Report, ingest
+from ingestion.plan import Action, Plan, Step, opened_plan
 from ingestion.sources.declared import Declared
-from ingestion.sources.source import Item, Vanished
-
-Action = Literal["add", "change", "move", "delete", "keep", "read"]
-_ACTIONS: dict[str, Action] = {"added": "add", "changed": "change", "moved": "move"}
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What would be done with a document; `moved_from` is the URI that it had.
-
-    An archive would be read, to see which of the files in it have changed.
-    """
-
-    action: Action
-    uri: str
-    moved_from: str | None = None
+from ingestion.sources.source import Item
 
 
 @dataclass(slots=True)
@@ -112,8 +93,8 @@ async def sync(
                 collection_id = await _collection_id(database, declared.collection)
                 stored = await _stored(database, collection_id)
                 changes = Changes(stored, items, source=declared.name, again=options.again)
-                async with opened_forecast(settings, database, collection_id) as forecast:
-                    await _plan(changes, items, report, forecast, max_bytes=settings.max_file_bytes)
+                async with opened_plan(settings, database, collection_id) as plan:
+                    await _plan(changes, items, plan, report)
                 _vanish(declared, changes, report, share if prune else None)
                 action: Action = "delete" if prune and report.refused is None else "keep"
                 report.plan += [Step(action, uri) for uri in changes.vanished]
@@ -142,36 +123,15 @@ async def _apply(
     report.contexts, report.empty_contexts = done.contexts, done.empty_contexts
 
 
-async def _plan(
-    changes: Changes, items: Sequence[Item], report: SyncReport, forecast: ContextForecast | None, *, max_bytes: int
-) -> None:
+async def _plan(changes: Changes, items: Sequence[Item], plan: Plan, report: SyncReport) -> None:
     """Note what would be brought in, and what the contexts of that would be; changes nothing."""
     for item in items:
-        try:
-            change = await asyncio.to_thread(partial(changes.look, item, max_bytes=max_bytes))
-        except UnreadableFile as error:
-            if not (isinstance(error, Vanished) and changes.lost(item.uri)):
-                report.failures.append(Failure(item.uri, error.message))
-            continue
-        if change is None:
-            report.unchanged += 1
-        elif is_archive(Path(change.content.name), change.content.data):
-            report.plan.append(Step("read", change.uri))
-        else:
-            report.plan.append(Step(_ACTIONS[change.kind], change.uri, change.moved_from))
-            if forecast is not None:
-                await _count(forecast, change, report)
+        await plan.add(changes, item)
+    report.plan, report.failures, report.unchanged = plan.steps, plan.failures, plan.unchanged
     actions = [step.action for step in report.plan]
     report.added, report.changed, report.moved = actions.count("add"), actions.count("change"), actions.count("move")
-    if forecast is not None:
-        report.context_cost = forecast.cost()
-
-
-async def _count(forecast: ContextForecast, change: Change, report: SyncReport) -> None:
-    try:
-        await forecast.add(change)
-    except UnreadableFile as error:
-        report.failures.append(Failure(change.uri, error.message))
+    if plan.forecast is not None:
+        report.context_cost = plan.forecast.cost()
 
 
 async def _collection_id(database: Database, collection: str) -> UUID | None:

@@ -93,5 +93,4 @@ def _print(report: SyncReport) -> None:
         f"{contexts_said(report.contexts, report.empty_contexts)}, {report.seconds:.1f} s"
     )
     if report.context_cost is not None:
-        archives = " (without what is in archives)" if any(step.action == "read" for step in report.plan) else ""
-        console.print(f"{report.context_cost.said()}{archives}")
+        console.print(report.context_cost.said())

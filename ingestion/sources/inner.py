@@ -1,11 +1,15 @@
 """Inner: a file that is in another one: in an archive, or attached to a mail."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from app.domain.document import MEMBER
+from app.domain.errors import FileTooLarge
 from ingestion.loaders.member import Member
 from ingestion.sources.source import Content, refuse_larger
+
+DEEPEST = 3  # files within files
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +33,11 @@ class InnerFile:
         """The bytes. Raises FileTooLarge."""
         refuse_larger(len(self.member.data), max_bytes)
         return Content(PurePosixPath(self.member.name).name, self.member.data)
+
+
+def inner_files(within: str, members: Sequence[Member]) -> list[InnerFile]:
+    """What is in the file at the URI `within`. Raises FileTooLarge when that is deeper than DEEPEST."""
+    inner = [InnerFile(within, member) for member in members]
+    if inner and inner[0].depth > DEEPEST:
+        raise FileTooLarge(f"Files within files are taken {DEEPEST} deep; unpack the outer ones.")
+    return inner
