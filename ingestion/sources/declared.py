@@ -39,13 +39,13 @@ def _listed(value: object) -> object:
 _Names = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
 
 
-def _with_environment(text: str) -> str:
-    """The text with `${NAME}` replaced by variables of the environment."""
+def _with_environment(key: str, text: str) -> str:
+    """The text with `${NAME}` replaced by variables of the environment. Raises ConfigurationError naming the `key`."""
 
     def value(found: re.Match[str]) -> str:
         known = environment_value(found[1])
         if known is None:
-            raise ValueError(f"the variable {found[1]} is not set in the environment")
+            raise ConfigurationError(f"{key}: the variable {found[1]} is not set in the environment.")
         return known
 
     return _VARIABLE.sub(value, text)
@@ -122,14 +122,22 @@ class DeclaredWeb(_Declared):
 
 
 class _DeclaredRecords(_Declared):
-    """What sources whose documents are records have; `${NAME}` in the URL stands for a variable of the environment."""
+    """What sources whose documents are records have.
 
-    url: Annotated[str, AfterValidator(_with_environment)] = Field(min_length=1)
+    `${NAME}` in the URL stands for a variable of the environment, which is looked up when the source is opened.
+    """
+
+    url: str = Field(min_length=1)
     key: _Names
     text: _Names
     title: str | None = None
     metadata: tuple[str, ...] = ()
     media_type: Literal["text/plain", "text/markdown", "text/html"] = "text/plain"
+
+    @property
+    def full_url(self) -> str:
+        """The URL with the variables of the environment. Raises ConfigurationError when one is not set."""
+        return _with_environment(f"sources.{self.name}.url", self.url)
 
     @property
     def columns(self) -> Columns:
@@ -144,8 +152,8 @@ class DeclaredSql(_DeclaredRecords):
     query: str = Field(min_length=1)
 
     def open(self) -> Source:
-        """The source itself."""
-        return SqlSource(self.name, self.url, self.query, self.columns)
+        """The source itself. Raises ConfigurationError."""
+        return SqlSource(self.name, self.full_url, self.query, self.columns)
 
 
 class DeclaredMongo(_DeclaredRecords):
@@ -158,8 +166,8 @@ class DeclaredMongo(_DeclaredRecords):
     key: _Names = ("_id",)
 
     def open(self) -> Source:
-        """The source itself."""
-        return MongoSource(self.name, self.url, self.database, self.documents, self.filter, self.columns)
+        """The source itself. Raises ConfigurationError."""
+        return MongoSource(self.name, self.full_url, self.database, self.documents, self.filter, self.columns)
 
 
 Declared = Annotated[DeclaredFiles | DeclaredWeb | DeclaredSql | DeclaredMongo, Field(discriminator="type")]

@@ -333,6 +333,23 @@ def test_a_wrong_declaration_is_named(syncing: Syncing, keys: dict[str, object],
     assert said in caught.value.message
 
 
+def test_a_variable_that_is_not_set_costs_its_source_alone(syncing: Syncing) -> None:
+    syncing.write("a.md", "Here.")
+    keys = {"type": "sql", "url": "${NOT_THERE}", "query": "SELECT 1", "key": "id", "text": "body"}
+    syncing.declare("tickets", **keys)
+    sources = syncing.settings.sources_file.read_text()
+    syncing.declare(type="files", paths=["docs"])
+    syncing.settings.sources_file.write_text(f"{sources}\n{syncing.settings.sources_file.read_text()}")
+    environment = environment_of(syncing.settings) | {
+        "FOOTNOTE_SOURCES_FILE": str(syncing.settings.sources_file),
+        "FOOTNOTE_EMBEDDER": "scripted",
+    }
+    shown = CliRunner().invoke(command_line("sync"), ["sync", "--all"], env=environment)
+    assert shown.exit_code == 1
+    assert "tickets: sources.tickets.url: the variable NOT_THERE is not set in the environment." in shown.stderr
+    assert syncing.texts() == ["a.md: Here."]
+
+
 def test_an_undeclared_name_is_told_which_there_are(syncing: Syncing) -> None:
     with pytest.raises(InvalidInput, match=r"no source named wiki; there are: docs"):
         syncing("wiki")
