@@ -8,8 +8,10 @@ from uuid import UUID
 
 import structlog
 from procrastinate import App, RetryStrategy
+from procrastinate.exceptions import UniqueViolation
+from procrastinate.jobs import Status
 
-from app.domain.errors import DatabaseUnavailable, FootnoteError, ProviderError
+from app.domain.errors import DatabaseUnavailable, FootnoteError, ProviderError, SourceUnavailable, SyncRunning
 from app.domain.job import Job, Upload
 from app.domain.ports import Embedder
 from app.domain.principal import Principal
@@ -38,6 +40,11 @@ UNEXPECTED = (
     "Something went wrong that nobody expected; the worker's log has more. Try again with `footnote jobs --retry ID`."
 )
 RETRY = RetryStrategy(max_attempts=MAX_ATTEMPTS, exponential_wait=3)  # after 3, 9, 27 and 81 s
+AWAY = (SourceUnavailable, DatabaseUnavailable, ProviderError)  # a sync that is due is tried again after these
+SYNC_RETRY = RetryStrategy(  # after 5, 25, 125 and 625 s
+    max_attempts=MAX_ATTEMPTS - 1, exponential_wait=5, retry_exceptions=AWAY
+)
+FAILED_KEPT_H = 24 * 30
 STALLED_AFTER_S = 30  # without a sign of life of the worker that took a job
 RECOVER = "* * * * *"  # cron: each minute
 GRACE_S = 10
@@ -68,8 +75,9 @@ class Worker:
         """Sync each source that has a schedule when it is due; returns how many have."""
         due = [source for source in sources if source.schedule]
         for source in due:
-            name = f"footnote.sync.{source.name}"
-            task = self._queue.task(name=name, queue=QUEUE, queueing_lock=name)(partial(self.sync, source))
+            name = _task_name(source)
+            make = self._queue.task(name=name, queue=QUEUE, queueing_lock=name, retry=SYNC_RETRY)
+            task = make(partial(self.sync, source))
             self._queue.periodic(cron=str(source.schedule))(task)
         return len(due)
 
@@ -144,12 +152,20 @@ class Worker:
         return begun.document_id is not None and now.document_id is None
 
     async def sync(self, source: Declared, timestamp: int) -> None:
-        """Sync a source that is due; `timestamp` is when it became so."""
+        """Sync a source that is due; `timestamp` is when it became so.
+
+        Raises FootnoteError, so that the queue counts it as failed and tries it again where that may help.
+        """
         try:
             report = await sync(self._settings, source, SyncOptions())
+        except SyncRunning:
+            log.info("sync.running", source=source.name, due=timestamp)
+            return
         except FootnoteError as error:
             log.warning("sync.failed", source=source.name, due=timestamp, problem=error.message)
-            return
+            if await self._queue.job_manager.list_jobs_async(task=_task_name(source), status=Status.TODO.value):
+                return  # it has become due once more meanwhile; two cannot wait
+            raise
         log.info(
             "sync.done",
             source=source.name,
@@ -162,12 +178,20 @@ class Worker:
     async def recover(self, timestamp: int) -> None:
         """Put back into the queue what workers took that have given no sign of life since.
 
-        Uploaded files that nobody needs any more go as well.
+        Uploaded files that nobody needs any more go as well, and the queue's notes of syncs that failed long ago.
         """
         for job in await self._queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER_S):
-            await self._queue.job_manager.retry_job(job)
+            try:
+                await self._queue.job_manager.retry_job(job)
+            except UniqueViolation:  # another one of its kind waits already
+                await self._queue.job_manager.finish_job(job, Status.FAILED, delete_job=True)
             log.warning("job.recovered", task=job.task_name, attempts=job.attempts, at=timestamp)
+        await self._queue.job_manager.delete_old_jobs(nb_hours=FAILED_KEPT_H, queue=QUEUE, include_failed=True)
         await self._files.tidy_all(keep=self._settings.keep_uploads)
+
+
+def _task_name(source: Declared) -> str:
+    return f"footnote.sync.{source.name}"
 
 
 @asynccontextmanager

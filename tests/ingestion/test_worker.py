@@ -10,7 +10,14 @@ from uuid import UUID
 import pytest
 
 from app.domain.document import CollectionSummary
-from app.domain.errors import ConfigurationError, ProviderUnavailable
+from app.domain.errors import (
+    ConfigurationError,
+    DatabaseUnavailable,
+    FootnoteError,
+    ProviderUnavailable,
+    SourceUnavailable,
+    SyncRunning,
+)
 from app.domain.job import Job, JobState, Upload
 from app.domain.principal import DEFAULT_WORKSPACE_ID
 from app.embedded.connect import environment_of
@@ -162,9 +169,67 @@ async def test_sources_with_a_schedule_are_synced_when_they_are_due(settings: Se
         task = worker._queue.tasks["footnote.sync.nightly"]
         await task.defer_async(timestamp=0)
         await worker.run(concurrency=1, wait=False)
-        await worker.sync(sources["nightly"].model_copy(update={"paths": ("gone",)}), 0)  # logged, not raised
         found = await DocumentStore(worker._database).collections(DEFAULT_WORKSPACE_ID)
     assert found == [CollectionSummary("c", 1)]
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (SourceUnavailable("The site is away."), "todo"),
+        (ProviderUnavailable("The embedder is away."), "todo"),
+        (DatabaseUnavailable(), "todo"),
+        (ConfigurationError("A variable is not set."), "failed"),
+        (SyncRunning(), None),
+    ],
+)
+async def test_a_sync_that_is_due_is_tried_again_when_what_it_needs_is_away(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: FootnoteError, state: str | None
+) -> None:
+    sources = tmp_path / "footnote.toml"
+    sources.write_text('[sources.nightly]\ntype = "files"\npaths = ["docs"]\nschedule = "0 3 * * *"\n')
+
+    async def failing(*_arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr("ingestion.worker.sync", failing)
+    async with open_worker(settings) as worker:
+        worker.schedule(list(read_sources(sources).values()))
+        await worker._queue.tasks["footnote.sync.nightly"].defer_async(timestamp=0)
+        await worker.run(concurrency=1, wait=False)
+        jobs = list(await worker._queue.job_manager.list_jobs_async(task="footnote.sync.nightly"))
+        await worker.recover(0)
+        left = list(await worker._queue.job_manager.list_jobs_async(task="footnote.sync.nightly"))
+    assert [job.status for job in jobs] == [job.status for job in left] == ([] if state is None else [state])
+    assert [job.scheduled_at is not None for job in jobs if job.status == "todo"] == [True] * (state == "todo")
+
+
+async def test_a_sync_that_became_due_once_more_meanwhile_is_tried_once(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = tmp_path / "footnote.toml"
+    sources.write_text('[sources.nightly]\ntype = "files"\npaths = ["docs"]\nschedule = "0 3 * * *"\n')
+    async with open_worker(settings) as worker:
+        worker.schedule(list(read_sources(sources).values()))
+        task, manager = worker._queue.tasks["footnote.sync.nightly"], worker._queue.job_manager
+
+        async def failing(*_arguments: object) -> None:
+            if not await manager.list_jobs_async(task=task.name, status="todo"):
+                await task.defer_async(timestamp=1)
+            raise SourceUnavailable
+
+        with monkeypatch.context() as patched:
+            patched.setattr("ingestion.worker.sync", failing)
+            await task.defer_async(timestamp=0)
+            taken = await manager.fetch_job(queues=None, worker_id=await manager.register_worker())
+            assert taken is not None
+            await worker.sync(read_sources(sources)["nightly"], 0)  # the other one is what is left to do
+        await worker._queue.connector.execute_query_async(
+            "UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 hour'"
+        )
+        await worker.recover(0)
+        left = list(await manager.list_jobs_async(task=task.name))
+    assert [(job.status, job.task_kwargs) for job in left] == [("todo", {"timestamp": 1})]
 
 
 def test_a_schedule_that_is_none_is_named(tmp_path: Path) -> None:
