@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from app.domain.errors import SourceUnavailable
+from app.domain.errors import SourceUnavailable, UnsupportedFormat
+from ingestion.loaders.characters import decode
 from ingestion.sources.source import Content, refuse_larger
 from ingestion.storable import storable, storable_text
 
@@ -96,12 +97,28 @@ def records(spool: Spool, source: str, columns: Columns, rows: Iterable[Mapping[
 
 
 def _content(columns: Columns, key: str, row: Mapping[str, object]) -> Content:
-    text = "\n\n".join(str(row[name]) for name in columns.text if row.get(name) is not None)
+    parts = [row[name] for name in columns.text if row.get(name) is not None]
     title = row.get(columns.title) if columns.title is not None else None
     metadata = {name: storable(_plain(row[name])) for name in columns.metadata if row.get(name) is not None}
     name = f"{key}{SUFFIXES[columns.media_type]}"
-    called = None if title is None else storable_text(str(title))
-    return Content(name, text.encode("utf-8", "replace"), title=called, metadata=metadata)
+    called = None if title is None else storable_text(_text(title))
+    return Content(name, _bytes(parts), title=called, metadata=metadata)
+
+
+def _bytes(parts: Sequence[object]) -> bytes:
+    """The text of a record; bytes that stand alone stay as they are, for its loader to tell their encoding."""
+    if len(parts) == 1 and isinstance(parts[0], bytes):
+        return bytes(parts[0])
+    return "\n\n".join(_text(part) for part in parts).encode("utf-8", "replace")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, bytes):
+        return str(value)
+    try:
+        return decode(value)
+    except UnsupportedFormat:
+        return value.decode("latin-1")  # which the loader refuses as it refuses the bytes
 
 
 def _plain(value: object) -> object:
@@ -111,6 +128,8 @@ def _plain(value: object) -> object:
             return value
         case Decimal():
             return int(value) if value.is_finite() and value == value.to_integral_value() else float(value)
+        case bytes():
+            return _text(value)
         case datetime() | date() | time():
             return value.isoformat()
         case list() | tuple():

@@ -123,6 +123,33 @@ def test_a_wrong_query_or_url_is_told(syncing: Syncing, tmp_path: Path) -> None:
         syncing("tickets")
 
 
+def test_bytes_are_read_as_text(syncing: Syncing, tmp_path: Path) -> None:
+    path = tmp_path / "blobs.db"
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("CREATE TABLE note (id INTEGER PRIMARY KEY, title BLOB, body BLOB, reply BLOB, by BLOB)")
+        rows = [
+            ("Fähre".encode(), "Schöne Fähre.".encode(), None, "Jörg".encode()),
+            (None, "Die Brücke hält über den Fluss.".encode("cp1252"), None, None),
+            (None, b"Das Meer.", "Größe zählt für jede Brücke.".encode("cp1252"), None),
+            (None, bytes(range(256)), None, None),
+            (None, bytes(range(256)), bytes(range(256)), None),
+        ]
+        connection.executemany("INSERT INTO note (title, body, reply, by) VALUES (?, ?, ?, ?)", rows)
+    connection.close()
+    about = {"type": "sql", "url": f"sqlite:///{path}", "key": "id", "text": ["body", "reply"], "title": "title"}
+    syncing.declare("notes", **about, query="SELECT * FROM note", metadata=["by"])
+    report = syncing("notes")
+    assert [failure.uri for failure in report.failures] == ["record:notes/4", "record:notes/5"]
+    assert syncing.texts() == [
+        "1: Schöne Fähre.",
+        "2: Die Brücke hält über den Fluss.",
+        "3: Das Meer.\n\nGröße zählt für jede Brücke.",
+    ]
+    about_it = syncing.rows("SELECT title, metadata->>'by' FROM document_version WHERE metadata ? 'by'")
+    assert about_it == [("Fähre", "Jörg")]
+
+
 def test_a_row_without_a_text_is_no_document(syncing: Syncing, tmp_path: Path) -> None:
     path = tmp_path / "notes.db"
     run = run_sqlite(path)
