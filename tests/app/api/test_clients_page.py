@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.fixtures.node import run_node
+from tests.fixtures.openai_clients import close_clients
 from tests.fixtures.server import Server
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
@@ -21,7 +22,9 @@ def test_the_python_snippets_answer(
     snippets = [source for language, source in SNIPPETS if language == "python"]
     assert len(snippets) == 6
     for source in snippets:
-        exec(compile(source.replace("http://127.0.0.1:8000", server.url), "clients.md", "exec"), {})
+        names: dict[str, Any] = {}
+        exec(compile(source.replace("http://127.0.0.1:8000", server.url), "clients.md", "exec"), names)
+        close_clients(*names.values())
         assert len(capsys.readouterr().out) > 1, source
 
 

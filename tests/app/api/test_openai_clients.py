@@ -7,6 +7,7 @@ import openai
 import pytest
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
+from tests.fixtures.openai_clients import close_clients
 from tests.fixtures.server import Server
 
 pytestmark = pytest.mark.usefixtures("corpus")
@@ -48,6 +49,7 @@ def test_langchain(server: Server) -> None:
     assert answer.text == text
     embeddings = OpenAIEmbeddings(model="footnote-embedder", base_url=f"{server.url}/v1", api_key="any")  # type: ignore[call-arg, arg-type]
     assert [len(vector) for vector in embeddings.embed_documents(["The ferry leaves.", "Bread."])] == [64, 64]
+    close_clients(model, responses, embeddings.client._client)
 
 
 def test_llamaindex(server: Server) -> None:
@@ -62,3 +64,4 @@ def test_llamaindex(server: Server) -> None:
     assert streamed[-1].message.content == whole.message.content
     with pytest.raises(openai.APIError, match="scripted model failed"):
         list(model.stream_chat([ChatMessage(role="user", content=f"{QUESTION} [[fail-after=3]]")]))
+    close_clients(model)
