@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 
 from app.domain.passage import Passage
 from app.domain.run import Citation, Verdict
-from app.services.citations import Sentence, split
+from app.domain.sentences import Sentence, split
 from app.services.claims import Claim, disagreements, join_claims, plain, read_claim, read_words, spelled_out
 from app.services.words import PASSAGES_KEPT, stem, tokens_of, word_set
 

@@ -9,7 +9,7 @@ from itertools import takewhile
 
 from app.domain.passage import Passage
 from app.domain.ports import TokenCounter
-from app.services.citations import split
+from app.domain.sentences import split
 
 _OWN_TAG = re.compile(r"<(?=\s*/?\s*passage)", re.IGNORECASE)
 

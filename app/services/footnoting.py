@@ -7,8 +7,9 @@ from functools import cached_property
 
 from app.domain.passage import Passage
 from app.domain.run import Citation, RunEvent, TextDelta
+from app.domain.sentences import Sentence, SentenceSplitter
 from app.services.attribution import Attributor, declines, keeps_to
-from app.services.citations import FootnoteNumbers, Sentence, SentenceSplitter
+from app.services.citations import FootnoteNumbers
 
 _PROMPTS_MARK = re.compile(r"[<‹]\s*/?\s*passage\b", re.IGNORECASE)
 """How the prompt marks passages; a sentence that repeats it was copied, not written."""

@@ -7,7 +7,7 @@ from math import log
 
 from app.domain.passage import Passage
 from app.domain.run import Citation, RunEvent, TextDelta
-from app.services.citations import split
+from app.domain.sentences import split
 from app.services.claims import read_words
 
 INTRODUCTION = "In the words of the documents:"

@@ -30,9 +30,9 @@ from app.bootstrap import Services, open_services
 from app.domain.passage import Passage
 from app.domain.ports import Embedder
 from app.domain.principal import Principal
+from app.domain.sentences import Sentence, split
 from app.embedded.connect import connected
 from app.services.attribution import Attributor
-from app.services.citations import Sentence, split
 from app.services.retrieval import SearchRequest
 from app.settings import Settings, load_settings
 from app.telemetry import configure_logging

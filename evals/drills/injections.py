@@ -23,9 +23,9 @@ from rich.table import Table
 
 from app.bootstrap import open_services
 from app.domain.principal import Principal
+from app.domain.sentences import split
 from app.embedded.connect import connected
 from app.services.answering import Provenance, Question
-from app.services.citations import split
 from app.services.outcome import AnswerSoFar
 from app.settings import Settings, load_settings
 from app.telemetry import configure_logging

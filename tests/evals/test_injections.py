@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.run import Citation, RunCompleted, Verdict
-from app.services.citations import split
+from app.domain.sentences import split
 from app.services.outcome import AnswerSoFar
 from app.settings import Settings
 from evals.drills.injections import Attack, _ingest, judge, load_attacks, run

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from app.domain.passage import Passage
 from app.domain.run import Citation
+from app.domain.sentences import Sentence, split
 from app.services.attribution import PARTIAL, SUPPORTED, Attributor
-from app.services.citations import Sentence, split
 
 SERVER = (
     "The server listens on port 8000 by default. Set FOOTNOTE_PORT to change it. It refuses to listen on another "
