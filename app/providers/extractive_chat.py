@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator, Sequence
 
 from app.domain.conversation import ChatMessage
 from app.domain.ports import ChatDelta, ChatModelProfile
+from app.domain.sentences import split
 
 SENTENCES = 2
 ALSO = 0.7  # of the best sentence's worth, to be said beside it
 NOTHING = "The passages do not say."
 _PASSAGE = re.compile(r"<passage\b[^>]*>\n?(.*?)</passage>", re.DOTALL)
-_BREAK = re.compile(r"(?<=[.!?。！？])\s+|\n{2,}|\n(?=\s*(?:[-*|#>]|\d+\.))")
 _CONVERSATION = re.compile(r"<conversation>\n(.*?)\n</conversation>", re.DOTALL)
 _STOP = frozenset(
     re.findall(
@@ -55,7 +55,7 @@ def _answer(prompt: str) -> str:
     question = prompt.rpartition("Question:")[2].strip()
     if (conversation := _CONVERSATION.search(prompt)) is not None:  # to be rewritten, not answered
         return " ".join([*_USER.findall(conversation[1])[-1:], question])
-    sentences = [s.strip() for text in _PASSAGE.findall(prompt) for s in _BREAK.split(text) if s.strip()]
+    sentences = [sentence for text in _PASSAGE.findall(prompt) for sentence in _sentences(text)]
     words = [_stems(sentence) for sentence in sentences]
     frequency = Counter(word for each in words for word in each)
     asked = _stems(question)
@@ -63,6 +63,16 @@ def _answer(prompt: str) -> str:
     best = sorted(range(len(words)), key=lambda i: -worth[i])[:SENTENCES]
     said = [sentences[i] for i in best if worth[i] > 0 and worth[i] >= ALSO * worth[best[0]]]
     return "\n\n".join(said) or NOTHING
+
+
+def _sentences(text: str) -> list[str]:
+    """The sentences of a passage, list items with their markers."""
+    found, end = [], 0
+    for sentence in split(text):
+        marker = text[end : sentence.start].rpartition("\n")[2].lstrip()
+        found.append(marker + sentence.text)
+        end = sentence.end
+    return found
 
 
 def _stems(text: str) -> frozenset[str]:

@@ -37,6 +37,19 @@ async def test_it_says_the_sentence_that_holds_the_questions_words(question: str
     assert await answer(f"{PASSAGES}\n\nQuestion: {question}") == (said, len(said.split()), "stop")
 
 
+@pytest.mark.parametrize(
+    ("sentence", "question"),
+    [
+        ("Der Vertrag endet am 31. Januar, d. h. im Winter.", "Wann endet der Vertrag?"),
+        ("The contract was signed by Dr. Brown on 4 May.", "Who signed the contract?"),
+        ("It has 4 rooms, i.e. 4 Keys for the deposit.", "How many rooms for the deposit?"),
+    ],
+)
+async def test_a_sentence_is_not_cut_at_an_abbreviation_or_ordinal(sentence: str, question: str) -> None:
+    passage = f'<passage id="1" title="Lease">\nIt is Monday. {sentence} Nothing else.\n</passage>'
+    assert (await answer(f"{passage}\n\nQuestion: {question}"))[0] == sentence
+
+
 async def test_without_passages_it_says_nothing() -> None:
     assert (await answer("Question: Who?"))[0] == NOTHING
 
