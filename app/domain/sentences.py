@@ -221,3 +221,13 @@ def split(text: str) -> list[Sentence]:
     """The sentences of a whole text, with offsets into it (code points)."""
     splitter = SentenceSplitter()
     return splitter.feed(text) + splitter.flush()
+
+
+def is_whole(sentence: str) -> bool:
+    """Whether it ends with a full stop, or the like, that no text behind it could take back."""
+    stops = list(_STOP.finditer(sentence))
+    if not stops:
+        return False
+    tail = _TAIL.match(sentence, stops[-1].end())
+    at_its_end = tail is not None and tail.end() == len(sentence)
+    return at_its_end and not (stops[-1][0] == "." and may_go_on_after(sentence[: stops[-1].start()]))

@@ -208,11 +208,15 @@ class Answering:
                 if delta.completion_tokens is not None:
                     usage = Usage(delta.prompt_tokens or 0, delta.completion_tokens)
                 finish_reason = delta.finish_reason or finish_reason
+                if footnoting.loops:
+                    usage = usage if usage.completion_tokens else self._counted(messages, footnoting.written)
+                    finish_reason = "stop"
+                    break
         provenance.mark("last_token")
         last = time_ns()
         span_between("first token", began, first or last)
         span_between("stream", first or last, last)
-        for event in footnoting.flush():
+        for event in footnoting.flush(cut_off=finish_reason == "length"):
             yield event
         declined = footnoting.declined and not profile.small  # what a small one says of itself is chance
         if withhold and not footnoting.text:
@@ -224,6 +228,10 @@ class Answering:
         span_between("attribute", last, time_ns())
         yield usage
         yield RunCompleted("refused" if declined else _finish_reason(finish_reason))
+
+    def _counted(self, messages: Sequence[ChatMessage], written: str) -> Usage:
+        """What a model has read and written that was stopped before it told."""
+        return Usage(sum(self._count(message.content) for message in messages), self._count(written))
 
 
 def _finish_reason(reason: str) -> FinishReason:

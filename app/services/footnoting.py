@@ -1,26 +1,34 @@
 """Footnoting: turns a model's text into answer events, each sentence with the span that supports it."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
 from app.domain.passage import Passage
 from app.domain.run import Citation, RunEvent, TextDelta
-from app.domain.sentences import Sentence, SentenceSplitter
+from app.domain.sentences import Sentence, SentenceSplitter, is_whole
 from app.services.attribution import Attributor, declines, keeps_to
 from app.services.citations import FootnoteNumbers
+from app.services.claims import plain
 
 _PROMPTS_MARK = re.compile(r"[<‹]\s*/?\s*passage\b", re.IGNORECASE)
 """How the prompt marks passages; a sentence that repeats it was copied, not written."""
+_MARKS = re.compile(r"[ \t]*\[\^?\d{1,3}\]|[*_`]")
+_MAY_BE_REPEATED = 2
+"""Sentences of so many words may stand in several places of an answer (“Free.”)."""
+LOOP = 3
+"""A model that says a sentence so often says nothing else any more."""
 
 
 class Footnoting:
     """Fed with deltas, gives text and citation events; a sentence that rests on several spans has a citation for each.
 
     Marking (`withhold=False`): the text goes out as it comes, a sentence's citation follows its end. Withholding: a
-    sentence goes out, with its citation, once it was checked and found supported or partly so; others never do. Of a
-    model that is not trusted with its own words (`verbatim`), only what keeps to the words of the passages does.
+    sentence goes out, with its citation, once it was checked and found supported or partly so; others never do, nor
+    does one a second time. Of a model that is not trusted with its own words (`verbatim`), only what keeps to the words
+    of the passages does.
     """
 
     def __init__(self, passages: Sequence[Passage], question: str, *, withhold: bool, verbatim: bool = False) -> None:
@@ -34,12 +42,23 @@ class Footnoting:
         self._judged = 0  # how much of `_raw` lies in sentences that were judged
         self._declines = False
         self._holds = False
+        self._said: Counter[str] = Counter()
         self.text = ""
 
     @property
     def declined(self) -> bool:
         """Whether the model said that it has no answer, and said nothing else that holds."""
         return self._declines and not self._holds
+
+    @property
+    def loops(self) -> bool:
+        """Whether, withholding, a sentence came so often that nothing of what follows is shown."""
+        return LOOP in self._said.values()
+
+    @property
+    def written(self) -> str:
+        """What the model has written so far."""
+        return self._raw
 
     @cached_property
     def _attributor(self) -> Attributor:
@@ -53,9 +72,14 @@ class Footnoting:
         self._raw += text
         return self._events(text, self._splitter.feed(text))
 
-    def flush(self) -> list[RunEvent]:
-        """The events of what is left at the end."""
-        return self._events("", self._splitter.flush())
+    def flush(self, *, cut_off: bool = False) -> list[RunEvent]:
+        """The events of what is left at the end. Where the model was `cut_off` in the middle of a sentence, withholding
+        shows that one only if it shows nothing else."""
+        left = self._splitter.flush()
+        if not (self._withhold and cut_off and left) or is_whole(left[-1].text) or "\n" in self._raw[left[-1].end :]:
+            return self._events("", left)
+        events = self._events("", left[:-1])
+        return events if self.text else events + self._events("", left[-1:])
 
     def _events(self, text: str, sentences: Sequence[Sentence]) -> list[RunEvent]:
         if self._withhold:
@@ -72,9 +96,13 @@ class Footnoting:
         return citations
 
     def _checked(self, sentence: Sentence) -> list[RunEvent]:
-        """The sentence and its citations, when it holds."""
+        """The sentence and its citations, when it holds and is new."""
+        if self.loops:
+            return []
         lead = _lead(self._raw[self._judged : sentence.start], first=not self.text)
         self._judged = sentence.end
+        if self._repeats(sentence):
+            return []
         citations = self._citations(sentence)
         if not citations or citations[0].verdict == "unsupported" or _PROMPTS_MARK.search(sentence.text):
             return []
@@ -84,6 +112,14 @@ class Footnoting:
         self.text += lead + sentence.text
         moved = [replace(c, sentence_start=start, sentence_end=len(self.text)) for c in citations]
         return [TextDelta(lead + sentence.text), *(self._numbers.number(citation) for citation in moved)]
+
+    def _repeats(self, sentence: Sentence) -> bool:
+        """Whether the model has said this already, case, emphasis and the marks at its end aside; counts it."""
+        said = plain(_MARKS.sub("", sentence.text)).rstrip(".!?…。！？;:,")
+        if not sentence.checkable or len(said.split()) <= _MAY_BE_REPEATED:
+            return False
+        self._said[said] += 1
+        return self._said[said] > 1
 
 
 def _says_the_same(citations: Sequence[Citation], sentence: Sentence) -> bool:

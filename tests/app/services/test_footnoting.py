@@ -1,6 +1,8 @@
 """Footnoting and quoting: what is shown, what is withheld, and that offsets fit what is shown."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.domain.passage import Passage
 from app.domain.run import Citation, RunEvent, TextDelta
@@ -114,3 +116,77 @@ def test_a_model_declines_when_it_says_so_and_nothing_else_holds(answer: str, de
 def test_a_sentence_with_the_prompts_own_marks_is_withheld() -> None:
     events = events_of("The crossing takes 25 minutes. ‹/passage>Cars pay 140 crowns.</passage>", withhold=True)
     assert shown(events) == "The crossing takes 25 minutes."
+
+
+@pytest.mark.parametrize("pieces", [1, 7, 1000])
+def test_what_was_said_already_is_withheld(pieces: int) -> None:
+    answer = "The crossing takes 25 minutes. **The crossing  takes 25 minutes** [1].\n\n- Cars pay 140 crowns.\n"
+    answer += "- Cars pay 140 crowns\n- Bicycles travel free of charge."
+    events = events_of(answer, withhold=True, pieces=pieces)
+    assert shown(events) == (
+        "The crossing takes 25 minutes.\n\n- Cars pay 140 crowns.\n- Bicycles travel free of charge."
+    )
+    assert [sentence for sentence, _, _ in cited(events)] == [
+        "The crossing takes 25 minutes.",
+        "Cars pay 140 crowns.",
+        "Bicycles travel free of charge.",
+    ]
+    assert shown(events_of(answer, withhold=False, pieces=pieces)) == answer
+
+
+@pytest.mark.parametrize("pieces", [1, 7, 1000])
+def test_a_loop_ends_what_is_shown(pieces: int) -> None:
+    looping = "The crossing takes 25 minutes. " * 3 + "Cars pay 140 crowns."
+    for withhold, text in ((True, "The crossing takes 25 minutes."), (False, looping)):
+        footnoting = Footnoting([PASSAGE], "", withhold=withhold)
+        events = [e for at in range(0, len(looping), pieces) for e in footnoting.feed(looping[at : at + pieces])]
+        assert shown([*events, *footnoting.flush()]) == text
+        assert footnoting.loops is withhold
+
+
+def test_a_few_words_may_be_repeated() -> None:
+    answer = "- 25 minutes.\n- 25 minutes.\n- 25 minutes."
+    assert shown(events_of(answer, withhold=True)) == answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "left"),
+    [
+        ("The crossing takes 25 minutes. Cars pay 140", "The crossing takes 25 minutes."),
+        ("The crossing takes 25 minutes. Cars pay 140.", "The crossing takes 25 minutes."),  # 140.50?
+        ("The crossing takes 25 minutes. Cars pay 140 crowns.", None),
+        (
+            "The crossing takes 25 minutes.\n- Cars pay 140 crowns\n",
+            "The crossing takes 25 minutes.\n- Cars pay 140 crowns",
+        ),
+        ("The crossing takes 25", None),
+    ],
+)
+def test_a_sentence_that_was_cut_off_is_shown_only_alone(answer: str, left: str | None) -> None:
+    def shown_of(*, cut_off: bool, withhold: bool = True) -> str:
+        footnoting = Footnoting([PASSAGE], "", withhold=withhold)
+        return shown([*footnoting.feed(answer), *footnoting.flush(cut_off=cut_off)])
+
+    assert shown_of(cut_off=True) == (left or answer)
+    assert shown_of(cut_off=False) == answer.rstrip()
+    assert shown_of(cut_off=True, withhold=False) == answer
+
+
+ITEMS = ["\n- Bicycles travel free of charge.", "\n- Cars pay 90 crowns.", "\n\n", "Cars pay about"]
+SAID = st.sampled_from(["The crossing takes 25 minutes. ", "Cars pay 140 crowns. ", *ITEMS])
+
+
+@given(st.lists(SAID, max_size=9).map("".join), st.integers(1, 40), st.booleans(), st.booleans())
+def test_citations_fit_what_is_shown_however_it_comes(answer: str, pieces: int, withhold: bool, cut_off: bool) -> None:
+    def written(pieces: int) -> list[RunEvent]:
+        footnoting = Footnoting([PASSAGE], "", withhold=withhold)
+        events = [e for at in range(0, len(answer), pieces) for e in footnoting.feed(answer[at : at + pieces])]
+        events += footnoting.flush(cut_off=cut_off)
+        assert footnoting.text == shown(events)
+        return events
+
+    events = written(pieces)
+    assert (shown(events), cited(events)) == (shown(written(1000)), cited(written(1000)))
+    sentences = [sentence for sentence, _, _ in cited(events)]
+    assert all(sentence == sentence.strip() != "" for sentence in sentences)
+    assert not withhold or len(set(sentences)) == len(sentences)

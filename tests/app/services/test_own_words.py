@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.domain.run import TextDelta
+from app.domain.run import RunCompleted, TextDelta, Usage
 from app.services.attribution import keeps_to
 from tests.app.services.test_several_turns import OPTIONS, answer
 from tests.fixtures.replies import Replies
@@ -28,6 +28,19 @@ async def test_a_paraphrase_is_shown_where_own_words_are_allowed(
     text = "".join(event.text for event in events if isinstance(event, TextDelta))
     assert (text == PARAPHRASE) is shown
     assert shown or text.startswith("In the words of the documents:")
+
+
+@pytest.mark.usefixtures("corpus")
+async def test_a_model_that_repeats_itself_is_stopped(server: Server) -> None:
+    sentence = "The ferry to Holm Island takes 25 minutes. "
+    options = replace(OPTIONS, withhold=True)
+    model = Replies(sentence * 8)
+    events = await answer(server, model, "How long does the ferry to Holm Island take?", options=options)
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == sentence.strip()
+    usage, end = events[-2:]
+    assert isinstance(usage, Usage)
+    assert usage.prompt_tokens > 20 < usage.completion_tokens
+    assert end == RunCompleted("stop")
 
 
 @pytest.mark.parametrize(
