@@ -25,6 +25,8 @@ READ_CLOSELY = 3
 SURE = 0.5
 """From this probability on, a close look would hardly ever change the decision, and is spared."""
 _FARTHEST = 3  # tokens of a question
+_LONG_WORD = re.compile(r"[^\W\d_]{6,}")
+_BEGINNING = 6  # letters of a word
 _HEADING_MARKS = " \t#=*-~^_"
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n+")
 _ENGLISH = word_set("the of and to in is was for that with as by are it on from be this which were")
@@ -42,6 +44,8 @@ class Evidence:
     - `sentence`: the largest share that one sentence holds.
     - `coverage_gap`: how much more the best passage holds than those after it do on average.
     - `lexical_margin`: by how much the highest BM25 score exceeds the second.
+    - `beginnings`: the largest share of the question's long words, all alike, that one passage holds in any form: with
+      their first six letters, be it within another word (“kündige”, “Kündigungsfrist”).
 
     A close look adds how near a passage's nearest token is to each token of the question: `closeness`, the mean over
     all of them, and `farthest`, the mean over the three that are least near, each of the passage where it is highest.
@@ -52,6 +56,7 @@ class Evidence:
     sentence: float
     coverage_gap: float
     lexical_margin: float
+    beginnings: float = 0.0
     closeness: float = 0.0
     farthest: float = 0.0
 
@@ -65,6 +70,7 @@ class Weights:
     sentence: float = 0.0
     coverage_gap: float = 0.0
     lexical_margin: float = 0.0
+    beginnings: float = 0.0
     closeness: float = 0.0
     farthest: float = 0.0
     intercept: float
@@ -83,10 +89,20 @@ CLOSE_LOOK = Weights(
     similarity=1.565, similarity_gap=3.126, coverage_gap=1.821, closeness=9.626, farthest=2.580, intercept=-9.069
 )
 """The same, with the question's tokens compared."""
+OTHER_LANGUAGES = Weights(
+    similarity=3.277,
+    similarity_gap=7.457,
+    sentence=7.030,
+    coverage_gap=3.892,
+    lexical_margin=0.237,
+    beginnings=1.635,
+    intercept=-6.104,
+)
+"""For text that is not English, with the packaged embedder."""
 OTHER_COSINES = Weights(
     similarity_gap=2.914, sentence=3.864, coverage_gap=1.017, lexical_margin=0.088, intercept=-2.713
 )
-"""For every other language and embedder: a cosine only counts beside the others."""
+"""For every other embedder: a cosine only counts beside the others."""
 
 
 class EvidenceGate:
@@ -105,8 +121,10 @@ class EvidenceGate:
         if not passages or self._least <= 0:
             return bool(passages)
         evidence = read_evidence(question, passages)
-        if self._tokens is None or not in_english(passages):
+        if self._tokens is None:
             return OTHER_COSINES.probability(evidence) >= self._least
+        if not in_english(passages):
+            return OTHER_LANGUAGES.probability(evidence) >= self._least
         quick = KNOWN_COSINES.probability(evidence)
         if quick >= max(SURE, self._least):
             return True
@@ -165,7 +183,14 @@ def read_evidence(question: str, passages: Sequence[Passage]) -> Evidence:
         sentence=max((share(sentence) for each in sentences for sentence in each), default=0.0),
         coverage_gap=held[0] - _mean(held[1:]),
         lexical_margin=lexical[0] - (lexical[1] if len(lexical) > 1 else 0.0),
+        beginnings=_beginnings(question, passages[:READ]),
     )
+
+
+def _beginnings(question: str, passages: Sequence[Passage]) -> float:
+    asked = {word[:_BEGINNING] for word in _LONG_WORD.findall(question.lower())}
+    texts = [passage.text.lower() for passage in passages]
+    return max(sum(word in text for word in asked) for text in texts) / max(len(asked), 1)
 
 
 @lru_cache(PASSAGES_KEPT)

@@ -36,6 +36,7 @@ from app.services.evidence import (
     CLOSE_LOOK,
     KNOWN_COSINES,
     OTHER_COSINES,
+    OTHER_LANGUAGES,
     Evidence,
     EvidenceGate,
     bodies,
@@ -76,7 +77,7 @@ class Case:
     @property
     def quick(self) -> float:
         """What the quick look says."""
-        return (KNOWN_COSINES if self.english else OTHER_COSINES).probability(self.evidence)
+        return (KNOWN_COSINES if self.english else OTHER_LANGUAGES).probability(self.evidence)
 
     @property
     def close(self) -> float:
@@ -246,7 +247,8 @@ def _share(cases: Cases, answered: bool, which: Callable[[Case], bool]) -> str:
 def _fit(sets: Sequence[Cases]) -> None:
     """The weights for English text, with a quick look and a close one, and those for all text.
 
-    What is held out is judged as the gate would: English text by the other folds' weights, the rest by OTHER_COSINES.
+    What is held out is judged as the gate would: English text by the other folds' weights, the rest by OTHER_LANGUAGES,
+    whose own weights were found with small collections beside these (docs/decisions/0019-refusal.md).
     """
     names = [field.name for field in fields(Evidence)]
     english = [each for each in sets if np.mean([case.english for case in each.cases]) > 0.5]
@@ -261,7 +263,7 @@ def _fit(sets: Sequence[Cases]) -> None:
         heavy = np.concatenate([_weights(each) for each in chosen])[read]
         model = LogisticRegression(C=1e3, max_iter=5000)
         folds = StratifiedKFold(10, shuffle=True, random_state=0)
-        held_out = np.array([OTHER_COSINES.probability(case.evidence) for each in chosen for case in each.cases])
+        held_out = np.array([OTHER_LANGUAGES.probability(case.evidence) for each in chosen for case in each.cases])
         held_out[read] = cross_val_predict(
             model, x, y, cv=folds, method="predict_proba", params={"sample_weight": heavy}
         )[:, 1]

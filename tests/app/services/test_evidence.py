@@ -12,6 +12,7 @@ from app.services.evidence import (
     CLOSE_LOOK,
     KNOWN_COSINES,
     OTHER_COSINES,
+    OTHER_LANGUAGES,
     EvidenceGate,
     bodies,
     looked_closely,
@@ -130,18 +131,46 @@ async def test_a_gate_that_wants_more_than_being_sure_looks_closely_too() -> Non
 
 
 async def test_cosines_count_at_face_value_only_where_they_were_calibrated() -> None:
+    # between what all cosines alike say, high or low: a gate that minds would differ
+    alike = [[replace(p, similarity=cosine) for p in FOUND] for cosine in (0.9, 0.05)]
+    least = OTHER_COSINES.probability(read_evidence(QUESTION, alike[0]))
+    for passages in alike:
+        assert await EvidenceGate(least - 0.001, None).opens(QUESTION, passages)
+        assert not await EvidenceGate(least + 0.001, None).opens(QUESTION, passages)
+
+
+async def test_other_languages_have_weights_of_their_own_and_no_close_look() -> None:
+    tokens, asked = Tokens(0.1), "Wie lange dauert die Überfahrt?"
     german = [passage(FÄHRE, 0.9, 9.0), passage(FÄHRE[:40], 0.9, 1.0)]
-    for found, asked, tokens in (
-        (FOUND, QUESTION, None),
-        (german, "Wie lange dauert die Überfahrt?", Tokens(0.1)),
-    ):
-        # between what all cosines alike say, high or low: a gate that minds would differ
-        alike = [[replace(p, similarity=cosine) for p in found] for cosine in (0.9, 0.05)]
-        least = OTHER_COSINES.probability(read_evidence(asked, alike[0]))
-        for passages in alike:
-            assert await EvidenceGate(least - 0.001, tokens).opens(asked, passages)
-            assert not await EvidenceGate(least + 0.001, tokens).opens(asked, passages)
-        assert tokens is None or tokens.read == []
+    least = OTHER_LANGUAGES.probability(read_evidence(asked, german))
+    assert await EvidenceGate(least - 0.001, tokens).opens(asked, german)
+    assert not await EvidenceGate(least + 0.001, tokens).opens(asked, german)
+    assert tokens.read == []
+
+
+@pytest.mark.parametrize(
+    ("question", "opens"),
+    [
+        ("Welche Farbe hat der Mars?", False),
+        ("Was besagt die Relativitätstheorie?", False),
+        ("Was ist die Hauptstadt von Peru?", False),
+        ("Wie lange dauert die Überfahrt?", True),
+        ("Wann beginnt die Kündigungsfrist?", True),
+    ],
+)
+async def test_a_german_question_about_something_else_is_refused(question: str, opens: bool) -> None:
+    lease = "Die Miete beträgt 850 Euro. Die Kündigungsfrist beträgt drei Monate, ohne Nebenkosten und ohne Kaution."
+    rules = "Der Müll steht am Abend vor dem Haus. Nach 22 Uhr ist Lärm verboten."
+    found = [passage(text, cosine, None) for text, cosine in ((lease, 0.27), (FÄHRE, 0.24), (rules, 0.18))]
+    assert await EvidenceGate(0.07, Tokens(0.1)).opens(question, found) is opens
+
+
+def test_the_share_of_long_words_counts_inflections_and_compounds() -> None:
+    lease = [passage("Die Kündigungsfrist beträgt drei Monate.", 0.2, None), FOUND[1]]
+    shares = [
+        read_evidence(asked, lease).beginnings for asked in ("Wie kündige ich?", "Kündigung und Kaution?", "Wie?")
+    ]
+    assert shares == [1.0, 0.5, 0.0]
 
 
 async def test_nothing_found_answers_nothing_and_zero_answers_always() -> None:
