@@ -209,7 +209,9 @@ class Settings(BaseSettings):
         None, ge=1, description="Answers that one key may ask for in a minute; unset: any number."
     )
     runs_at_once: int | None = Field(
-        None, ge=1, description="Answers of one key that are written or wait at the same time; unset: any number."
+        None,
+        ge=1,
+        description="Answers of one key that are written at the same time; unset: any number. Those that wait count.",
     )
     runs_written: int | None = Field(
         None,
@@ -219,7 +221,7 @@ class Settings(BaseSettings):
     abandon_after_s: float = Field(
         120, ge=0, description="An answer that nobody has read for this long is stopped; 0: never."
     )
-    run_max_s: float = Field(300, gt=0, description="Longest time in which an answer is written.")
+    run_max_s: float = Field(300, gt=0, description="Longest run.")
     run_lease_s: float = Field(10, gt=0, description="A worker silent for this long has lost its runs to the others.")
     run_log_ttl_s: int = Field(3600, ge=1, description="How long a finished run's log can be resumed.")
     database_pool_size: int = Field(10, ge=1, description="Connections to PostgreSQL for each worker and pool.")

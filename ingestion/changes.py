@@ -12,7 +12,7 @@ from app.domain.document import MEMBER
 from app.storage.inventory import StoredDocument
 from ingestion.sources.source import Content, Item, Vanished
 
-PARSER = "6"  # part of hashes and stamps: raised when loaders or chunks change, so that documents are taken anew
+PARSER = "7"  # part of hashes and stamps: raised when loaders or chunks change, so that documents are taken anew
 
 Kind = Literal["added", "changed", "moved"]
 

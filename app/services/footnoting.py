@@ -16,6 +16,8 @@ from app.services.claims import plain
 _PROMPTS_MARK = re.compile(r"[<‹]\s*/?\s*passage\b", re.IGNORECASE)
 """How the prompt marks passages; a sentence that repeats it was copied, not written."""
 _MARKS = re.compile(r"[ \t]*\[\^?\d{1,3}\]|[*_`]")
+_WORD = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]|[^\s\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]+")
+"""A word; in scripts without spaces, a character stands for one."""
 _MAY_BE_REPEATED = 2
 """Sentences of so many words may stand in several places of an answer (“Free.”)."""
 LOOP = 3
@@ -116,7 +118,7 @@ class Footnoting:
     def _repeats(self, sentence: Sentence) -> bool:
         """Whether the model has said this already, case, emphasis and the marks at its end aside; counts it."""
         said = plain(_MARKS.sub("", sentence.text)).rstrip(".!?…。！？;:,")
-        if not sentence.checkable or len(said.split()) <= _MAY_BE_REPEATED:
+        if not sentence.checkable or len(_WORD.findall(said)) <= _MAY_BE_REPEATED:
             return False
         self._said[said] += 1
         return self._said[said] > 1

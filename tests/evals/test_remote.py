@@ -70,7 +70,7 @@ def test_a_question_that_fails_stops_no_other(
     footnote: Footnote, island: Path, settings: Settings, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither does a server that lets one answer be written at a time."""
-    monkeypatch.setattr("app.services.runs.RETRY_AFTER_S", 1)
+    monkeypatch.setattr("app.storage.run_creation.RETRY_AFTER_S", 1)
     server = serve(settings.model_copy(update={"runs_at_once": 1, "scripted_tokens_per_s": 500}))
     report = ask(footnote, island, QUESTIONS, "--url", server.url, "--concurrency", 4)
     assert (report["leg"], report["queries"], report["failed"]) == ("scripted", 5, 1)

@@ -144,6 +144,12 @@ def test_a_loop_ends_what_is_shown(pieces: int) -> None:
         assert footnoting.loops is withhold
 
 
+def test_a_loop_is_one_in_scripts_without_spaces_too() -> None:
+    footnoting = Footnoting([PASSAGE], "", withhold=True)
+    footnoting.feed("最多可以借五本书。" * 4)
+    assert footnoting.loops
+
+
 def test_a_few_words_may_be_repeated() -> None:
     answer = "- 25 minutes.\n- 25 minutes.\n- 25 minutes."
     assert shown(events_of(answer, withhold=True)) == answer
