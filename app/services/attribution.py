@@ -36,6 +36,8 @@ QUESTION_WEIGHT = 0.05
 """How much a span's likeness to the question counts: enough to choose between equals for an answer such as “Paris.”"""
 
 _WORD = re.compile(r"\w")
+_EMPHASIS = re.compile(r"[*_`]")
+_ENDS = " .!?…。！？;:"
 _SMALL_TALK = frozenset(
     map(
         stem,
@@ -115,11 +117,19 @@ class Attributor:
         claim = read_claim(sentence.text)
         if not sentence.checkable or _claims_nothing(sentence.text, claim):
             return ()
+        if (verbatim := self._verbatim(sentence.text, claim)) is not None:
+            return (self._citation(sentence, [verbatim], 1.0, "supported"),)
         spans = self._pick(claim)
         score, verdict = self._judge(claim, spans)
         if verdict == "unsupported":
             return (Citation(0, sentence.start, sentence.end, "", "", 0, 0, "", score, verdict),)
         return tuple(self._citation(sentence, run, score, verdict) for run in _runs(spans))
+
+    def _verbatim(self, text: str, claim: Claim) -> _Span | None:
+        """The span that says the very same, word for word; another one may cover as much and mean something else."""
+        said = _bare(text)
+        same = [span for span in self._spans if claim.words <= span.words and _bare(span.text) == said]
+        return max(same, key=lambda span: self._worth(span, claim.words), default=None)
 
     def _pick(self, claim: Claim) -> list[_Span]:
         """The spans that together cover most of the claim, the one that covers most first."""
@@ -178,6 +188,10 @@ class Attributor:
             score=score,
             verdict=verdict,
         )
+
+
+def _bare(text: str) -> str:
+    return plain(_EMPHASIS.sub("", spelled_out(text))).strip(_ENDS)
 
 
 def declines(text: str) -> bool:

@@ -70,6 +70,16 @@ def test_a_supported_sentence_is_cited_with_the_tightest_span(text: str, quote: 
     assert SUPPORTED <= citation.score <= 1
 
 
+def test_what_stands_there_word_for_word_is_supported_whatever_else_stands_there() -> None:
+    row = "| `FOOTNOTE_HOST` | `127.0.0.1` | Address to listen on; another than loopback needs API keys. |"
+    said = "Footnote listens on 127.0.0.1 and needs no key there."
+    attributor = Attributor([passage(row, 1), passage(f"To begin with, read this. {said}", 2)], "Which address?")
+    for text in (said, f"**{said}**", "Footnote listens on `127.0.0.1` and needs no key there [1]."):
+        found = attributor.attribute(sentence(text))
+        assert found is not None
+        assert (found.verdict, found.score, found.passage_id, found.quote) == ("supported", 1.0, "p2", said)
+
+
 def test_offsets_point_into_the_document_version_and_the_answer() -> None:
     citation = cite("A key needs 16 characters.")
     start = 1000 + SERVER.index("A key needs")
