@@ -34,7 +34,7 @@ async def list_conversations(
 @router.get("/v1/conversations/{conversation_id}")
 async def get_conversation(conversation_id: UUID, principal: PrincipalDep, services: ServicesDep) -> Conversation:
     """A conversation with its messages, oldest first; a running answer names its run, whose events tell the rest."""
-    return await services.conversations.get(principal.workspace_id, conversation_id)
+    return await services.conversations.get(principal.workspace_id, conversation_id, reader=principal.name)
 
 
 @router.delete("/v1/conversations/{conversation_id}", status_code=204)

@@ -22,7 +22,8 @@ class ChatMessage:
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message of a conversation; an assistant's carries its run, footnotes, the passages they point into and how
-    the run stands. `reranked`: whether a reranker ordered the passages; None when none was set."""
+    the run stands. `reranked`: whether a reranker ordered the passages; None when none was set. `rating` and `comment`
+    are what its reader said of it."""
 
     id: UUID
     role: Role
@@ -38,6 +39,8 @@ class Message:
     usage: Usage | None = None
     prompt: str | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
+    rating: Literal["up", "down"] | None = None
+    comment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

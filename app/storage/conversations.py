@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -34,13 +35,13 @@ class ConversationStore:
         async with self._database.transaction(workspace_id) as session:
             return [ConversationSummary(*row) for row in await session.execute(query)]
 
-    async def get(self, workspace_id: UUID, conversation_id: UUID) -> Conversation:
-        """A conversation with its messages, oldest first. Raises ConversationNotFound."""
+    async def get(self, workspace_id: UUID, conversation_id: UUID, *, reader: str | None = None) -> Conversation:
+        """A conversation with its messages, oldest first, and what `reader` said of them. Raises ConversationNotFound."""
         async with self._database.transaction(workspace_id) as session:
             found = await session.get(m.Conversation, conversation_id)
             if found is None:
                 raise ConversationNotFound
-            messages = await _messages(session, conversation_id, MESSAGES_SHOWN)
+            messages = await _messages(session, conversation_id, MESSAGES_SHOWN, reader)
             return Conversation(
                 found.id, found.title, found.collection, found.created_at, found.updated_at, tuple(messages)
             )
@@ -89,16 +90,21 @@ async def find_thread(session: AsyncSession, thread: str) -> UUID | None:
     return (await session.scalars(select(c.id).where(named).limit(1))).one_or_none()
 
 
-async def _messages(session: Any, conversation_id: UUID, limit: int) -> list[Message]:
+async def _messages(session: Any, conversation_id: UUID, limit: int, reader: str | None) -> list[Message]:
+    said = (m.Feedback.message_id == m.Message.id) & (m.Feedback.principal == reader)
     query = (
-        select(m.Message, m.Run.id, m.Run.state)
+        select(m.Message, m.Run.id, m.Run.state, m.Feedback.rating, m.Feedback.comment)
         .outerjoin(m.Run, m.Run.message_id == m.Message.id)
+        .outerjoin(m.Feedback, said)
         .where(m.Message.conversation_id == conversation_id)
         .order_by(m.Message.id.desc())
         .limit(limit)
     )
     rows: Sequence[Any] = (await session.execute(query)).all()
-    return [message_of(message, run_id, state) for message, run_id, state in reversed(rows)]
+    return [
+        replace(message_of(message, run_id, state), rating=rating, comment=comment)
+        for message, run_id, state, rating, comment in reversed(rows)
+    ]
 
 
 def message_of(row: m.Message, run_id: UUID | None, state: str | None) -> Message:

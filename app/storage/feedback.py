@@ -14,7 +14,10 @@ INSERT INTO feedback (message_id, principal, workspace_id, rating, comment)
 SELECT id, %(principal)s, workspace_id, %(rating)s, %(comment)s FROM message
 WHERE id = %(message)s AND role = 'assistant'
 ON CONFLICT (message_id, principal) DO UPDATE
-    SET rating = excluded.rating, comment = excluded.comment, updated_at = now()
+    SET rating = excluded.rating, updated_at = now(), comment = CASE
+        WHEN excluded.rating = feedback.rating THEN coalesce(excluded.comment, feedback.comment)
+        ELSE excluded.comment
+    END
 RETURNING message_id, rating, comment, updated_at
 """
 _DELETE = "DELETE FROM feedback WHERE message_id = %s AND principal = %s"
@@ -32,7 +35,10 @@ class FeedbackStore:
         self._conversations = ConversationStore(database)
 
     async def put(self, principal: Principal, message_id: UUID, rating: Rating, comment: str | None) -> Feedback:
-        """Rate an answer, in place of what the same reader said before. Raises MessageNotFound."""
+        """Rate an answer, in place of what the same reader said before; the same rating without a comment keeps it.
+
+        Raises MessageNotFound.
+        """
         said = {"principal": principal.name, "rating": rating, "comment": comment, "message": message_id}
         async with self._database.connection(principal.workspace_id) as connection:
             row = await (await connection.execute(_PUT, said)).fetchone()

@@ -141,7 +141,7 @@ export class Chat extends EventTarget {
       const stored = await this.#api.conversation(id, this.#life.signal);
       if (this.conversationId !== id) return; // another one was opened meanwhile
       const turns = storedTurns(stored.messages);
-      this.turns = turns.map(({ question, answer }) => newTurn(question, answer ?? unanswered()));
+      this.turns = turns.map(({ question, answer, ...said }) => newTurn(question, answer ?? unanswered(), said));
     } catch (error) {
       if (error.name === "AbortError" || this.conversationId !== id) return;
       this.#openFailed(Problem.of(error));
@@ -288,10 +288,10 @@ export class Chat extends EventTarget {
   }
 }
 
-function newTurn(question, answer) {
+function newTurn(question, answer, said = {}) {
   turnCount += 1;
   const nothing = { pause: null, problem: null, stopping: false, notStopped: null, rating: null, comment: null };
-  return { id: turnCount, question, answer, ...nothing };
+  return { id: turnCount, question, answer, ...nothing, ...said };
 }
 
 /** A question whose answer was never stored. */

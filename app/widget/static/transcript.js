@@ -61,12 +61,15 @@ export function storedAnswer(message) {
   };
 }
 
-/** Question and answer pairs of a stored conversation, as `{question, answer}`, oldest first. */
+/** Question and answer pairs of a stored conversation, as `{question, answer, rating, comment}`, oldest first. */
 export function storedTurns(messages) {
   const turns = [];
   for (const message of messages) {
     if (message.role === "user") turns.push({ question: message.text, answer: null });
-    else if (turns.length) turns.at(-1).answer = storedAnswer(message);
+    else if (turns.length) {
+      const { rating = null, comment = null } = message;
+      Object.assign(turns.at(-1), { answer: storedAnswer(message), rating, comment });
+    }
   }
   return turns;
 }

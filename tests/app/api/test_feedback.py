@@ -33,7 +33,7 @@ async def answered(client: httpx.AsyncClient, question: str, **body: object) -> 
 
 
 async def test_a_rating_is_kept_replaced_and_taken_back(client: httpx.AsyncClient) -> None:
-    message_id, _ = await answered(client, QUESTION)
+    message_id, conversation_id = await answered(client, QUESTION)
     path = f"/v1/messages/{message_id}/feedback"
     first = await client.put(path, json={"rating": "up"})
     assert (first.status_code, first.json()["rating"], first.json()["comment"]) == (200, "up", None)
@@ -41,6 +41,11 @@ async def test_a_rating_is_kept_replaced_and_taken_back(client: httpx.AsyncClien
     assert (second["rating"], second["comment"], second["message_id"]) == ("down", "It rests longer.", message_id), (
         "a NUL is a space"
     )
+    again = (await client.put(path, json={"rating": "down"})).json()
+    assert again["comment"] == "It rests longer.", "the same rating leaves what was said to it"
+    said = (await client.get(f"/v1/conversations/{conversation_id}")).json()["messages"]
+    assert [(message["rating"], message["comment"]) for message in said] == [(None, None), ("down", "It rests longer.")]
+    assert (await client.put(path, json={"rating": "up"})).json()["comment"] is None
     assert (await client.delete(path)).status_code == 204
     assert (await client.delete(path)).status_code == 204
 
