@@ -1,6 +1,7 @@
 """AI SDK: the endpoints that the chat transport of Vercel's AI SDK calls."""
 
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,6 +18,8 @@ from app.domain.principal import Principal
 from app.services.answering import Question
 
 router = APIRouter(prefix="/v1/ai-sdk", tags=["ai-sdk"])
+NOTHING = UUID(int=0)
+"""The id before every message."""
 
 ThreadName = Annotated[Name, Field(min_length=1, max_length=200)]
 ThreadPath = Annotated[Name, Path(min_length=1, max_length=200)]
@@ -73,31 +76,28 @@ async def chat(body: ChatBody, principal: PrincipalDep, services: ServicesDep) -
     """Answer the last user message as a UI message stream; the chat's id names the conversation."""
     turns = [message.turn() for message in body.messages]
     text, history = question_of(turns, "messages", services.settings)
-    if body.rewrites:
-        await _forget_dropped(body, principal, services)
-    question = Question(text, None, body.collection, body.filter, body.id, history)
+    forgets = await _kept(body, principal, services) if body.rewrites else None
+    question = Question(text, None, body.collection, body.filter, body.id, history, forgets_after=forgets)
     run = await services.runs.start(principal, question)
     return encoded_stream(services.runs.follow(run.id), UIMessageStream(), services, run_id=run.id, headers=HEADERS)
 
 
-async def _forget_dropped(body: ChatBody, principal: Principal, services: Services) -> None:
-    """Delete what the client has dropped; an answer that is being written there is stopped first.
+async def _kept(body: ChatBody, principal: Principal, services: Services) -> UUID | None:
+    """The message after which the client has dropped everything; an answer that is being written there is stopped.
 
-    Nothing is deleted when the last answer that the client kept is not one of this chat's.
+    None when the last answer that the client kept is not one of this chat's.
     """
     conversation_id = await services.conversations.of_thread(principal.workspace_id, body.id)
     if conversation_id is None:
-        return
+        return None
     stored = (await services.conversations.get(principal.workspace_id, conversation_id)).messages
     answer = body.kept()
-    kept = None if answer is None else next((message.id for message in stored if str(message.id) == answer.id), None)
-    if answer is not None and kept is None:
-        return
+    kept = NOTHING if answer is None else next((each.id for each in stored if str(each.id) == answer.id), None)
     for message in stored:
-        dropped = kept is None or message.id > kept
+        dropped = kept is not None and message.id > kept
         if dropped and message.state == "running" and message.run_id is not None:
             await services.runs.cancel(principal, message.run_id)
-    await services.conversations.forget(principal.workspace_id, conversation_id, after=kept)
+    return kept
 
 
 @router.get(

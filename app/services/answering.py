@@ -37,7 +37,8 @@ class Question:
 
     `thread` is a conversation by the name that a client gave it. `history` is what was said before, where the client
     brings it along; without one it is what the conversation holds. `background`: nobody need read the answer while it
-    is written.
+    is written. `forgets_after`: the conversation's messages after this one are deleted once the question is taken; with
+    a UUID of zeros all are.
     """
 
     text: str
@@ -47,6 +48,7 @@ class Question:
     thread: str | None = None
     history: tuple[ChatMessage, ...] = ()
     background: bool = False
+    forgets_after: UUID | None = None
 
     @property
     def continues(self) -> bool:

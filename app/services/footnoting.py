@@ -1,7 +1,6 @@
 """Footnoting: turns a model's text into answer events, each sentence with the span that supports it."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -21,7 +20,7 @@ _WORD = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]|[^\s\u0e00-\u0eff
 _MAY_BE_REPEATED = 2
 """Sentences of so many words may stand in several places of an answer (“Free.”)."""
 LOOP = 3
-"""A model that says a sentence so often says nothing else any more."""
+"""A model that repeats so many sentences with no new one among them says nothing new any more."""
 
 
 class Footnoting:
@@ -44,7 +43,8 @@ class Footnoting:
         self._judged = 0  # how much of `_raw` lies in sentences that were judged
         self._declines = False
         self._holds = False
-        self._said: Counter[str] = Counter()
+        self._said: set[str] = set()
+        self._repeated = 0  # sentences since the last new one
         self.text = ""
 
     @property
@@ -54,8 +54,8 @@ class Footnoting:
 
     @property
     def loops(self) -> bool:
-        """Whether, withholding, a sentence came so often that nothing of what follows is shown."""
-        return LOOP in self._said.values()
+        """Whether, withholding, so much was repeated that nothing of what follows is shown."""
+        return self._repeated >= LOOP
 
     @property
     def written(self) -> str:
@@ -116,12 +116,14 @@ class Footnoting:
         return [TextDelta(lead + sentence.text), *(self._numbers.number(citation) for citation in moved)]
 
     def _repeats(self, sentence: Sentence) -> bool:
-        """Whether the model has said this already, case, emphasis and the marks at its end aside; counts it."""
+        """Whether the model has said this already, case, emphasis and the marks at its end aside; notes it."""
         said = plain(_MARKS.sub("", sentence.text)).rstrip(".!?…。！？;:,")
         if not sentence.checkable or len(_WORD.findall(said)) <= _MAY_BE_REPEATED:
             return False
-        self._said[said] += 1
-        return self._said[said] > 1
+        again = said in self._said
+        self._said.add(said)
+        self._repeated = self._repeated + 1 if again else 0
+        return again
 
 
 def _says_the_same(citations: Sequence[Citation], sentence: Sentence) -> bool:

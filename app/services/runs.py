@@ -193,6 +193,9 @@ class Runs:
         """
         if self._closing:
             raise ShuttingDown
+        limits = self._limits
+        if limits.at_once is not None:  # a refusal for these does not count for those of a minute
+            await self._store.require_few(principal.workspace_id, principal.name, limits.at_once)
         if self._rate_limit is not None:
             await self._rate_limit.admit(principal)
         if question.collection is not None:
@@ -200,9 +203,14 @@ class Runs:
         await self._retrieval.require_filter(principal, question.filter)
         kept = stored(principal, question)
         new = NewRun(
-            question.text, principal.name, question.conversation_id, question.collection, question.thread, kept
+            question.text,
+            principal.name,
+            question.conversation_id,
+            question.collection,
+            question.thread,
+            kept,
+            question.forgets_after,
         )
-        limits = self._limits
         run, position = await self._store.create(
             principal.workspace_id, new, cap=limits.written, at_once=limits.at_once
         )

@@ -36,7 +36,10 @@ class ConversationStore:
             return [ConversationSummary(*row) for row in await session.execute(query)]
 
     async def get(self, workspace_id: UUID, conversation_id: UUID, *, reader: str | None = None) -> Conversation:
-        """A conversation with its messages, oldest first, and what `reader` said of them. Raises ConversationNotFound."""
+        """A conversation with its messages, oldest first, and what `reader` said of them.
+
+        Raises ConversationNotFound.
+        """
         async with self._database.transaction(workspace_id) as session:
             found = await session.get(m.Conversation, conversation_id)
             if found is None:
@@ -71,14 +74,6 @@ class ConversationStore:
         async with self._database.transaction(workspace_id) as session:
             if (await session.execute(query)).one_or_none() is None:
                 raise ConversationNotFound
-
-    async def forget(self, workspace_id: UUID, conversation_id: UUID, *, after: UUID | None) -> None:
-        """Delete the messages after that one, or all of them, with their runs."""
-        query = delete(m.Message).where(m.Message.conversation_id == conversation_id)
-        if after is not None:
-            query = query.where(m.Message.id > after)
-        async with self._database.transaction(workspace_id) as session:
-            await session.execute(query)
 
 
 async def find_thread(session: AsyncSession, thread: str) -> UUID | None:

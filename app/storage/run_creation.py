@@ -24,6 +24,10 @@ _BEGIN = """INSERT INTO conversation (id, workspace_id, title, collection, threa
 _CONTINUE = "UPDATE conversation SET updated_at = now() WHERE id = %(conversation)s RETURNING id"
 _CREATE = """
 WITH talk AS ({talk}),
+forgotten AS (
+    DELETE FROM message
+    WHERE conversation_id = %(conversation)s AND id > %(forgets_after)s::uuid AND EXISTS (SELECT FROM talk)
+),
 asked AS (
     INSERT INTO message (id, workspace_id, conversation_id, role, text)
     SELECT %(question_id)s, %(workspace)s, id, 'user', %(text)s FROM talk
@@ -54,7 +58,8 @@ _THEIRS = "SELECT count(*) FROM run WHERE state = 'running' AND question->>'aske
 class NewRun:
     """What is asked, by whom, and in which conversation: one by its id, one by a client's name for it, or a new one.
 
-    `kept` is what another worker needs to go on.
+    `kept` is what another worker needs to go on. What was said in the conversation after message `forgets_after` is
+    deleted.
     """
 
     question: str
@@ -63,6 +68,7 @@ class NewRun:
     collection: str | None = None
     thread: str | None = None
     kept: dict[str, Any] | None = None
+    forgets_after: UUID | None = None
 
 
 async def create_run(
@@ -87,7 +93,8 @@ async def create_run(
                 return await _insert(connection, workspace_id, new, owner, lease), None
         async with database.connection(workspace_id) as connection:
             if at_once is not None:
-                await _require_few(connection, new.asked_by, at_once)
+                await connection.execute(_ONE_OF_THEIRS, (new.asked_by,))
+                await require_few(connection, new.asked_by, at_once)
             if cap is None:
                 return await _insert(connection, workspace_id, new, owner, lease), None
             await connection.execute(_ONE_COUNTS)
@@ -101,8 +108,8 @@ async def create_run(
         raise
 
 
-async def _require_few(connection: WorkspaceConnection, asked_by: str, at_once: int) -> None:
-    await connection.execute(_ONE_OF_THEIRS, (asked_by,))
+async def require_few(connection: WorkspaceConnection, asked_by: str, at_once: int) -> None:
+    """Raise TooManyRuns when a principal has `at_once` runs that are held or wait."""
     (under_way,) = await (await connection.execute(_THEIRS, (asked_by,))).fetchone() or (0,)
     if under_way >= at_once:
         raise TooManyRuns(
@@ -132,6 +139,7 @@ async def _insert(
         "collection": new.collection,
         "thread": new.thread,
         "conversation": conversation_id,
+        "forgets_after": new.forgets_after,
         "question_id": question_id,
         "text": new.question,
         "message": message_id,

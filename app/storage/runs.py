@@ -23,7 +23,7 @@ from app.domain.run import Citation, Problem, Run, RunState, Usage
 from app.storage import models as m
 from app.storage.conversations import message_of
 from app.storage.engine import Database
-from app.storage.run_creation import NewRun, create_run
+from app.storage.run_creation import NewRun, create_run, require_few
 
 _ONE_COUNTS = text("SELECT pg_advisory_xact_lock(hashtext('footnote.runs_written'))")
 _FINISH = """
@@ -57,7 +57,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A run that this worker holds now. `begun_at`: since when it was written by others before."""
+    """A run that this worker holds now. `begun_at`: since when others have written it, the time without a worker left
+    out; None when nobody has."""
 
     run: Run
     question: dict[str, Any] | None
@@ -81,6 +82,11 @@ class RunStore:
         return await create_run(
             self._database, workspace_id, new, owner=self._worker, lease=self._lease, cap=cap, at_once=at_once
         )
+
+    async def require_few(self, workspace_id: UUID, asked_by: str, at_once: int) -> None:
+        """Raise TooManyRuns for what `create` would refuse now."""
+        async with self._database.reading(workspace_id) as connection:
+            await require_few(connection, asked_by, at_once)
 
     async def get(self, workspace_id: UUID, run_id: UUID) -> tuple[Run, Message]:
         """A run and the message that it fills. Raises RunNotFound."""
@@ -155,19 +161,23 @@ class RunStore:
             taken = {row.id: row for row in (interrupted + fresh)[:limit]}
             if not taken:
                 return []
+            held_for = func.least(func.now(), func.coalesce(m.Run.lease_expires_at, func.now())) - m.Run.begun_at
             query = (
                 update(m.Run)
                 .where(m.Run.id.in_(taken))
                 .values(
                     attempt=m.Run.attempt + 1,
                     crashes=m.Run.crashes + case((m.Run.lease_owner.is_not(None), 1), else_=0),
-                    begun_at=func.coalesce(m.Run.begun_at, func.now()),
+                    begun_at=func.coalesce(func.now() - held_for, func.now()),
                     **self._held(),
                 )
                 .returning(m.Run)
             )
             runs = (await session.scalars(query)).all()
-            return [Claimed(_run_of(r), r.question, r.crashes, r.stop_asked, taken[r.id].begun_at) for r in runs]
+            return [
+                Claimed(_run_of(r), r.question, r.crashes, r.stop_asked, r.begun_at if taken[r.id].begun_at else None)
+                for r in runs
+            ]
 
     async def release(self, workspace_id: UUID, run_ids: Sequence[UUID]) -> None:
         """Give up the leases, so that other workers go on at once; their count of crashes stays."""

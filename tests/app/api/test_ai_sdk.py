@@ -93,6 +93,18 @@ async def test_a_chat_whose_answers_are_not_known_here_loses_nothing(client: htt
     assert len((await client.get("/v1/ai-sdk/chat/a-chat")).json()["messages"]) == 6
 
 
+async def test_a_question_that_is_refused_deletes_nothing(client: httpx.AsyncClient) -> None:
+    asked = {"role": "user", "parts": [{"type": "text", "text": QUESTION}]}
+    body = {"id": "a-chat", "messages": [asked]}
+    assert (await client.post("/v1/ai-sdk/chat", json=body)).status_code == 200
+    again = body | {"trigger": "regenerate-message", "collection": "nowhere"}
+    assert (await client.post("/v1/ai-sdk/chat", json=again)).status_code == 404
+    assert len((await client.get("/v1/ai-sdk/chat/a-chat")).json()["messages"]) == 2
+    again.pop("collection")
+    assert (await client.post("/v1/ai-sdk/chat", json=again)).status_code == 200
+    assert len((await client.get("/v1/ai-sdk/chat/a-chat")).json()["messages"]) == 2
+
+
 def test_a_failing_provider_and_a_wrong_question_are_shown_as_words(node: Callable[..., Any], server: Server) -> None:
     done = node("ai-sdk.mjs", "failures", server.url)
     for run in (done["before"], done["after"]):

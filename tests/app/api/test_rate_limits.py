@@ -67,6 +67,20 @@ async def test_answers_asked_for_at_the_same_moment_are_counted_on_all_workers(
         assert sorted(statuses) == [200] * 2 + [429] * 8
 
 
+@pytest.mark.usefixtures("corpus")
+async def test_what_is_refused_for_others_under_way_does_not_count_for_the_minute(
+    settings: Settings, serve: Callable[[Settings], Server]
+) -> None:
+    server = serve(settings.model_copy(update={"runs_at_once": 1, "runs_per_minute": 2, "scripted_tokens_per_s": 20}))
+    question = {"message": "When does the ferry to Holm Island leave? [[tokens=200]]"}
+    async with server.client() as client:
+        async with client.stream("POST", "/v1/chat", json=question) as first:
+            for _ in range(3):
+                assert (await client.post("/v1/chat", json=question)).json()["code"] == "too_many_runs"
+            await client.post(f"/v1/runs/{first.headers['X-Run-Id']}/cancel")
+        assert (await chat(client, "Why?"))[-1].type == "run.completed"
+
+
 async def test_the_count_is_shared_and_without_redis_everyone_is_admitted(settings: Settings) -> None:
     assert settings.redis_url is not None
     url = settings.redis_url.get_secret_value()

@@ -136,7 +136,7 @@ def test_what_was_said_already_is_withheld(pieces: int) -> None:
 
 @pytest.mark.parametrize("pieces", [1, 7, 1000])
 def test_a_loop_ends_what_is_shown(pieces: int) -> None:
-    looping = "The crossing takes 25 minutes. " * 3 + "Cars pay 140 crowns."
+    looping = "The crossing takes 25 minutes. " * 4 + "Cars pay 140 crowns."
     for withhold, text in ((True, "The crossing takes 25 minutes."), (False, looping)):
         footnoting = Footnoting([PASSAGE], "", withhold=withhold)
         events = [e for at in range(0, len(looping), pieces) for e in footnoting.feed(looping[at : at + pieces])]
@@ -144,9 +144,18 @@ def test_a_loop_ends_what_is_shown(pieces: int) -> None:
         assert footnoting.loops is withhold
 
 
+def test_what_is_repeated_between_new_sentences_is_no_loop() -> None:
+    answer = "".join(
+        f"{name} opens port {n}. The port must be open in the firewall. " for n, name in enumerate("ABCDE")
+    )
+    footnoting = Footnoting([PASSAGE], "", withhold=True)
+    footnoting.feed(answer)
+    assert not footnoting.loops
+
+
 def test_a_loop_is_one_in_scripts_without_spaces_too() -> None:
     footnoting = Footnoting([PASSAGE], "", withhold=True)
-    footnoting.feed("最多可以借五本书。" * 4)
+    footnoting.feed("最多可以借五本书。" * 5)
     assert footnoting.loops
 
 

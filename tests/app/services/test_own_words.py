@@ -34,7 +34,7 @@ async def test_a_paraphrase_is_shown_where_own_words_are_allowed(
 async def test_a_model_that_repeats_itself_is_stopped(server: Server) -> None:
     sentence = "The ferry to Holm Island takes 25 minutes. "
     options = replace(OPTIONS, withhold=True)
-    model = Replies(sentence * 8)
+    model = Replies(sentence * 16)
     events = await answer(server, model, "How long does the ferry to Holm Island take?", options=options)
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == sentence.strip()
     usage, end = events[-2:]

@@ -131,11 +131,25 @@ async def test_the_time_of_the_workers_before_counts(settings: Settings, serve: 
     server = serve(settings.model_copy(update={"run_max_s": 30}))
     run = await orphan(server, settings, question=QUESTION, kept=kept(QUESTION))
     with psycopg.connect(settings.database_url.get_secret_value()) as connection:  # type: ignore[union-attr]
-        connection.execute("UPDATE run SET begun_at = now() - interval '31 s' WHERE id = %s", [run.id])
+        connection.execute("UPDATE run SET begun_at = now() - interval '40 s' WHERE id = %s", [run.id])
     await on(server, server.services.runs.recover())
     async with server.client() as client:
         message = await stored(client, run.conversation_id)
         assert (message["state"], message["problem"]["code"]) == ("failed", "run_timed_out")
+
+
+@pytest.mark.usefixtures("corpus")
+async def test_the_time_without_a_worker_does_not_count(
+    settings: Settings, serve: Callable[[Settings], Server]
+) -> None:
+    server = serve(settings.model_copy(update={"run_max_s": 30}))
+    run = await orphan(server, settings, question=QUESTION, kept=kept(QUESTION))
+    away = "begun_at = now() - interval '3605 s', lease_expires_at = now() - interval '3600 s'"
+    with psycopg.connect(settings.database_url.get_secret_value()) as connection:  # type: ignore[union-attr]
+        connection.execute(f"UPDATE run SET {away} WHERE id = %s", [run.id])
+    await on(server, server.services.runs.recover())
+    async with server.client() as client:
+        assert (await stored(client, run.conversation_id))["state"] == "completed"
 
 
 @pytest.mark.usefixtures("corpus")

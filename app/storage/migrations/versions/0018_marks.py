@@ -13,12 +13,12 @@ down_revision = "0017"
 MARKS = (
     r"[\u00a0-\u00a9\u00ab\u00ac\u00ae-\u00b1\u00b4\u00b6-\u00b8\u00bb\u00bf\u00d7\u00f7\u02c2-\u02c5\u02d2-\u02df"
     r"\u037e\u0387\u055a-\u055f\u0589\u058a\u05be\u05c0\u05c3\u05c6\u0609-\u060d\u061b-\u061f\u066a-\u066d\u06d4"
-    r"\u0964\u0965\u0970\u1361-\u1368\u2000-\u200b\u200e-\u206f\u20a0-\u20cf\u2116\u2122\u2190-\u245f\u2500-\u2775"
+    r"\u0964\u0965\u0970\u1361-\u1368\u2000-\u200b\u200e-\u206f\u20a0-\u20cf\u2116\u2122\u2139\u2190-\u245f\u2500-\u2775"
     r"\u2794-\u2bff\u2e00-\u2e2e\u2e30-\u2e5d\u3000-\u3004\u3008-\u3020\u3030\u303d\ufe10-\ufe19\ufe30-\ufe6b"
     r"\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\uffe0-\uffee\ufffc\ufffd"
     r"\U0001f000-\U0001f0ff\U0001f10d-\U0001faff]"
 )
-# A soft hyphen and the word joiner stand within a word. `C++`, `C#` and `F#` are not the letter, and a version is the
+# A soft hyphen and the word joiner stand within a word, the emoji's selector (U+FE0F) behind a mark. `C++`, `C#` and `F#` are not the letter, and a version is the
 # same with a `v` before it; the parser would take the marks for nothing, and such a version for another word.
 FUNCTIONS = r"""
 CREATE FUNCTION lexical_words(words text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -26,10 +26,10 @@ CREATE FUNCTION lexical_words(words text) RETURNS text LANGUAGE sql IMMUTABLE PA
         ELSE regexp_replace(translate(
             CASE WHEN words !~ '\+\+|#|[vV]\d+\.\d' THEN words
             ELSE regexp_replace(regexp_replace(regexp_replace(words,
-                '\m([A-Za-z])\+\+(?![\w+])', '\1plusplus', 'g'),
-                '\m([A-Za-z])#(?![\w#])', '\1sharp', 'g'),
+                '\m([A-Za-z])\+\+(?![A-Za-z_+])', '\1plusplus ', 'g'),
+                '\m([A-Za-z])#(?![A-Za-z_#])', '\1sharp ', 'g'),
                 '(?<![/.=-])\m[vV](\d+(\.\d+)+)', 'v\1 \1', 'g') END,
-            U&'\00ad\2060\feff', ''), '{marks}', ' ', 'g')
+            U&'\00ad\2060\fe0f\feff', ''), '{marks}', ' ', 'g')
         END
 $$;
 ALTER FUNCTION lexical_text RENAME TO lexical_pairs;
