@@ -232,6 +232,19 @@ async def test_a_bad_answer_can_be_commented_on(reader: Reader, fake: FakeServer
     await expect(reader.page.get_by_text("your comment was kept")).to_have_count(0)
 
 
+async def test_a_rating_is_there_after_a_reload(visit: OpenReader, site: Site) -> None:
+    reader = await visit(site.url)
+    await reader.ask(site.question)
+    await reader.finished()
+    await reader.button("Bad answer").click()
+    await reader.page.get_by_role("textbox", name="What is wrong with this answer").fill("It is about Windows.")
+    await reader.button("Send").click()
+    await expect(reader.page.get_by_text("your comment was kept")).to_be_visible()
+    await reader.page.reload()
+    await expect(reader.button("Bad answer")).to_have_attribute("aria-pressed", "true")
+    await expect(reader.page.get_by_text("your comment was kept")).to_be_visible()
+
+
 async def test_a_rating_that_is_not_kept_is_not_shown(reader: Reader, fake: FakeServer) -> None:
     fake.refuse_rating = True
     await reader.ask("How do I install Footnote?")
