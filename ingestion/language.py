@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 SAMPLE_CHARS = 4000
 CERTAIN = 0.9
-PLAIN_CHARS, PLAIN = 500, 0.999  # a text so long that looks so much like another language is not of the declared one
+# A text so long that looks so much like another language is not of the declared one.
+# Pages often declare their template's.
+PLAIN_CHARS, PLAIN = 500, 0.999
+PLAIN_PAGE_CHARS, PLAIN_PAGE = 100, CERTAIN
 UNSURE = "english"  # of a text too short to tell
 _LOADING = Lock()
 
@@ -30,10 +33,11 @@ def config_of(document: ParsedDocument, setting: str) -> str:
         return setting
     sample, given = document.text[:SAMPLE_CHARS], document.metadata.get("language") or document.metadata.get("lang")
     declared = given.strip() if isinstance(given, str) else ""
-    if declared and len(sample) < PLAIN_CHARS:
+    is_page = document.media_type == "text/html"
+    if declared and len(sample) < (PLAIN_PAGE_CHARS if is_page else PLAIN_CHARS):
         return text_search_config(declared)
     language, probability = load().classify(sample)
-    if declared and probability < PLAIN:
+    if declared and probability < (PLAIN_PAGE if is_page else PLAIN):
         return text_search_config(declared)
     return text_search_config(language) if probability >= CERTAIN else UNSURE
 

@@ -16,6 +16,7 @@ from app.storage.jobs import JobStore, new_job_id
 from app.storage.upload_files import UploadFiles
 
 MAX_NAME_CHARS = 255
+DELETED = "The collection was deleted while this waited; `footnote jobs --retry ID` makes it anew, with this file."
 _BLOCK = 1 << 20
 
 
@@ -84,8 +85,9 @@ class Uploads:
     async def delete_collection(self, principal: Principal, name: str) -> int:
         """Delete a collection, its documents and the files that they were made of; returns how many documents.
 
-        Raises CollectionNotFound.
+        Uploads that wait fail. Raises CollectionNotFound.
         """
+        await self._jobs.give_up(principal.workspace_id, name, DELETED)
         deleted = await self._documents.delete_collection(principal.workspace_id, name)
         jobs = await self._jobs.of_collection(principal.workspace_id, name)
         await self._files.tidy(principal.workspace_id, jobs, keep=True)

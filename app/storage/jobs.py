@@ -44,6 +44,10 @@ UPDATE job SET state = 'queued', attempts = 0, updated_at = now() WHERE id = %s 
 RETURNING collection, name
 """
 _FAIL = "UPDATE job SET state = 'failed', problem = %s, updated_at = now() WHERE id = %s"
+_GIVE_UP = """
+UPDATE job SET state = 'failed', problem = %(problem)s, updated_at = now()
+WHERE collection = %(collection)s AND state = 'queued' AND EXISTS (SELECT FROM collection WHERE name = %(collection)s)
+"""
 _DONE = """
 UPDATE job SET state = 'done', chunks = %(chunks)s, problem = NULL, updated_at = now(), document_id = (
     SELECT d.id FROM document d JOIN collection c ON c.id = d.collection_id
@@ -74,6 +78,11 @@ class JobStore:
         """The ids of all jobs of a collection."""
         async with self._database.connection(workspace_id) as connection:
             return [row[0] for row in await (await connection.execute(_IDS_OF_COLLECTION, (collection,))).fetchall()]
+
+    async def give_up(self, workspace_id: UUID, collection: str, problem: str) -> None:
+        """What waits in a collection that there is fails for good, because of `problem`."""
+        async with self._database.connection(workspace_id) as connection:
+            await connection.execute(_GIVE_UP, {"problem": problem, "collection": collection})
 
     async def of_upload(self, workspace_id: UUID, collection: str, name: str) -> list[UUID]:
         """The ids of all jobs of one name in a collection."""

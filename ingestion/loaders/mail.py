@@ -97,7 +97,7 @@ def _parts(part: MIMEPart, *, inner: bool = False) -> tuple[list[MIMEPart], list
             plain = (one for one in texts if any(text.get_content_type() == "text/plain" for text in one))
             return next(plain, next(filter(None, texts), [])), [file for file in files if file.get_filename()]
         if kind == "multipart/related":  # a page and its pictures
-            return texts[0] if texts else [], [file for file in files if file.get_content_maintype() != "image"]
+            return next(filter(None, texts), []), [file for file in files if file.get_content_maintype() != "image"]
         return [text for one in texts for text in one], files
     named = inner and (part.is_attachment() or PurePath(part.get_filename() or "").suffix.lower() in SUFFIXES)
     return ([part], []) if kind in _TEXTS and not named else ([], [part])

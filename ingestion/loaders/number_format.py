@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ _CODE = re.compile(
     r"(?P<after>(?:[^#0?.,;@\w\[\"\\*]|\[[^\]]*\]|\"[^\"]*\"|[\\_*].)*)(?:;.*)?",
     re.DOTALL,
 )
+_QUOTED = re.compile(r'"[^"]*"|\\.|[_*].|\[[^\]]*\]', re.DOTALL)
+_EXACT = Context(prec=400)  # digits; a number of a sheet has no more
 _LITERAL = re.compile(r'\[\$([^\]-]*)[^\]]*\]|\[(?:Color *\d+|[A-Za-z]+)\]|"([^"]*)"|\\(.)|[_*].|(\[)|(.)', re.DOTALL)
 
 
@@ -19,24 +22,28 @@ class _Format(NamedTuple):
     after: str
     decimals: int
     digits: int
+    percent: bool
     grouped: bool
     optional: bool
     """Whether zeros at the end of the decimals are left out."""
 
 
 def shown(value: float, code: str) -> str | None:
-    """A number with its decimals, separators, percent sign and currency; None by a format that is not that simple."""
+    """A number with its decimals, separators, percent sign and currency; None by a format that is not that simple.
+
+    Halves are rounded away from zero, and of a number its first 15 digits count, as in a sheet.
+    """
     form = _parsed(code)
     if form is None:
         return None
-    percent = "%" in form.before + form.after
-    number = abs(value) * (100 if percent else 1)
-    text = f"{number:{',' if form.grouped else ''}.{form.decimals}f}"
+    number = Decimal(f"{abs(value):.15g}") * (100 if form.percent else 1)
+    number = number.quantize(Decimal(1).scaleb(-form.decimals), ROUND_HALF_UP, _EXACT)
+    text = f"{number:{',' if form.grouped else ''}f}"
     if form.optional:
         text = text.rstrip("0").rstrip(".")
     whole, point, decimals = text.partition(".")
     text = f"{form.before}{whole.zfill(form.digits)}{point}{decimals}{form.after}"
-    return f"-{text}" if value < 0 else text
+    return f"-{text}" if value < 0 and number else text
 
 
 def duration(value: timedelta) -> str:
@@ -56,7 +63,8 @@ def _parsed(code: str) -> _Format | None:
         return None
     whole, decimals = match["whole"], match["decimals"] or ""
     digits = len(whole) if whole[0] == "0" else 0
-    return _Format(before.lstrip(), after.rstrip(), len(decimals), digits, "," in whole, "#" in decimals)
+    percent = "%" in _QUOTED.sub("", match["before"] + match["after"])
+    return _Format(before.lstrip(), after.rstrip(), len(decimals), digits, percent, "," in whole, "#" in decimals)
 
 
 def _literal(code: str) -> str | None:

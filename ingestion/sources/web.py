@@ -25,6 +25,8 @@ _GZIP = b"\x1f\x8b"
 _VAGUE = {PLAIN, JSON, ARCHIVE}  # what content types say of files whose suffix tells more
 _NO_CHARSETS = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "utf-7"}  # Python's, and no browser's
 
+_WINDOWS = {"iso8859-1", "ascii"}  # which browsers read as Windows-1252 (WHATWG, Encoding Standard)
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -68,6 +70,8 @@ def _name(found: Fetched, media_type: Message) -> str:
     name = unquote(found.url.path).rstrip("/").rpartition("/")[2]
     suffix = mimetypes.guess_extension(media_type.get_content_type()) or ""
     told, named = SUFFIXES.get(suffix), SUFFIXES.get(Path(name).suffix.lower())
+    if suffix == ".xls" and Path(name).suffix.lower() == ".csv":  # as servers on Windows say of it
+        return name
     if told is None or (named is not None and (told in _VAGUE or told is named)):
         return name or f"{found.url.host}.txt"
     return (name or found.url.host) + suffix
@@ -82,9 +86,10 @@ def _in_utf8(body: bytes, media_type: Message) -> bytes:
     if charset is None or media_type.get_content_maintype() != "text":
         return body
     try:
-        if codecs.lookup(charset).name in _NO_CHARSETS or (_is_utf8(body) and not body.isascii()):
+        encoding = codecs.lookup(charset).name
+        if encoding in _NO_CHARSETS or (_is_utf8(body) and not body.isascii()):
             return body
-        text = body.decode(charset)
+        text = body.decode("cp1252" if encoding in _WINDOWS else encoding)
     except (LookupError, UnicodeError):
         return body
     return body if text.isascii() else codecs.BOM_UTF8 + text.encode("utf-8", "replace")

@@ -64,6 +64,15 @@ def test_xlsx() -> None:
     ("value", "code", "text"),
     [
         (0.256, "0.0%", "25.6%"),
+        (8, "0\\%", "8%"),
+        (8, '0"%"', "8%"),
+        (19, '0.00" %"', "19.00 %"),
+        (2.5, "0", "3"),
+        (0.125, "0%", "13%"),
+        (0.285, "0%", "29%"),
+        (1.005, "0.00", "1.01"),
+        (-0.4, "0", "0"),
+        (-2.5, "0", "-3"),
         (0.256, "0%;[Red]-0%", "26%"),
         (-0.5, "0.##%", "-50%"),
         (1234.5, '#,##0.00 "€"', "1,234.50 €"),
@@ -104,6 +113,8 @@ def test_quotes_within_quotes_are_read_wherever_the_first_of_them_stands() -> No
     rows = "".join(f'n{number},"plain text, number {number}"\n' for number in range(1500))
     document = read("late.csv", f'name,said\n{rows}late,"She said ""no, thanks"" and left"\nlast,end\n')
     assert document.text.endswith('| late | She said "no, thanks" and left |\n| last | end |\n')
+    assert "| Smith, John |" in read("single.csv", "id,name\n1,'Smith, John'\n2,'Doe, Jane'\n").text
+    assert "| y | 2 |" in read("unclosed.csv", 'a,b\nx, "unclosed\ny,2\nz,3\n').text
     assert '| a | "b", c |' in read("spaces.csv", 'x, y\n1, 2\na, """b"", c"\n').text
 
 

@@ -67,8 +67,14 @@ async def test_the_files_of_a_collection_go_with_it(client: httpx.AsyncClient, s
     await upload(client)
     elsewhere = await upload(client, collection="other")
     await work(settings)
+    waiting = await upload(client, "second.md")
     assert (await client.delete("/v1/collections/island")).status_code == 204
-    assert files_kept(settings) == {elsewhere.json()["job"]["id"]}
+    assert files_kept(settings) == {response.json()["job"]["id"] for response in (elsewhere, waiting)}
+    await work(settings)
+    job = await job_of(client, waiting)
+    assert (job["state"], "deleted while this waited" in str(job["problem"])) == ("failed", True)
+    listed = (await client.get("/v1/collections")).json()["collections"]
+    assert [each["name"] for each in listed] == ["other"], "it is not made anew by what waited"
     assert (await upload(client)).status_code == 202
     await work(settings)
     assert len(await found(client, "lamp")) == 1

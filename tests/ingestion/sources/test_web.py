@@ -103,6 +103,7 @@ class Answering(Fetcher):
     ("url", "content_type", "name"),
     [
         ("https://example.org/a.php", "text/html; charset=utf-8", "a.php.html"),
+        ("https://example.org/a.csv", "application/vnd.ms-excel", "a.csv"),
         ("https://example.org/", "text/html", "example.org.html"),
         ("https://docs.rs", "text/html", "docs.rs.html"),
         ("https://example.sh/", "", "example.sh.txt"),
@@ -132,6 +133,7 @@ def test_the_content_type_tells_the_format_before_the_path_and_never_the_host(
         ("text/html; charset=iso-8859-2", "<p>Žluťoučký kůň</p>".encode("iso-8859-2"), "Žluťoučký kůň"),
         ("text/plain; charset=ISO-2022-JP", "燈台の光".encode("iso-2022-jp"), "燈台の光"),
         ('text/html; charset="iso-8859-1"', "<p>Žluťoučký kůň</p>".encode(), "Žluťoučký kůň"),
+        ("text/html; charset=ISO-8859-1", "<p>50 € — “net”</p>".encode("cp1252"), "50 € — “net”"),
         ("text/html; charset=nonsense", "<meta charset=windows-1250><p>Žluť</p>".encode("cp1250"), "Žluť"),
         ("text/html; charset=punycode", "<meta charset=windows-1250><p>Žluť</p>".encode("cp1250"), "Žluť"),
     ],
