@@ -30,6 +30,48 @@ async def test_a_refused_question_stays_and_can_be_asked_again(
     await expect(reader.answer.get_by_role("alert")).to_have_count(0)
 
 
+async def test_an_earlier_question_that_is_asked_again_can_be_stopped(fake: FakeServer, reader: Reader) -> None:
+    fake.problems.append((429, {"code": "too_many_requests", "title": "Refused", "detail": "Wait a moment."}))
+    fake.scripts["First"] = script("One two three four five six seven. " * 60)
+    await reader.ask("First")
+    await reader.button("Try again").wait_for()
+    await reader.ask("Second")
+    await reader.finished()
+    await reader.button("Try again").click()
+    await reader.button("Stop the answer").click()
+    await expect(reader.page.locator(".turn").first).to_contain_text("Stopped")
+    await expect(reader.button("Stop the answer")).to_have_count(0)
+
+
+async def test_a_stop_ends_with_the_question_that_it_was_for(fake: FakeServer, reader: Reader) -> None:
+    async def slow(route):  # type: ignore[no-untyped-def]
+        await reader.button("Stop the answer").click()
+        await route.fulfill(status=503, content_type="text/html", body="<h1>Bad gateway</h1>")
+
+    await reader.page.route("**/v1/chat", slow, times=1)
+    await reader.ask("My question")
+    await reader.button("Try again").click()
+    await reader.finished()
+    assert fake.last_run().state == "completed"
+
+
+async def test_a_question_asked_while_a_conversation_opens_stays_in_its_field(fake: FakeServer, reader: Reader) -> None:
+    await reader.ask("First")
+    await reader.finished()
+
+    async def slow(route):  # type: ignore[no-untyped-def]
+        await reader.ask("Typed meanwhile")
+        await expect(reader.field).to_have_value("Typed meanwhile")
+        await route.continue_()
+
+    await reader.page.route("**/v1/conversations/*", slow, times=1)
+    await reader.page.reload()
+    await reader.page.get_by_role("heading", name="First").wait_for()
+    await expect(reader.field).to_have_value("Typed meanwhile")
+    await reader.field.press("Enter")
+    await reader.page.get_by_role("heading", name="Typed meanwhile").wait_for()
+
+
 async def test_a_refused_question_can_be_edited(fake: FakeServer, reader: Reader) -> None:
     fake.problems.append((422, {"code": "invalid_input", "title": "Refused", "detail": "Ask otherwise."}))
     await reader.ask("My question")

@@ -133,3 +133,27 @@ async def test_the_small_model_is_told_unobtrusively(fake: FakeServer, visit: Op
     await expect(told.page.get_by_text("gguf:PATH")).to_be_hidden()
     await told.page.get_by_text("A tiny packaged model answers").click()
     await expect(told.page.get_by_text("gguf:PATH")).to_be_visible()
+
+
+@pytest.mark.parametrize(("width", "height"), [(683, 320), (320, 256)])
+async def test_a_low_window_is_filled_and_not_more(
+    visit: OpenReader, fake: FakeServer, width: int, height: int
+) -> None:
+    reader = await visit(fake.url, viewport={"width": width, "height": height})
+    assert await reader.page.evaluate("document.documentElement.scrollHeight") <= height
+    await expect(reader.field).to_be_in_viewport()
+
+
+async def test_in_a_page_without_a_height_it_is_as_high_as_the_window_at_most(
+    visit: OpenReader, fake: FakeServer
+) -> None:
+    reader = await visit(fake.url)
+    await reader.page.evaluate(
+        "for (const it of document.querySelectorAll('html, body, main')) it.style.height = 'auto'"
+    )
+    for number in range(4):
+        await reader.ask(f"Question {number}?")
+        await reader.finished()
+    assert await reader.page.locator("footnote-chat").evaluate("it => it.offsetHeight") <= 800
+    await expect(reader.field).to_be_in_viewport()
+    assert await reader.page.locator("footnote-chat .reading").evaluate("it => it.scrollHeight > it.clientHeight")

@@ -14,7 +14,7 @@ const render = (text, marks = [], writing = false) => {
   return box;
 };
 // The markup without what every such element has; an address's button as <to ADDRESS>.
-const markup = (box) => box.innerHTML.replaceAll(/ (dir="auto"|tabindex="0"|type="button")/g, "")
+const markup = (box) => box.innerHTML.replaceAll(/ (dir="(auto|ltr)"|tabindex="0"|type="button")/g, "")
   .replaceAll(/<button class="address" data-url="([^"]*)">/g, "<to $1>").replaceAll("</button>", "</to>");
 """
 CASES = [
@@ -25,6 +25,8 @@ CASES = [
     ("snake_case_name 2 * 3 * 4 **open", "<p>snake_case_name 2 * 3 * 4 **open</p>"),
     ("`a*b*` and ``a`b`` and `open", "<p><code>a*b*</code> and <code>a`b</code> and `open</p>"),
     (r"\*not\* \\ \a", r"<p>*not* \ \a</p>"),
+    ("- שלום\n- one", '<ul dir="rtl"><li><p>שלום</p></li><li><p>one</p></li></ul>'),
+    ("> مرحبا", '<blockquote dir="rtl"><p>مرحبا</p></blockquote>'),
     ("# One\n### Two ##", "<h3>One</h3><h5>Two</h5>"),
     ("```sh\na < b\n\n  c\n```\nafter", "<pre><code>a &lt; b\n\n  c</code></pre><p>after</p>"),
     ("```\nstill open", "<pre><code>still open</code></pre>"),

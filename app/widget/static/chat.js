@@ -33,10 +33,19 @@ export class Chat extends EventTarget {
     this.surroundings.addEventListener("key", () => this.#needKey());
   }
 
+  /** The turn whose answer is being written, or null: the last one, or an earlier one that is asked again. */
+  get writing() {
+    return this.turns.find((turn) => !turn.problem && !isFinal(turn.answer)) ?? null;
+  }
+
   /** Whether an answer is being written. */
   get busy() {
-    const last = this.turns.at(-1);
-    return Boolean(last && !last.problem && !isFinal(last.answer));
+    return this.writing !== null;
+  }
+
+  /** Whether a key is sent, be it a good one. */
+  get hasKey() {
+    return Boolean(this.#api.key);
   }
 
   /** The collection asked, or null for all. */
@@ -73,7 +82,7 @@ export class Chat extends EventTarget {
   async retry(turn) {
     if (this.busy) return;
     if (turn.answer.runId) return this.ask(turn.question);
-    turn.problem = null;
+    Object.assign(turn, { problem: null, stopping: false, notStopped: null });
     await this.#send(turn);
   }
 
@@ -86,7 +95,7 @@ export class Chat extends EventTarget {
 
   /** Go on reading a running answer after its connection was given up. */
   async resume(turn) {
-    turn.problem = null;
+    Object.assign(turn, { problem: null, stopping: false, notStopped: null });
     const { runId, lastEventId } = turn.answer;
     await this.#read(turn, { runId, lastEventId });
   }
@@ -119,8 +128,8 @@ export class Chat extends EventTarget {
 
   /** Stop the running answer; what was written stays. */
   async stop() {
-    const turn = this.turns.at(-1);
-    if (!this.busy || turn.stopping) return;
+    const turn = this.writing;
+    if (!turn || turn.stopping) return;
     turn.stopping = true;
     turn.notStopped = null;
     this.#changed();
@@ -149,9 +158,9 @@ export class Chat extends EventTarget {
       if (this.conversationId === id || this.conversationId === null) this.opening = false;
       this.#changed();
     }
-    const last = this.turns.at(-1);
+    const turn = this.writing;
     // The stored text of a running answer may lag behind its events: read them all again.
-    if (this.busy) await this.#read(last, { runId: last.answer.runId }, { ...newAnswer(), runId: last.answer.runId });
+    if (turn) await this.#read(turn, { runId: turn.answer.runId }, { ...newAnswer(), runId: turn.answer.runId });
   }
 
   /** Delete a conversation for good. */

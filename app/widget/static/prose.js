@@ -100,6 +100,13 @@ class Writer {
   }
 }
 
+const RTL = /^[^\p{L}]*[\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u;
+
+/** Set the direction of what holds paragraphs, for its marks: `auto` would look past them, as each has its own. */
+function direct(element) {
+  element.setAttribute("dir", RTL.test(element.textContent) ? "rtl" : "ltr");
+}
+
 const BLOCKS = {
   paragraph: (parent, block, writer) => writer.line(line(parent), block),
   heading: (parent, block, writer) => {
@@ -107,11 +114,16 @@ const BLOCKS = {
     writer.line(parent.appendChild(h(`h${Math.min(block.level + 2, 6)}`, { dir: "auto" })), block);
   },
   code: (parent, block, writer) => writer.code(parent, block),
-  quote: (parent, block, writer) => writer.nested(parent.appendChild(h("blockquote")), block.blocks),
+  quote: (parent, block, writer) => {
+    const quote = parent.appendChild(h("blockquote"));
+    writer.nested(quote, block.blocks);
+    direct(quote);
+  },
   list: (parent, block, writer) => {
     const attributes = block.ordered && block.first !== 1 ? { start: String(block.first) } : {};
     const list = parent.appendChild(h(block.ordered ? "ol" : "ul", attributes));
-    for (const item of block.items) writer.nested(list.appendChild(h("li", { dir: "auto" })), item);
+    for (const item of block.items) writer.nested(list.appendChild(h("li")), item);
+    direct(list);
   },
   rule: (parent) => parent.append(h("hr")),
 };

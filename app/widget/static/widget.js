@@ -21,6 +21,7 @@ export class Widget {
   #frameRequest = 0;
   #aboutShown = null;
   #askingKey = false;
+  #told = null; // the turn that is read out
 
   /**
    * Draw `chat` into `root` (a shadow root) and follow it until `signal` fires. `options` are `label`, `questions`
@@ -97,11 +98,12 @@ export class Widget {
       resume: (turn) => this.#begin(() => chat.resume(turn)),
       edit: (turn) => {
         chat.withdraw(turn);
-        this.composer.write(turn.question);
+        this.composer.write([turn.question, this.composer.text.value].filter(Boolean).join("\n"));
         this.composer.focus();
       },
       enterKey: () => this.#askKey(),
       copied: () => this.frame.announce("Copied"),
+      notCopied: () => this.frame.announce("The browser does not let this page copy"),
       rate: (turn, rating) => this.#rate(turn, () => this.#chat.rate(turn, rating)),
       comment: (turn, text) => this.#rate(turn, () => this.#chat.comment(turn, text)),
     };
@@ -129,13 +131,15 @@ export class Widget {
     const { turns, opening, problem, busy, collection, conversationId, surroundings } = this.#chat;
     const { conversations, about } = surroundings;
     const collections = this.#askable(surroundings.collections);
-    const stopping = Boolean(turns.at(-1)?.stopping);
+    const { writing } = this.#chat;
     this.sidebar.update(conversations, conversationId);
+    const stopping = Boolean(writing?.stopping);
     this.composer.update({ busy, stopping, collections: this.#fixedCollection ? [] : (collections ?? []), collection });
     this.column.update({ turns, opening, problem, collections });
     if (this.#aboutShown !== about) this.frame.about.replaceChildren(aboutLine(about) ?? "");
     this.#aboutShown = about;
-    if (turns.length) this.announcer.update(turns.at(-1));
+    if (writing || !turns.includes(this.#told)) this.#told = writing ?? turns.at(-1);
+    if (this.#told) this.announcer.update(this.#told);
     this.scroller.settle();
   }
 
@@ -148,9 +152,15 @@ export class Widget {
     return this.askable.list;
   }
 
+  /** Ask a question; whether it is taken. */
   #ask(question) {
     this.focus();
+    if (this.#chat.opening) {
+      this.frame.announce("The conversation is still being opened; ask when it is there");
+      return false;
+    }
     this.#begin(() => this.#chat.ask(question));
+    return true;
   }
 
   /** Begin something that appears at the end of the column, and go there. */
@@ -188,7 +198,7 @@ export class Widget {
   async #askKey() {
     if (this.#askingKey) return; // several requests may be refused at once
     this.#askingKey = true;
-    const key = await askKey(this.#root);
+    const key = await askKey(this.#root, { refused: this.#chat.hasKey });
     this.#askingKey = false;
     if (key) await this.#chat.useKey(key);
   }
@@ -213,5 +223,7 @@ export class Widget {
     if (event.key !== "Escape" || event.isComposing || this.#root.querySelector("dialog[open]")) return;
     if (this.frame.drawerOpen) this.frame.closeDrawer();
     else if (this.#chat.busy) this.#chat.stop();
+    else return;
+    event.preventDefault(); // the page around has its own
   }
 }

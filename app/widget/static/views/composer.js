@@ -11,7 +11,7 @@ export class Composer {
   #actions;
   #busy = false;
 
-  /** `actions` are `ask(question)`, `stop()`, `choose(collection or null)` and `typed(text)`. */
+  /** `actions` are `ask(question)` (whether it is taken), `stop()`, `choose(collection or null)` and `typed(text)`. */
   constructor(actions) {
     this.#actions = actions;
     this.text = h("textarea", {
@@ -98,8 +98,8 @@ export class Composer {
 
   #ask() {
     if (this.#busy || this.send.disabled) return;
-    const question = this.text.value.trim();
+    const draft = this.text.value;
     this.write("");
-    this.#actions.ask(question);
+    if (!this.#actions.ask(draft.trim())) this.write(draft);
   }
 }

@@ -4,11 +4,12 @@ import { h } from "../dom.js";
 
 /** An alert with `choices`, a list of `[label, callback]`. */
 export function notice(problem, choices) {
+  const detail = problem.detail === problem.title ? [] : [h("br"), ...withCode(problem.detail)];
   const buttons = choices.map(([label, click]) => h("button", { type: "button", click }, label));
   return h(
     "div",
     { class: "notice problem", role: "alert" },
-    h("p", {}, h("strong", {}, withCode(problem.title)), h("br"), withCode(problem.detail)),
+    h("p", {}, h("strong", {}, withCode(problem.title)), ...detail),
     h("p", { class: "choices" }, buttons),
   );
 }

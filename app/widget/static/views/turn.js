@@ -19,8 +19,8 @@ export class TurnView {
 
   /**
    * `actions` are the callbacks `openNote(turn, index)`, `openPassage(turn, id)`, `openAddress(url)`,
-   * `retry(turn)`, `edit(turn)`, `resume(turn)`, `rate(turn, rating)`, `comment(turn, text)`, `enterKey()` and
-   * `copied()`.
+   * `retry(turn)`, `edit(turn)`, `resume(turn)`, `rate(turn, rating)`, `comment(turn, text)`, `enterKey()`, `copied()`
+   * and `notCopied()`.
    */
   constructor(actions) {
     this.#actions = actions;
@@ -161,7 +161,12 @@ export class TurnView {
   #copyButton(answer) {
     const label = h("span", {}, "Copy");
     const copy = async () => {
-      await navigator.clipboard.writeText(answerAsText(answer));
+      try {
+        await navigator.clipboard.writeText(answerAsText(answer));
+      } catch {
+        label.textContent = "Not copied"; // a frame without that permission, for one
+        return this.#actions.notCopied();
+      }
       this.#actions.copied();
       label.textContent = "Copied";
       setTimeout(() => (label.textContent = "Copy"), COPIED_MS);
