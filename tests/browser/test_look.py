@@ -142,6 +142,8 @@ async def test_a_low_window_is_filled_and_not_more(
     reader = await visit(fake.url, viewport={"width": width, "height": height})
     assert await reader.page.evaluate("document.documentElement.scrollHeight") <= height
     await expect(reader.field).to_be_in_viewport()
+    await expect(reader.page.get_by_text("What would you like to know")).to_be_in_viewport()
+    await expect(reader.button("Latest")).to_be_hidden()
 
 
 async def test_in_a_page_without_a_height_it_is_as_high_as_the_window_at_most(

@@ -61,7 +61,7 @@ export class Widget {
   /** Hide the widget, while its styles are on their way, or show it. */
   set hidden(hidden) {
     this.frame.element.hidden = hidden;
-    if (!hidden) this.scroller.settle();
+    if (!hidden) this.#settle();
   }
 
   /** Put the focus where the reader goes on: the field, or on a touch screen, where that opens a keyboard, the text. */
@@ -140,7 +140,12 @@ export class Widget {
     this.#aboutShown = about;
     if (writing || !turns.includes(this.#told)) this.#told = writing ?? turns.at(-1);
     if (this.#told) this.announcer.update(this.#told);
-    this.scroller.settle();
+    this.#settle();
+  }
+
+  #settle() {
+    if (this.#chat.turns.length) this.scroller.settle();
+    else this.scroller.rest();
   }
 
   /** The collections that can be asked here; the same list as long as nothing changes. */

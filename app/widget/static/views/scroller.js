@@ -20,6 +20,12 @@ export class Scroller {
     this.#scrolled();
   }
 
+  /** There is nothing to follow: what is there begins at its beginning. */
+  rest() {
+    this.#following = true;
+    this.#onFollow(true);
+  }
+
   /** Go to the end and follow it again. */
   toEnd() {
     this.#element.scrollTop = this.#element.scrollHeight;
