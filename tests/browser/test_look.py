@@ -50,6 +50,10 @@ TOO_WIDE = """() => {
   const boxes = [document.documentElement, ...parts];
   return boxes.filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.className || box.tagName);
 }"""
+SIZES = """() => [".bar", ".prose", ".composer textarea"].map((part) => {
+  const style = getComputedStyle(document.querySelector("footnote-chat").shadowRoot.querySelector(part));
+  return [style.fontSize, style.padding, style.minHeight];
+})"""
 GROUND = "() => getComputedStyle(document.querySelector('footnote-chat')).backgroundColor"
 PHONE = {"viewport": {"width": 390, "height": 760}, "has_touch": True, "is_mobile": True, "reduced_motion": "reduce"}
 PAPER, NIGHT = "rgb(251, 247, 239)", "rgb(23, 20, 16)"
@@ -159,3 +163,32 @@ async def test_in_a_page_without_a_height_it_is_as_high_as_the_window_at_most(
     assert await reader.page.locator("footnote-chat").evaluate("it => it.offsetHeight") <= 800
     await expect(reader.field).to_be_in_viewport()
     assert await reader.page.locator("footnote-chat .reading").evaluate("it => it.scrollHeight > it.clientHeight")
+
+
+@pytest.mark.parametrize("style", ["html { font-size: 62.5%; }", "html { font-size: 24px; }"])
+async def test_a_page_s_root_font_size_does_not_change_its_measures(
+    visit: OpenReader, fake: FakeServer, style: str
+) -> None:
+    plain, sized, larger = [
+        await measured(await visit(fake.url), rules)
+        for rules in ("", style, f"{style} footnote-chat {{ --footnote-rem: 20px; }}")
+    ]
+    assert sized == plain
+    assert (plain[1][0], larger[1][0]) == ("18.5px", "23.125px")
+
+
+async def test_its_own_page_follows_the_reader_s_font_size(visit: OpenReader, fake: FakeServer) -> None:
+    reader = await visit(fake.url)
+    await reader.ask("anything")
+    await reader.finished()
+    await reader.page.evaluate("document.documentElement.style.fontSize = '20px'")
+    assert (await reader.page.evaluate(SIZES))[1][0] == "23.125px"
+
+
+async def measured(reader: Reader, style: str) -> list[list[str]]:
+    """The sizes of some of its parts in a foreign page with these rules."""
+    await reader.embed(style)
+    await reader.ask("anything")
+    await reader.finished()
+    sizes: list[list[str]] = await reader.page.evaluate(SIZES)
+    return sizes
