@@ -152,9 +152,13 @@ class FakeServer:
         run.stopped = self.cancel_works
         return JSONResponse({"state": "cancelled", "text_chars": len(run.text())})
 
-    async def conversations(self, _: Request) -> Response:
+    async def conversations(self, request: Request) -> Response:
         listed = [{key: value for key, value in item.items() if key != "messages"} for item in self._stored().values()]
-        return JSONResponse({"conversations": listed[::-1]})
+        listed.reverse()
+        before = request.query_params.get("before")
+        start = next((place for place, item in enumerate(listed, 1) if item["id"] == before), 0)
+        limit = int(request.query_params.get("limit", "50"))
+        return JSONResponse({"conversations": listed[start : start + limit]})
 
     async def conversation(self, request: Request) -> Response:
         stored = self._stored()

@@ -3,9 +3,9 @@
 from playwright.async_api import expect
 
 from tests.browser.conftest import OpenReader
-from tests.browser.fake_server import FakeServer, serving
+from tests.browser.fake_server import FakeRun, FakeServer, serving
 from tests.browser.reader import Reader
-from tests.browser.script import Hold, script
+from tests.browser.script import Event, Hold, script
 
 
 async def test_a_follow_up_stays_in_its_conversation(fake: FakeServer, reader: Reader) -> None:
@@ -29,6 +29,59 @@ async def test_past_conversations_are_listed_and_opened(fake: FakeServer, reader
     assert await reader.words() == "The first."
     await expect(navigation.locator("[aria-current=page]")).to_contain_text("First?")
     assert await reader.focused() == "Conversation"
+
+
+def tell_stored(fake: FakeServer, count: int) -> None:
+    """Let the server have so many answered conversations, the last one the newest."""
+    for number in range(1, count + 1):
+        ended = [Event("text.delta", {"text": "Yes."}), Event("run.completed", {"finish_reason": "stop"})]
+        run = FakeRun(f"old-{number}", f"conversation-old-{number}", f"Question {number}", events=ended)
+        fake.runs[run.id] = run
+
+
+async def test_older_conversations_are_listed_when_asked_for(fake: FakeServer, visit: OpenReader) -> None:
+    tell_stored(fake, 320)
+    reader = await visit(fake.url)
+    opened = reader.page.locator("[data-open]")
+    older = reader.button("Show older conversations")
+    await expect(opened).to_have_count(50)
+    await older.focus()
+    for shown in (100, 150, 200, 250, 300):
+        await reader.page.keyboard.press("Enter")
+        await expect(opened).to_have_count(shown)
+        assert (await reader.focused()).startswith(f"Question {320 - shown + 50}")  # the first that came
+        await expect(reader.page.get_by_text("50 older conversations listed")).to_have_count(1)
+        await older.focus()
+    await reader.page.keyboard.press("Enter")
+    await expect(opened).to_have_count(320)
+    await expect(older).to_have_count(0)
+    names = await opened.locator(".title").all_inner_texts()
+    assert names == [f"Question {number}" for number in range(320, 0, -1)]
+    await opened.last.click()
+    await expect(reader.page.get_by_role("heading", name="Question 1", exact=True)).to_be_visible()
+    await reader.ask("More")  # the list is fetched again, as far as it is shown
+    await reader.finished()
+    await expect(opened).to_have_count(320)
+
+
+async def test_no_older_conversations_are_offered_where_there_are_none(fake: FakeServer, visit: OpenReader) -> None:
+    tell_stored(fake, 50)
+    reader = await visit(fake.url)
+    await expect(reader.page.locator("[data-open]")).to_have_count(50)
+    await expect(reader.button("Show older conversations")).to_have_count(0)
+
+
+async def test_older_conversations_that_do_not_come_can_be_asked_for_again(fake: FakeServer, visit: OpenReader) -> None:
+    tell_stored(fake, 60)
+    reader = await visit(fake.url)
+    older = reader.button("Show older conversations")
+    await reader.page.route("**/v1/conversations?*", lambda route: route.abort())
+    await older.click()
+    dialog = reader.page.get_by_role("dialog", name="No connection")
+    await dialog.get_by_role("button", name="Close").click()
+    await reader.page.unroute("**/v1/conversations?*")
+    await older.click()
+    await expect(reader.page.locator("[data-open]")).to_have_count(60)
 
 
 async def test_leaving_a_running_answer_does_not_stop_it(fake: FakeServer, reader: Reader) -> None:

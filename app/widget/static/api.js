@@ -49,8 +49,10 @@ export class Api {
     return (await this.json("GET", "/v1/collections", { signal })).collections;
   }
 
-  async conversations(signal) {
-    return (await this.json("GET", "/v1/conversations", { signal })).conversations;
+  /** Up to `limit` (at most 200) conversations, the newest first; those after the one with the id `before`, if given. */
+  async conversations({ limit, before = null }, signal) {
+    const query = new URLSearchParams({ limit, ...(before && { before }) });
+    return (await this.json("GET", `/v1/conversations?${query}`, { signal })).conversations;
   }
 
   conversation(id, signal) {

@@ -45,6 +45,7 @@ export class Widget {
       fresh: () => this.#fresh(),
       open: (id) => this.#open(id),
       remove: (conversation) => this.#remove(conversation),
+      showOlder: () => this.#showOlder(),
     });
     const [sidebar, column, composer] = [this.sidebar, this.column, this.composer].map((view) => view.element);
     this.frame = new Frame({ label, sidebar, column, composer }, {
@@ -129,10 +130,10 @@ export class Widget {
 
   #draw() {
     const { turns, opening, problem, busy, collection, conversationId, surroundings } = this.#chat;
-    const { conversations, about } = surroundings;
+    const { conversations, older, about } = surroundings;
     const collections = this.#askable(surroundings.collections);
     const { writing } = this.#chat;
-    this.sidebar.update(conversations, conversationId);
+    this.sidebar.update(conversations, conversationId, older);
     const stopping = Boolean(writing?.stopping);
     this.composer.update({ busy, stopping, collections: this.#fixedCollection ? [] : (collections ?? []), collection });
     this.column.update({ turns, opening, problem, collections });
@@ -185,6 +186,17 @@ export class Widget {
     this.frame.closeDrawer();
     this.frame.reading.focus({ preventScroll: true });
     this.#begin(() => this.#chat.open(id));
+  }
+
+  async #showOlder() {
+    try {
+      const count = await this.#chat.surroundings.showOlder();
+      if (count) this.frame.announce(`${count} older conversation${count === 1 ? "" : "s"} listed`);
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      if (error.status === 401) return this.#askKey();
+      await confirm(this.#root, { title: error.title, detail: error.detail, action: "Close" });
+    }
   }
 
   async #remove(conversation) {

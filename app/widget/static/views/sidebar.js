@@ -8,7 +8,7 @@ const DAY_MS = 86_400_000;
 export class Sidebar {
   #actions;
 
-  /** `actions` are `fresh()`, `open(id)` and `remove(conversation)`. */
+  /** `actions` are `fresh()`, `open(id)`, `remove(conversation)` and `showOlder()`. */
   constructor(actions) {
     this.#actions = actions;
     const fresh = { type: "button", class: "fresh", click: () => actions.fresh() };
@@ -19,18 +19,20 @@ export class Sidebar {
     this.element = h("nav", attributes, this.fresh, this.empty, this.list);
   }
 
-  /** Show the conversations, with the open one marked. */
-  update(conversations, current) {
+  /** Show the conversations, with the open one marked; `older` offers those before them. */
+  update(conversations, current, older) {
     this.conversations = conversations;
     this.empty.hidden = conversations.length > 0;
     const entries = conversations.map((conversation) => entry(conversation, conversation.id === current));
-    morph(this.list, h("ul", {}, entries));
+    // The button becomes the first of those that it brings, and so the focus is where the reader goes on.
+    morph(this.list, h("ul", {}, entries, older && olderEntry()));
   }
 
   #clicked(event) {
-    const { open, remove } = event.target.closest("button")?.dataset ?? {};
+    const { open, remove, older } = event.target.closest("button")?.dataset ?? {};
     if (open) this.#actions.open(open);
     if (remove) this.#actions.remove(this.conversations.find(({ id }) => id === remove));
+    if (older) this.#actions.showOlder();
   }
 }
 
@@ -48,6 +50,11 @@ function entry({ id, title, updated_at: updatedAt }, current) {
     ),
     h("button", remove, icon("trash")),
   );
+}
+
+function olderEntry() {
+  const attributes = { type: "button", class: "entry", "data-older": "true" };
+  return h("li", {}, h("button", attributes, h("span", { class: "title" }, "Show older conversations")));
 }
 
 /** A day as a reader says it. */
