@@ -18,6 +18,20 @@ ATTACK = (
 FORBIDDEN = (
     "img, script, iframe, object, embed, a, form:not(.composer), video, audio, style, [onerror], [onload], [style]"
 )
+# A page's rules for every element, which reach the widget through its own element, and what its text would inherit.
+PAGE_RULES = """* {
+  word-break: break-all; overflow-wrap: anywhere; hyphens: auto; line-break: anywhere; tab-size: 20;
+  text-align: right; text-align-last: right; text-indent: 2em; text-transform: uppercase; text-emphasis: dot;
+  text-shadow: 1px 1px red; writing-mode: vertical-rl; text-orientation: upright;
+  letter-spacing: 3px; word-spacing: 9px; font: italic 31px/3 fantasy; white-space: pre; list-style: none inside;
+  color: red; caret-color: transparent; -webkit-text-fill-color: red; -webkit-text-stroke: 2px red;
+}
+footnote-chat { text-decoration: underline; }"""
+LOOKS = """() => [".prose p", ".composer textarea", ".moon-button"].map((part) => {
+  const style = getComputedStyle(document.querySelector("footnote-chat").shadowRoot.querySelector(part));
+  const sized = /size|width|height|origin|^--|inset|^(top|left|right|bottom)$/;
+  return Object.fromEntries([...style].filter((name) => !sized.test(name)).map((name) => [name, style[name]]));
+})"""
 
 
 def attack() -> list[Event]:
@@ -103,3 +117,15 @@ async def test_a_whole_visit_stays_at_the_server(fake: FakeServer, visit: OpenRe
     assert foreign(reader.requested, fake.url) == []
     response = await reader.page.request.get(fake.url)
     assert "script-src 'self'" in response.headers["content-security-policy"]
+
+
+async def test_a_page_s_rules_for_every_element_do_not_reach_its_text(fake: FakeServer, visit: OpenReader) -> None:
+    looks: list[list[dict[str, str]]] = []
+    for rules in ("", PAGE_RULES):
+        reader = await visit(fake.url)
+        await reader.embed(rules)
+        await reader.ask("anything")
+        await reader.finished()
+        looks.append(await reader.page.evaluate(LOOKS))
+    for usual, under_rules in zip(*looks, strict=True):
+        assert {name: value for name, value in under_rules.items() if usual[name] != value} == {}
