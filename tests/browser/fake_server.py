@@ -37,7 +37,7 @@ EMBEDDING_PAGE = """<!doctype html><html lang="en"><title>A page</title>
   footnote-chat { width: 380px; height: 500px; } button { background: lime; }
 </style>
 <h1>Someone's page</h1>
-<footnote-chat label="Help" collection="handbook" questions="One? | Two?"></footnote-chat>
+<footnote-chat label="Help" collection="handbook" questions="One? | Two?" KEY></footnote-chat>
 <script type="module" src="SERVER/widget/footnote.js"></script></html>
 """
 POLL_S = 0.005
@@ -185,8 +185,10 @@ class FakeServer:
         return JSONResponse({"version": "0", "chat_model": model, "embedder": "none", "hint": hint})
 
     async def embed(self, request: Request) -> Response:
-        """Someone else's page, with loud styles of its own, that embeds the widget of the server at `from`."""
-        page = EMBEDDING_PAGE.replace("SERVER", request.query_params["from"])
+        """Someone else's page, with loud styles, that embeds the widget of the server at `from`, given `key`."""
+        key = request.query_params.get("key")
+        attribute = f'api-key="{key}"' if key else ""
+        page = EMBEDDING_PAGE.replace("SERVER", request.query_params["from"]).replace("KEY", attribute)
         return Response(page, media_type="text/html")
 
     # runs

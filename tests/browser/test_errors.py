@@ -131,6 +131,20 @@ async def test_a_server_with_keys_is_given_one(fake: FakeServer, visit: OpenRead
     assert fake.requested("GET", "/v1/conversations/")[-1]["authorization"] == f"Bearer {fake.api_key}"
 
 
+async def test_a_key_that_was_entered_outlives_the_page_s_own(fake: FakeServer, visit: OpenReader) -> None:
+    fake.api_key = "a-key-of-this-test"
+    reader = await visit(fake.url, f"/embed?from={fake.url}&key=a-wrong-one")
+    dialog = reader.page.get_by_role("dialog", name="A key is needed")
+    await dialog.get_by_label("API key").fill(fake.api_key)
+    await dialog.get_by_role("button", name="Use this key").click()
+    await reader.ask("anything")
+    await reader.finished()
+    await reader.page.reload()
+    await reader.finished()
+    await expect(dialog).to_have_count(0)
+    assert {sent.get("authorization") for sent in fake.requested("GET", "/v1/")[-4:]} == {f"Bearer {fake.api_key}"}
+
+
 async def test_a_conversation_that_does_not_come_can_be_tried_again(fake: FakeServer, reader: Reader) -> None:
     await reader.ask("anything")
     await reader.finished()

@@ -23,7 +23,8 @@ class FootnoteChat extends HTMLElement {
     const endpoint = (this.getAttribute("endpoint") ?? new URL("..", import.meta.url).href).replace(/\/+$/, "");
     const collection = this.getAttribute("collection");
     const remembered = new Remembered("sessionStorage", `${endpoint} ${collection ?? ""} `);
-    const api = new Api(endpoint, this.getAttribute("api-key") ?? remembered.get("key"));
+    // A key is entered where the page's own was refused, and is kept until the tab is closed.
+    const api = new Api(endpoint, remembered.get("key") ?? this.getAttribute("api-key"));
     const chat = new Chat(api, remembered, collection);
     const options = {
       label: this.getAttribute("label") ?? "Footnote",
