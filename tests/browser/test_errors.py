@@ -81,6 +81,31 @@ async def test_a_refused_question_can_be_edited(fake: FakeServer, reader: Reader
     await expect(reader.page.locator(".turn")).to_have_count(0)
 
 
+async def test_editing_a_refused_question_keeps_what_was_typed_meanwhile(fake: FakeServer, reader: Reader) -> None:
+    fake.problems.append((422, {"code": "invalid_input", "title": "Refused", "detail": "Ask otherwise."}))
+    await reader.ask("My question")
+    await reader.field.fill("Typed meanwhile")
+    await reader.button("Edit the question").click()
+    await expect(reader.field).to_have_value("My question\nTyped meanwhile")
+
+
+async def test_a_problem_that_is_all_in_its_title_is_told_once(fake: FakeServer, reader: Reader) -> None:
+    told = "An answer in this conversation is still being written."
+    fake.problems.append((409, {"code": "conversation_busy", "title": told, "detail": told}))
+    await reader.ask("My question")
+    await expect(reader.answer.get_by_role("alert").locator("p").first).to_have_text(told)
+
+
+async def test_an_answer_that_the_browser_does_not_copy_is_said_not_to_be(fake: FakeServer, reader: Reader) -> None:
+    refuse = "() => Promise.reject(new DOMException('no', 'NotAllowedError'))"  # as in a frame without the permission
+    await reader.page.evaluate(f"navigator.clipboard.writeText = {refuse}")
+    await reader.ask("anything")
+    await reader.finished()
+    await reader.button("Copy the answer").click()
+    await expect(reader.button("Copy the answer")).to_have_text("Not copied")
+    await expect(reader.page.get_by_text("The browser does not let this page copy")).to_have_count(1)
+
+
 async def test_a_bare_error_page_is_replaced_by_advice(fake: FakeServer, reader: Reader) -> None:
     async def broken(route):  # type: ignore[no-untyped-def]
         await route.fulfill(status=503, content_type="text/html", body="<h1>Bad gateway</h1>")
@@ -129,6 +154,26 @@ async def test_a_server_with_keys_is_given_one(fake: FakeServer, visit: OpenRead
     await reader.page.reload()
     await reader.finished()
     assert fake.requested("GET", "/v1/conversations/")[-1]["authorization"] == f"Bearer {fake.api_key}"
+
+
+async def test_a_key_is_used_without_what_came_along_when_it_was_copied(fake: FakeServer, visit: OpenReader) -> None:
+    fake.api_key = "a-key-of-this-test"
+    reader = await visit(fake.url)
+    dialog = reader.page.get_by_role("dialog", name="A key is needed")
+    field = dialog.get_by_label("API key")
+    use = dialog.get_by_role("button", name="Use this key")
+    await expect(dialog.get_by_role("alert")).to_have_count(0)
+    await field.fill("clé-à-moi-\u043a\u043b\u044e\u0447")  # no header can hold it
+    await use.click()
+    assert "ASCII" in await field.evaluate("(field) => field.validationMessage")
+    await field.fill("a-wrong-one")
+    await use.click()
+    await expect(dialog.get_by_role("alert")).to_contain_text("refused")
+    await field.fill(f"\ufeff \u200b{fake.api_key}\u200b\u00a0")
+    await use.click()
+    await expect(dialog).to_have_count(0)
+    await reader.ask("anything")
+    await reader.finished()
 
 
 async def test_a_key_that_was_entered_outlives_the_page_s_own(fake: FakeServer, visit: OpenReader) -> None:

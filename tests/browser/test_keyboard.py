@@ -113,6 +113,19 @@ async def test_the_answer_is_announced_once_and_whole(fake: FakeServer, reader: 
     assert await reader.answer.get_attribute("aria-busy") == "false"
 
 
+async def test_an_earlier_question_that_is_asked_again_is_announced(fake: FakeServer, reader: Reader) -> None:
+    fake.problems.append((429, {"code": "too_many_requests", "title": "Refused", "detail": "Wait a moment."}))
+    fake.scripts |= {"First": script("The first."), "Second": script("The second.")}
+    await reader.ask("First")
+    await reader.button("Try again").wait_for()
+    await reader.ask("Second")
+    await reader.finished()
+    await reader.page.evaluate(COLLECT_ANNOUNCEMENTS)
+    await reader.button("Try again").click()
+    await expect(reader.button("Copy the answer")).to_have_count(2)
+    assert await reader.page.evaluate("window.heard") == ["Searching the documents", "Answer: The first. No footnotes."]
+
+
 async def test_a_growing_answer_is_marked_busy(fake: FakeServer, reader: Reader) -> None:
     fake.scripts["?"] = script(Sentence("Some words. "), Hold())
     await reader.ask("?")

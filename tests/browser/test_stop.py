@@ -33,6 +33,25 @@ async def test_escape_stops_too(fake: FakeServer, reader: Reader) -> None:
     assert fake.last_run().state == "cancelled"
 
 
+async def test_escape_that_stops_leaves_a_dialog_around_the_widget_open(fake: FakeServer, reader: Reader) -> None:
+    fake.scripts["?"] = script("Some words ", Hold())
+    await reader.page.evaluate("""() => {
+      const dialog = document.createElement("dialog");
+      dialog.id = "around";
+      document.body.append(dialog);
+      dialog.append(document.querySelector("footnote-chat"));
+      dialog.showModal();
+    }""")
+    around = reader.page.locator("#around")
+    await reader.ask("?")
+    await expect(reader.prose).to_contain_text("Some words")
+    await reader.page.keyboard.press("Escape")
+    await expect(reader.answer.get_by_text("Stopped here.")).to_be_visible()
+    await expect(around).to_have_attribute("open", "")
+    await reader.page.keyboard.press("Escape")  # nothing left to stop: it is the page's
+    await expect(around).not_to_have_attribute("open", "")
+
+
 async def test_escape_in_the_panel_only_closes_the_panel(fake: FakeServer, reader: Reader) -> None:
     fake.scripts["?"] = [*script()[:-2], Hold()]
     await reader.ask("anything")
