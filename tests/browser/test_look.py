@@ -185,6 +185,15 @@ async def test_its_own_page_follows_the_reader_s_font_size(visit: OpenReader, fa
     assert (await reader.page.evaluate(SIZES))[1][0] == "23.125px"
 
 
+async def test_with_a_border_it_is_no_higher_than_the_window(visit: OpenReader, fake: FakeServer) -> None:
+    reader = await visit(fake.url)
+    await reader.embed("footnote-chat { border: 3px solid; padding: 1rem; }")
+    for number in range(4):
+        await reader.ask(f"Question {number}?")
+        await reader.finished()
+    assert await reader.page.locator("footnote-chat").evaluate("it => it.offsetHeight") <= 800
+
+
 async def measured(reader: Reader, style: str) -> list[list[str]]:
     """The sizes of some of its parts in a foreign page with these rules."""
     await reader.embed(style)
