@@ -57,7 +57,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             yield
 
     app = FastAPI(title="Footnote", version=__version__, description=DESCRIPTION, lifespan=lifespan)
-    app.state.authenticator = Authenticator(settings.api_keys)
+    app.state.authenticator = Authenticator(settings.api_keys, settings.visitor_keys)
     problems.install(app)
     for room in (chat, runs, conversations, feedback, documents, uploads, operations):
         app.include_router(room.router)
@@ -78,7 +78,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             allow_headers=["*"],  # clients send their own; a key is needed all the same, and cookies are not taken
             expose_headers=["X-Run-Id", "Location", "Retry-After", "WWW-Authenticate", "x-should-retry"],
         )
-    if not settings.api_keys:
+    if not app.state.authenticator.required:
         app.add_middleware(HostGuard)
     app.add_middleware(Unwound)
     return app

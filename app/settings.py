@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dotenv import load_dotenv
-from pydantic import AliasChoices, Field, Json, SecretStr, StringConstraints, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    Json,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.domain.errors import ConfigurationError
@@ -68,6 +77,11 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description="Comma-separated keys; when set, every /v1 request needs one."
+    )
+    visitor_keys: Annotated[tuple[tuple[str, SecretStr], ...], NoDecode] = Field(
+        (),
+        description="Comma-separated `COLLECTION:KEY`, for pages that anyone may open: such a key asks about that "
+        "collection and can do nothing else.",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Comma-separated origins of pages that may embed the widget (CORS)."
@@ -233,11 +247,27 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("api_keys")
+    @field_validator("visitor_keys", mode="before")
     @classmethod
-    def _long_enough(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if any(len(key.get_secret_value()) < 16 for key in keys):
+    def _with_collections(cls, value: object) -> object:
+        parts = cls._split(value)
+        if not isinstance(parts, tuple) or not all(isinstance(part, str) for part in parts):
+            return value
+        pairs = [part.rpartition(":") for part in parts]
+        if not all(collection and key for collection, _, key in pairs):
+            raise ValueError("a visitors' key needs its collection before it, as in `handbook:KEY`")
+        return [(collection, key) for collection, _, key in pairs]
+
+    @field_validator("api_keys", "visitor_keys")
+    @classmethod
+    def _usable(cls, keys: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
+        found = [(key[1] if isinstance(key, tuple) else key).get_secret_value() for key in keys]
+        if any(len(key) < 16 for key in found):
             raise ValueError("an API key needs at least 16 characters; `openssl rand -hex 24` makes one")
+        others = () if info.field_name == "api_keys" else info.data.get("api_keys", ())
+        found += [key.get_secret_value() for key in others]
+        if len(set(found)) < len(found):
+            raise ValueError("the same key stands there twice, or in FOOTNOTE_API_KEYS too; make one for each use")
         return keys
 
     @cached_property
@@ -257,7 +287,7 @@ class Settings(BaseSettings):
 
     def require_safe_listener(self) -> None:
         """Raise ConfigurationError when others could reach a server without keys."""
-        if not self.loopback and not self.api_keys:
+        if not self.loopback and not self.api_keys and not self.visitor_keys:
             raise ConfigurationError(
                 f"Refusing to listen on {self.host} without an API key: whoever reaches it could read every document. "
                 "Set FOOTNOTE_API_KEYS (`openssl rand -hex 24` makes a key), or listen on 127.0.0.1."

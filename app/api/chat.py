@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
-from app.api.dependencies import PrincipalDep, ServicesDep
+from app.api.dependencies import ServicesDep, VisitorDep
 from app.api.problems import RESPONSES
 from app.api.streams import EventStream
 from app.api.text import Name, QuestionText
@@ -65,7 +65,7 @@ class ChatRequest(BaseModel):
     responses=RESPONSES
     | {200: {"description": "The answer's events.", "content": {"text/event-stream": {"example": EXAMPLE_STREAM}}}},
 )
-async def chat(body: ChatRequest, principal: PrincipalDep, services: ServicesDep) -> Response:
+async def chat(body: ChatRequest, principal: VisitorDep, services: ServicesDep) -> Response:
     """Answer a question from the documents, streaming.
 
     The answer is written whether or not anyone reads on: after a lost connection, `GET /v1/runs/{run_id}/events` with

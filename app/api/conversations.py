@@ -6,9 +6,12 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from app.api.dependencies import PrincipalDep, ServicesDep
+from app.api.dependencies import PrincipalDep, ServicesDep, VisitorDep
 from app.api.problems import RESPONSES
+from app.bootstrap import Services
 from app.domain.conversation import Conversation, ConversationSummary
+from app.domain.errors import ConversationNotFound
+from app.domain.principal import Principal
 
 router = APIRouter(tags=["conversations"], responses=RESPONSES)
 
@@ -32,16 +35,23 @@ async def list_conversations(
 
 
 @router.get("/v1/conversations/{conversation_id}")
-async def get_conversation(conversation_id: UUID, principal: PrincipalDep, services: ServicesDep) -> Conversation:
+async def get_conversation(conversation_id: UUID, principal: VisitorDep, services: ServicesDep) -> Conversation:
     """A conversation with its messages, oldest first; a running answer names its run, whose events tell the rest."""
-    return await services.conversations.get(principal.workspace_id, conversation_id, reader=principal.name)
+    return await _readable(conversation_id, principal, services)
 
 
 @router.delete("/v1/conversations/{conversation_id}", status_code=204)
-async def delete_conversation(conversation_id: UUID, principal: PrincipalDep, services: ServicesDep) -> None:
+async def delete_conversation(conversation_id: UUID, principal: VisitorDep, services: ServicesDep) -> None:
     """Delete a conversation with everything in it. An answer that is being written in it is stopped first."""
-    conversation = await services.conversations.get(principal.workspace_id, conversation_id)
+    conversation = await _readable(conversation_id, principal, services)
     for message in conversation.messages:
         if message.state == "running" and message.run_id is not None:
             await services.runs.cancel(principal, message.run_id)
     await services.conversations.delete(principal.workspace_id, conversation_id)
+
+
+async def _readable(conversation_id: UUID, principal: Principal, services: Services) -> Conversation:
+    conversation = await services.conversations.get(principal.workspace_id, conversation_id, reader=principal.name)
+    if not principal.may_see(conversation.collection):
+        raise ConversationNotFound
+    return conversation

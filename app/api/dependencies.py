@@ -12,6 +12,7 @@ from app.domain.principal import Principal
 _bearer = HTTPBearer(
     auto_error=False, description="An API key of FOOTNOTE_API_KEYS; not needed on loopback without keys."
 )
+_Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
 
 async def services(request: Request) -> Services:
@@ -19,13 +20,20 @@ async def services(request: Request) -> Services:
     return cast("Services", request.app.state.services)
 
 
-async def principal(
-    request: Request, _documented: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
-) -> Principal:
-    """Who is asking."""
-    authenticator = cast("Authenticator", request.app.state.authenticator)
-    return authenticator.authenticate(request.headers.get("authorization"))
+async def principal(request: Request, _documented: _Bearer) -> Principal:
+    """Who is asking; a visitor is refused."""
+    return _authenticator(request).authenticate(request.headers.get("authorization"))
+
+
+async def visitor(request: Request, _documented: _Bearer) -> Principal:
+    """Who is asking, a visitor or not; what a visitor must not see is for the endpoint to keep."""
+    return _authenticator(request).authenticate(request.headers.get("authorization"), visitors=True)
+
+
+def _authenticator(request: Request) -> Authenticator:
+    return cast("Authenticator", request.app.state.authenticator)
 
 
 ServicesDep = Annotated[Services, Depends(services)]
 PrincipalDep = Annotated[Principal, Depends(principal)]
+VisitorDep = Annotated[Principal, Depends(visitor)]

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.chat import CollectionName, FilterBody
-from app.api.dependencies import PrincipalDep, ServicesDep
+from app.api.dependencies import PrincipalDep, ServicesDep, VisitorDep
 from app.api.problems import RESPONSES
 from app.api.text import MAX_INTEGER, Name, Text
 from app.domain.document import CollectionSummary, DocumentSummary, DocumentText
-from app.domain.errors import InvalidInput
+from app.domain.errors import DocumentNotFound, InvalidInput
 from app.domain.passage import Leg, Passage
 from app.services.retrieval import SearchRequest
 
@@ -93,11 +93,14 @@ async def list_documents(
 @router.get("/v1/documents/{document_id}")
 async def get_document(
     document_id: UUID,
-    principal: PrincipalDep,
+    principal: VisitorDep,
     services: ServicesDep,
     version: Annotated[
         UUID | None, Query(description="A version that a citation names; the current one without.")
     ] = None,
 ) -> DocumentText:
     """A document's text, which citations point into."""
-    return await services.documents.text(principal.workspace_id, document_id, version)
+    document = await services.documents.text(principal.workspace_id, document_id, version)
+    if not principal.may_see(document.collection):
+        raise DocumentNotFound
+    return document

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.dependencies import PrincipalDep, ServicesDep
+from app.api.dependencies import ServicesDep, VisitorDep
 from app.api.problems import RESPONSES
 from app.api.text import Text
 from app.domain.feedback import Feedback, Rating
@@ -24,14 +24,12 @@ class FeedbackBody(BaseModel):
 
 
 @router.put("/v1/messages/{message_id}/feedback")
-async def put_feedback(
-    message_id: UUID, body: FeedbackBody, principal: PrincipalDep, services: ServicesDep
-) -> Feedback:
+async def put_feedback(message_id: UUID, body: FeedbackBody, principal: VisitorDep, services: ServicesDep) -> Feedback:
     """Rate an answer by its message's id; a second rating takes the place of the first."""
     return await services.feedback.put(principal, message_id, body.rating, body.comment or None)
 
 
 @router.delete("/v1/messages/{message_id}/feedback", status_code=204)
-async def delete_feedback(message_id: UUID, principal: PrincipalDep, services: ServicesDep) -> None:
+async def delete_feedback(message_id: UUID, principal: VisitorDep, services: ServicesDep) -> None:
     """Take a rating back."""
     await services.feedback.delete(principal, message_id)

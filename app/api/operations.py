@@ -9,7 +9,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from pydantic import BaseModel
 
 from app import __version__
-from app.api.dependencies import PrincipalDep, ServicesDep
+from app.api.dependencies import ServicesDep, VisitorDep
 from app.domain.errors import FootnoteError
 from app.settings import environment_value
 
@@ -83,7 +83,7 @@ async def metrics() -> Response:
 
 
 @router.get("/v1/about")
-async def about(_principal: PrincipalDep, services: ServicesDep) -> About:
+async def about(_principal: VisitorDep, services: ServicesDep) -> About:
     """What this server runs."""
     profile = services.model.profile
     return About(

@@ -22,6 +22,7 @@ STATUS: dict[type[e.FootnoteError], int] = {
     e.InvalidInput: 422,
     e.NotFound: 404,
     e.Unauthenticated: 401,
+    e.Forbidden: 403,
     e.ClientGone: 499,  # which nobody reads
     e.Conflict: 409,
     e.TooManyRequests: 429,
@@ -37,7 +38,7 @@ RUN_STATUS = {"run_timed_out": 504, "interrupted": 503}
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemDetails, "content": {MEDIA_TYPE: {}}, "description": HTTPStatus(status).phrase}
-    for status in (401, 404, 409, 413, 422, 429, 503)
+    for status in (401, 403, 404, 409, 413, 422, 429, 503)
 }
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel
 
-from app.api.dependencies import PrincipalDep, ServicesDep
+from app.api.dependencies import ServicesDep, VisitorDep
 from app.api.problems import RESPONSES
 from app.api.streams import EventStream
 from app.api.text import MAX_INTEGER
@@ -31,7 +31,7 @@ class RunStopped(BaseModel):
 )
 async def events(
     run_id: UUID,
-    principal: PrincipalDep,
+    principal: VisitorDep,
     services: ServicesDep,
     last_event_id: Annotated[int, Header(ge=0, le=MAX_INTEGER, description="Give what follows this event.")] = 0,
 ) -> Response:
@@ -45,7 +45,7 @@ async def events(
 
 
 @router.post("/v1/runs/{run_id}/cancel", responses=RESPONSES)
-async def cancel(run_id: UUID, principal: PrincipalDep, services: ServicesDep) -> RunStopped:
+async def cancel(run_id: UUID, principal: VisitorDep, services: ServicesDep) -> RunStopped:
     """Stop the run. When this answers, the model has stopped and the partial answer is stored."""
     stopped = await services.runs.cancel(principal, run_id)
     return RunStopped(run_id=stopped.run_id, state=stopped.state, text_chars=stopped.text_chars, tokens=stopped.tokens)

@@ -5,6 +5,7 @@
     ├── NotFound                (CollectionNotFound, DocumentNotFound, ConversationNotFound, RunNotFound, ModelNotFound,
     │                            JobNotFound, MessageNotFound)
     ├── Unauthenticated
+    ├── Forbidden
     ├── Conflict                (ConversationBusy, JobNotFailed, NotUploaded, FileNotKept, GenerationRetired,
     │                            ReindexRefused, SyncRunning, ContextsRefused)
     ├── TooManyRequests         (TooManyRuns)
@@ -113,6 +114,12 @@ class Unauthenticated(FootnoteError):
     """This server needs an API key: send `Authorization: Bearer KEY`."""
 
     code = "unauthenticated"
+
+
+class Forbidden(FootnoteError):
+    """This key may only ask. Use a key of FOOTNOTE_API_KEYS, and keep that one out of public pages."""
+
+    code = "forbidden"
 
 
 class ClientGone(FootnoteError):

@@ -8,7 +8,7 @@ a run that nobody reads for long is stopped by its worker.
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
 from time import monotonic
@@ -18,6 +18,7 @@ import structlog
 
 from app.domain.conversation import ChatMessage, Message
 from app.domain.errors import (
+    CollectionNotFound,
     DatabaseUnavailable,
     FootnoteError,
     NotStorable,
@@ -198,6 +199,10 @@ class Runs:
             await self._store.require_few(principal.workspace_id, principal.name, limits.at_once)
         if self._rate_limit is not None:
             await self._rate_limit.admit(principal)
+        if principal.collection is not None:
+            if question.collection is not None and not principal.may_see(question.collection):
+                raise CollectionNotFound
+            question = replace(question, collection=principal.collection)
         if question.collection is not None:
             await self._retrieval.require_collection(principal, question.collection)
         await self._retrieval.require_filter(principal, question.filter)
@@ -210,6 +215,7 @@ class Runs:
             question.thread,
             kept,
             question.forgets_after,
+            principal.collection,
         )
         run, position = await self._store.create(
             principal.workspace_id, new, cap=limits.written, at_once=limits.at_once

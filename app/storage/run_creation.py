@@ -21,7 +21,8 @@ RETRY_AFTER_S = 5  # about what a short answer takes
 
 _BEGIN = """INSERT INTO conversation (id, workspace_id, title, collection, thread)
     VALUES (%(new_id)s, %(workspace)s, %(title)s, %(collection)s, %(thread)s) RETURNING id"""
-_CONTINUE = "UPDATE conversation SET updated_at = now() WHERE id = %(conversation)s RETURNING id"
+_CONTINUE = """UPDATE conversation SET updated_at = now() WHERE id = %(conversation)s
+    AND (%(only_in)s::text IS NULL OR collection = %(only_in)s) RETURNING id"""
 _CREATE = """
 WITH talk AS ({talk}),
 forgotten AS (
@@ -59,7 +60,7 @@ class NewRun:
     """What is asked, by whom, and in which conversation: one by its id, one by a client's name for it, or a new one.
 
     `kept` is what another worker needs to go on. What was said in the conversation after message `forgets_after` is
-    deleted.
+    deleted. With `only_in` it goes on with a conversation of that collection alone.
     """
 
     question: str
@@ -69,6 +70,7 @@ class NewRun:
     thread: str | None = None
     kept: dict[str, Any] | None = None
     forgets_after: UUID | None = None
+    only_in: str | None = None
 
 
 async def create_run(
@@ -140,6 +142,7 @@ async def _insert(
         "thread": new.thread,
         "conversation": conversation_id,
         "forgets_after": new.forgets_after,
+        "only_in": new.only_in,
         "question_id": question_id,
         "text": new.question,
         "message": message_id,

@@ -63,3 +63,21 @@ def test_only_loopback_may_do_without_keys(host: str, *, loopback: bool) -> None
         with pytest.raises(ConfigurationError, match="FOOTNOTE_API_KEYS"):
             settings.require_safe_listener()
         Settings(host=host, api_keys="k" * 16).require_safe_listener()
+
+
+@pytest.mark.parametrize(
+    "keys", ["k" * 16, ":" + "k" * 16, "handbook:", "handbook:short", f"a:{'k' * 16},b:{'k' * 16}"]
+)
+def test_a_visitors_key_needs_its_collection_and_is_used_once(folder: Path, keys: str) -> None:
+    os.environ["FOOTNOTE_VISITOR_KEYS"] = keys.replace("K", "k" * 16)
+    with pytest.raises(ConfigurationError, match="FOOTNOTE_VISITOR_KEYS: "):
+        load_settings()
+
+
+def test_a_visitors_key_is_none_of_the_owner_s(folder: Path) -> None:
+    os.environ["FOOTNOTE_API_KEYS"] = "k" * 16
+    os.environ["FOOTNOTE_VISITOR_KEYS"] = f"faq:2026:{'v' * 16}, handbook:{'k' * 16}"
+    with pytest.raises(ConfigurationError, match="the same key"):
+        load_settings()
+    os.environ["FOOTNOTE_VISITOR_KEYS"] = f"faq:2026:{'v' * 16}"
+    assert [(about, key.get_secret_value()) for about, key in load_settings().visitor_keys] == [("faq:2026", "v" * 16)]

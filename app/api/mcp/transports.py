@@ -11,9 +11,9 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.auth import Authenticator
 from app.api.mcp.server import McpServer
-from app.api.problems import problem_response
+from app.api.problems import problem_response, status_of
 from app.bootstrap import Services
-from app.domain.errors import Unauthenticated
+from app.domain.errors import Forbidden, Unauthenticated
 
 PATH = "/mcp"
 
@@ -43,9 +43,9 @@ class McpEndpoint:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         try:
             self._authenticator.authenticate(headers.get(b"authorization"))
-        except Unauthenticated as error:
-            response = problem_response(401, error.code, "The key is missing or wrong.", error.message, path=PATH)
-            response.headers["WWW-Authenticate"] = "Bearer"
+        except (Unauthenticated, Forbidden) as error:
+            title = "The key is missing or wrong." if isinstance(error, Unauthenticated) else "This key may only ask."
+            response = problem_response(status_of(type(error)), error.code, title, error.message, path=PATH)
             await response(scope, receive, send)
             return
         assert self._manager is not None  # noqa: S101 - requests come while the application's lifespan runs
