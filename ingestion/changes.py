@@ -67,8 +67,7 @@ class Changes:
     def look(self, item: Item, *, max_bytes: int) -> Change | None:
         """What changed, None when nothing did. Blocks.
 
-        Raises UnreadableFile; Vanished also for a file of the source that has become empty, and not just now: whoever
-        writes it may be about to.
+        Raises UnreadableFile; Vanished also for a file of the source that has become empty.
         """
         before = self._known.get(item.uri)
         stored = None if before is None or self._again else _unstamped(before.stamp)
@@ -77,7 +76,7 @@ class Changes:
             if before is not None:
                 self._note(before, before.stamp)
             return None
-        if not content.data.strip() and content.stamp is not None and self.lost(item.uri):
+        if not content.data.strip() and self.lost(item.uri):
             raise Vanished("There is no text in it any more.")
         found, stamp = content_hash(content), _stamped(content.stamp)
         if before is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-from app.domain.errors import InvalidInput, SourceUnavailable, UnreadableFile
+from app.domain.errors import EmptyFile, InvalidInput, SourceUnavailable, UnreadableFile
 from ingestion.loaders.dispatch import supported
 from ingestion.sources.source import Content, Vanished, refuse_larger
 
@@ -30,7 +30,8 @@ class SourceFile:
     def read(self, *, max_bytes: int, known: str | None = None) -> Content | None:
         """The file's bytes, None when size and time are those of the stamp `known`.
 
-        Raises FileTooLarge, Vanished, UnreadableFile.
+        Raises FileTooLarge, Vanished, UnreadableFile; that also for one that was emptied just now: whoever writes it
+        may be about to.
         """
         try:
             before = self.path.stat()
@@ -44,6 +45,8 @@ class SourceFile:
         except OSError as error:
             raise UnreadableFile(f"{error.strerror or error}; check the file's permissions") from error
         settled = time.time_ns() - after.st_mtime_ns > _SETTLED_NS and _stamp(before) == _stamp(after)
+        if not data.strip() and not settled:
+            raise EmptyFile("There is no text in the file, which was written just now; run it again when it is whole.")
         return Content(_name(self.path), data, _stamp(after) if settled else None)
 
 

@@ -100,6 +100,15 @@ def test_what_was_in_an_archive_that_became_empty_has_vanished(syncing: Syncing)
     assert (report.failures, report.deleted, syncing.texts()) == ([], 2, [])
 
 
+def test_a_file_in_an_archive_that_became_empty_has_vanished(syncing: Syncing) -> None:
+    path = syncing.folder / "a.zip"
+    path.write_bytes(zip_of(bees_md="Bees make honey.", cats_txt="Cats sleep."))
+    assert syncing().added == 2
+    path.write_bytes(zip_of(bees_md="Bees make honey.", cats_txt="\n"))
+    report = syncing(prune=True, max_prune_share=0.5)
+    assert (report.failures, report.deleted, syncing.texts()) == ([], 1, ["bees.md: Bees make honey."])
+
+
 def test_attachments_are_documents_of_their_own(syncing: Syncing) -> None:
     forwarded = mail_of("About bees", "They make honey.", ("wax.md", b"# Wax\n\nBees make wax."))
     message = mail_of("Notes", "See below.", ("cats.txt", b"Cats sleep."), ("broken.pdf", b"%PDF-1.7\nno page"))

@@ -179,6 +179,7 @@ def test_a_file_that_became_empty_has_vanished(syncing: Syncing) -> None:
     syncing.write("new.md", "")
     report = syncing()
     assert (report.vanished, len(report.failures)) == (0, 2), "whoever writes it may be about to"
+    assert "written just now" in report.failures[0].reason
     os.utime(syncing.folder / "0.md", (0, 0))
     report = syncing()
     assert (report.vanished, len(syncing.texts())) == (1, 4), "kept without --prune"

@@ -161,6 +161,17 @@ def test_a_page_whose_url_looks_like_a_file_in_another_is_kept(syncing: Syncing,
     assert [status for _, status in website.asked[1:]] == [304, 304, 304]
 
 
+def test_a_page_that_became_empty_has_vanished(syncing: Syncing, website: Website) -> None:
+    website.page("/a", "<p>Bees make honey.</p>")
+    website.pages["/b"] = Answer(b"<p>Cats sleep.</p>", 200, {"content-type": "text/html"})
+    urls = [f"{website.url}/a", f"{website.url}/b"]
+    syncing.declare(type="web", urls=urls, requests_per_s=100, allow_networks=["127.0.0.0/8"])
+    assert syncing().added == 2
+    website.pages["/b"].body = b" \n"
+    report = syncing(prune=True, max_prune_share=0.5)
+    assert (report.failures, report.deleted, syncing.texts()) == ([], 1, ["a: Bees make honey."])
+
+
 def test_sitemaps_of_sitemaps_packed_ones_and_entities(syncing: Syncing, website: Website) -> None:
     website.page("/a", "<p>Page a.</p>")
     website.sitemap("/a", at="/one.xml")
