@@ -117,26 +117,33 @@ async def open_with(
     *,
     principal: Principal,
     source: str | None = None,
+    make: bool = True,
 ) -> Opened:
     """As `opened`, with a place and a model for contexts that stay the caller's.
 
-    Raises ConfigurationError when there is no such text search configuration, before anything is made.
+    Raises ConfigurationError when there is no such text search configuration, before anything is made, and unless it is
+    to `make` the collection CollectionNotFound.
     """
     store, embedder = DocumentStore(database), place.embedder
     await require_text_search(database, settings.text_search_config)
     generation = await ensure_generation(
         database, embedder=embedder.name, dimensions=embedder.dimensions, chunker=chunker_id(settings.chunk_tokens)
     )
+    workspace_id = principal.workspace_id
+    if make:
+        collection_id = await store.ensure_collection(workspace_id, collection)
+    else:
+        collection_id = (await store.collection_ids(workspace_id, collection))[collection]
     destination = Destination(
         principal=principal,
-        collection_id=await store.ensure_collection(principal.workspace_id, collection),
+        collection_id=collection_id,
         generation=generation,
         text_search_config=settings.text_search_config,
         chunk_tokens=settings.chunk_tokens,
         max_file_bytes=settings.max_file_bytes,
         source=source,
     )
-    embed = Embedding(database, principal.workspace_id, generation, embedder)
-    inventory = Inventory(database, principal.workspace_id, destination.collection_id)
-    situating = await open_situating(database, principal, destination.collection_id, model)
+    embed = Embedding(database, workspace_id, generation, embedder)
+    inventory = Inventory(database, workspace_id, collection_id)
+    situating = await open_situating(database, principal, collection_id, model)
     return Opened(store, inventory, embed, destination, FirstLoad(database, generation), place, situating)

@@ -11,8 +11,15 @@ from procrastinate import App, RetryStrategy
 from procrastinate.exceptions import UniqueViolation
 from procrastinate.jobs import Status
 
-from app.domain.errors import DatabaseUnavailable, FootnoteError, ProviderError, SourceUnavailable, SyncRunning
-from app.domain.job import Job, Upload
+from app.domain.errors import (
+    CollectionNotFound,
+    DatabaseUnavailable,
+    FootnoteError,
+    ProviderError,
+    SourceUnavailable,
+    SyncRunning,
+)
+from app.domain.job import DELETED, Job, Upload
 from app.domain.ports import Embedder
 from app.domain.principal import Principal
 from app.providers.embedder import make_embedder
@@ -110,6 +117,8 @@ class Worker:
                 return
             await self._jobs.requeue(workspace, job, error.message)
             raise
+        except CollectionNotFound:
+            problem = DELETED
         except FootnoteError as error:
             problem = error.message
         except Exception:  # the edge of the task: left alone, it would look as if its worker had stopped
@@ -130,6 +139,7 @@ class Worker:
                 self._settings,
                 upload.collection,
                 principal=Principal(workspace),
+                make=False,
             )
             stored = await run.inventory.documents(upload.uri)
             report = Report()

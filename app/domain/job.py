@@ -9,6 +9,8 @@ from app.domain.document import MEMBER
 
 UPLOADED = "upload:"
 """What the URIs of uploaded files begin with."""
+DELETED = "The collection was deleted before this was in it; `footnote jobs --retry ID` makes it anew, with this file."
+"""The problem of a job whose collection was deleted while it waited or ran."""
 
 
 class JobState(StrEnum):

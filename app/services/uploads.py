@@ -16,7 +16,6 @@ from app.storage.jobs import JobStore, new_job_id
 from app.storage.upload_files import UploadFiles
 
 MAX_NAME_CHARS = 255
-DELETED = "The collection was deleted while this waited; `footnote jobs --retry ID` makes it anew, with this file."
 _BLOCK = 1 << 20
 
 
@@ -85,9 +84,9 @@ class Uploads:
     async def delete_collection(self, principal: Principal, name: str) -> int:
         """Delete a collection, its documents and the files that they were made of; returns how many documents.
 
-        Uploads that wait fail. Raises CollectionNotFound.
+        Uploads that wait or are being ingested fail. Raises CollectionNotFound.
         """
-        await self._jobs.give_up(principal.workspace_id, name, DELETED)
+        await self._jobs.give_up(principal.workspace_id, name)
         deleted = await self._documents.delete_collection(principal.workspace_id, name)
         jobs = await self._jobs.of_collection(principal.workspace_id, name)
         await self._files.tidy(principal.workspace_id, jobs, keep=True)

@@ -9,7 +9,7 @@ import msgspec
 from procrastinate import App
 
 from app.domain.errors import DocumentNotFound, FileNotKept, JobNotFailed, JobNotFound, NotUploaded
-from app.domain.job import Job, JobState, Upload, uploaded_name
+from app.domain.job import DELETED, Job, JobState, Upload, uploaded_name
 from app.storage.engine import Database, WorkspaceConnection
 from app.storage.models import new_id
 from app.storage.queue import enqueue
@@ -38,21 +38,27 @@ _BEGIN = """
 UPDATE job SET state = 'running', attempts = attempts + 1, updated_at = now()
 WHERE id = %s AND state IN ('queued', 'running')
 """
+_MAKE_COLLECTION = """
+INSERT INTO collection (id, workspace_id, name) SELECT %s, workspace_id, collection FROM job WHERE id = %s
+ON CONFLICT DO NOTHING
+"""
 _QUEUE = "UPDATE job SET state = 'queued', problem = %s, updated_at = now() WHERE id = %s AND state = 'running'"
 _AGAIN = """
 UPDATE job SET state = 'queued', attempts = 0, updated_at = now() WHERE id = %s AND state = ANY(%s)
 RETURNING collection, name
 """
-_FAIL = "UPDATE job SET state = 'failed', problem = %s, updated_at = now() WHERE id = %s"
+_FAIL = "UPDATE job SET state = 'failed', problem = %s, updated_at = now() WHERE id = %s AND state = 'running'"
+# Without its number of chunks it is as if it had never been done, so that another try makes its document.
 _GIVE_UP = """
-UPDATE job SET state = 'failed', problem = %(problem)s, updated_at = now()
-WHERE collection = %(collection)s AND state = 'queued' AND EXISTS (SELECT FROM collection WHERE name = %(collection)s)
+UPDATE job SET state = 'failed', problem = %(problem)s, chunks = NULL, updated_at = now()
+WHERE collection = %(collection)s AND state IN ('queued', 'running')
+    AND EXISTS (SELECT FROM collection WHERE name = %(collection)s)
 """
 _DONE = """
 UPDATE job SET state = 'done', chunks = %(chunks)s, problem = NULL, updated_at = now(), document_id = (
     SELECT d.id FROM document d JOIN collection c ON c.id = d.collection_id
     WHERE c.name = job.collection AND d.source_uri = %(uri)s)
-WHERE id = %(id)s
+WHERE id = %(id)s AND state = 'running'
 """
 
 
@@ -79,10 +85,10 @@ class JobStore:
         async with self._database.connection(workspace_id) as connection:
             return [row[0] for row in await (await connection.execute(_IDS_OF_COLLECTION, (collection,))).fetchall()]
 
-    async def give_up(self, workspace_id: UUID, collection: str, problem: str) -> None:
-        """What waits in a collection that there is fails for good, because of `problem`."""
+    async def give_up(self, workspace_id: UUID, collection: str) -> None:
+        """What waits or runs in a collection that there is, and is about to be deleted, fails for good."""
         async with self._database.connection(workspace_id) as connection:
-            await connection.execute(_GIVE_UP, {"problem": problem, "collection": collection})
+            await connection.execute(_GIVE_UP, {"problem": DELETED, "collection": collection})
 
     async def of_upload(self, workspace_id: UUID, collection: str, name: str) -> list[UUID]:
         """The ids of all jobs of one name in a collection."""
@@ -117,24 +123,28 @@ class JobStore:
             return (await _one(connection, job_id))[0], True
 
     async def begin(self, workspace_id: UUID, job_id: UUID) -> tuple[Job, Upload] | None:
-        """Count an attempt; None when the job has ended or is gone."""
+        """Count an attempt, and make the job's collection when it is missing; None when the job has ended or is gone.
+
+        The collection is made nowhere else, so that one that is deleted while the job runs stays deleted.
+        """
         async with self._database.connection(workspace_id) as connection:
             if not (await connection.execute(_BEGIN, (job_id,))).rowcount:
                 return None
+            await connection.execute(_MAKE_COLLECTION, (new_id(), job_id))
             return await _one(connection, job_id)
 
     async def requeue(self, workspace_id: UUID, job_id: UUID, problem: str) -> None:
-        """It waits for another attempt, because of `problem`."""
+        """It waits for another attempt, because of `problem`, unless it has ended meanwhile."""
         async with self._database.connection(workspace_id) as connection:
             await connection.execute(_QUEUE, (problem, job_id))
 
     async def fail(self, workspace_id: UUID, job_id: UUID, problem: str) -> None:
-        """It failed for good."""
+        """It failed for good, unless it has ended meanwhile."""
         async with self._database.connection(workspace_id) as connection:
             await connection.execute(_FAIL, (problem, job_id))
 
     async def done(self, workspace_id: UUID, job_id: UUID, uri: str, chunks: int) -> None:
-        """Its document is there."""
+        """Its document is there, unless it has ended meanwhile."""
         async with self._database.connection(workspace_id) as connection:
             await connection.execute(_DONE, {"id": job_id, "uri": uri, "chunks": chunks})
 

@@ -4,7 +4,9 @@ import asyncio
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -18,14 +20,16 @@ from app.domain.errors import (
     SourceUnavailable,
     SyncRunning,
 )
-from app.domain.job import Job, JobState, Upload
-from app.domain.principal import DEFAULT_WORKSPACE_ID
+from app.domain.job import DELETED, Job, JobState, Upload
+from app.domain.principal import DEFAULT_WORKSPACE_ID, Principal
 from app.embedded.connect import environment_of
+from app.services.uploads import Uploads
 from app.settings import Settings
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.jobs import JobStore, new_job_id
 from app.storage.queue import open_queue
+from ingestion import worker as worker_module
 from ingestion.sources.declared import read_sources
 from ingestion.worker import MAX_ATTEMPTS, UNEXPECTED, Worker, open_worker
 
@@ -96,6 +100,62 @@ async def test_a_fault_that_nobody_expected_fails_the_job_at_once(
     assert (job.state, job.attempts, job.problem) == (JobState.FAILED, 1, UNEXPECTED)
 
 
+@pytest.mark.parametrize("error", [ProviderUnavailable("The embedder is away."), None])
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_collection_that_is_deleted_while_a_file_is_made_a_document_stays_deleted(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, error: FootnoteError | None, again: bool
+) -> None:
+    job_id = await enqueue(settings)
+    async with open_worker(settings) as worker:
+        uploads = Uploads(worker._jobs, worker._files, DocumentStore(worker._database))
+        if again:
+            await worker.run(concurrency=1, wait=False)
+            [document] = await DocumentStore(worker._database).page(DEFAULT_WORKSPACE_ID, "island", limit=1, offset=0)
+            await uploads.reingest(Principal(), document.id)
+        open_with = worker_module.open_with
+
+        async def deleting(*arguments: Any, **options: Any) -> Any:
+            opened = await open_with(*arguments, **options)
+            await uploads.delete_collection(Principal(), "island")
+            if error is not None:
+                raise error
+            return opened
+
+        with monkeypatch.context() as patched:
+            patched.setattr(worker_module, "open_with", deleting)
+            with suppress(ProviderUnavailable):
+                await worker.upload(str(DEFAULT_WORKSPACE_ID), str(job_id))
+        await worker.upload(str(DEFAULT_WORKSPACE_ID), str(job_id))  # as the queue would
+        job = await look(worker, job_id)
+        assert (job.state, job.problem) == (JobState.FAILED, DELETED)
+        assert await DocumentStore(worker._database).collections(DEFAULT_WORKSPACE_ID) == []
+        await worker._jobs.retry(DEFAULT_WORKSPACE_ID, job_id)
+        await worker.run(concurrency=1, wait=False)
+        assert (await look(worker, job_id)).state == JobState.DONE
+        assert await DocumentStore(worker._database).collections(DEFAULT_WORKSPACE_ID) == [
+            CollectionSummary("island", 1)
+        ]
+
+
+async def test_a_collection_that_is_deleted_just_after_a_job_was_begun_is_not_made_anew(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = await enqueue(settings)
+    async with open_worker(settings) as worker:
+        store, open_with = DocumentStore(worker._database), worker_module.open_with
+        await store.ensure_collection(DEFAULT_WORKSPACE_ID, "island")
+
+        async def too_late(*arguments: Any, **options: Any) -> Any:
+            await store.delete_collection(DEFAULT_WORKSPACE_ID, "island")
+            return await open_with(*arguments, **options)
+
+        monkeypatch.setattr(worker_module, "open_with", too_late)
+        await worker.run(concurrency=1, wait=False)
+        job = await look(worker, job_id)
+        assert (job.state, job.problem) == (JobState.FAILED, DELETED)
+        assert await store.collections(DEFAULT_WORKSPACE_ID) == []
+
+
 async def test_a_file_that_ends_every_worker_is_given_up(settings: Settings) -> None:
     job_id = await enqueue(settings)
     async with open_worker(settings) as worker:
@@ -136,6 +196,7 @@ async def test_files_that_nobody_needs_are_swept(settings: Settings) -> None:
     async with open_worker(settings) as worker:
         for job_id in (before, last, deleted, elsewhere):
             await worker.upload(str(DEFAULT_WORKSPACE_ID), str(job_id))
+        await worker._jobs.begin(DEFAULT_WORKSPACE_ID, failed)
         await worker._jobs.fail(DEFAULT_WORKSPACE_ID, failed, "It is not to be.")
         async with worker._database.connection(other) as connection:
             await connection.execute("INSERT INTO workspace (id, name) VALUES (%s, 'other')", (other,))

@@ -72,7 +72,7 @@ async def test_the_files_of_a_collection_go_with_it(client: httpx.AsyncClient, s
     assert files_kept(settings) == {response.json()["job"]["id"] for response in (elsewhere, waiting)}
     await work(settings)
     job = await job_of(client, waiting)
-    assert (job["state"], "deleted while this waited" in str(job["problem"])) == ("failed", True)
+    assert (job["state"], "deleted before this was in it" in str(job["problem"])) == ("failed", True)
     listed = (await client.get("/v1/collections")).json()["collections"]
     assert [each["name"] for each in listed] == ["other"], "it is not made anew by what waited"
     assert (await upload(client)).status_code == 202
