@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Literal
 
@@ -122,6 +122,19 @@ class Changes:
         if (before.stamp, before.source) != (stamp, before.source or self._source):
             self.unchanged[before.uri] = stamp
             self.unchanged |= {inner.uri: None for inner in self._inside.get(before.uri, ())}
+
+
+def taken_over(
+    known: Mapping[str, StoredDocument], listed: Iterable[Item], source: str, declared: Collection[str]
+) -> dict[str, StoredDocument]:
+    """What the source lists, and what was in it, of sources that are not `declared` any more: as its own, by URI."""
+    there = {item.uri for item in listed}
+    return {
+        uri: replace(document, source=source)
+        for uri, document in known.items()
+        if document.source is not None and document.source not in declared
+        if uri in there or not there.isdisjoint(_holders(uri))
+    }
 
 
 def _holders(uri: str) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Sync: brings a collection to the state of a declared source: added, changed, moved, deleted."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from uuid import UUID
@@ -13,7 +13,7 @@ from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.inventory import Inventory, StoredDocument
 from app.storage.sync_lock import sync_lock
-from ingestion.changes import Changes
+from ingestion.changes import Changes, taken_over
 from ingestion.context_cost import ContextCost
 from ingestion.opening import Opened, opened, opened_database
 from ingestion.pipeline import Failure, Report, ingest
@@ -55,7 +55,8 @@ class SyncReport:
 class SyncOptions:
     """How to sync; what is None is as the source declares; `on` as for `ingestion.opening.opened`.
 
-    With `again` documents that have not changed are read and stored anew too.
+    With `again` documents that have not changed are read and stored anew too. `declared` are the names of all sources
+    that there are: what others have brought, and this one lists, is taken over. None: nothing is.
     """
 
     prune: bool | None = None
@@ -64,6 +65,7 @@ class SyncOptions:
     wait: bool = False
     on: str | None = None
     again: bool = False
+    declared: frozenset[str] | None = None
 
 
 async def sync(
@@ -92,6 +94,7 @@ async def sync(
             if dry_run:
                 collection_id = await _collection_id(database, declared.collection)
                 stored = await _stored(database, collection_id)
+                stored |= _taken_over(declared, options, stored, items)
                 changes = Changes(stored, items, source=declared.name, again=options.again)
                 async with opened_plan(settings, database, collection_id) as plan:
                     await _plan(changes, items, plan, report)
@@ -101,6 +104,9 @@ async def sync(
             else:
                 async with opened(database, settings, declared.collection, source=declared.name, on=options.on) as run:
                     stored = await run.inventory.documents()
+                    taken = _taken_over(declared, options, stored, items)
+                    await run.inventory.take_over(declared.name, list(taken))
+                    stored |= taken
                     changes = Changes(stored, items, source=declared.name, again=options.again)
                     await _apply(run, changes, items, report, progress)
                     _vanish(declared, changes, report, share if prune else None)
@@ -147,6 +153,15 @@ async def _stored(database: Database, collection_id: UUID | None) -> dict[str, S
     if collection_id is None:
         return {}
     return await Inventory(database, Principal().workspace_id, collection_id).documents()
+
+
+def _taken_over(
+    declared: Declared, options: SyncOptions, stored: Mapping[str, StoredDocument], items: Sequence[Item]
+) -> dict[str, StoredDocument]:
+    """What becomes the source's own, as its own."""
+    if options.declared is None:
+        return {}
+    return taken_over(stored, items, declared.name, options.declared | {declared.name})
 
 
 def _vanish(declared: Declared, changes: Changes, report: SyncReport, share: float | None) -> None:

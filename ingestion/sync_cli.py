@@ -15,7 +15,7 @@ from app.settings import Settings, load_settings
 from app.telemetry import configure_logging
 from ingestion.cli import Again, Bar, Events, On, print_event
 from ingestion.context_cost import contexts_said
-from ingestion.sources.declared import Declared, named_sources
+from ingestion.sources.declared import Declared, named_sources, read_sources
 from ingestion.sync import SyncOptions, SyncReport
 from ingestion.sync import sync as run_sync
 
@@ -49,7 +49,8 @@ def sync(
     configure_logging(level="warning", json=False)
     loaded = load_settings(data_dir=data_dir)
     sources = named_sources(loaded.sources_file, names or [], every=every)
-    options = SyncOptions(prune, max_prune_share, dry_run, wait, on, again)
+    declared = frozenset(read_sources(loaded.sources_file))
+    options = SyncOptions(prune, max_prune_share, dry_run, wait, on, again, declared)
     with connected(loaded) as settings:
         whole = [_sync_one(settings, source, options, json=json) for source in sources]
     if not all(whole):

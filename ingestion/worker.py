@@ -74,12 +74,14 @@ class Worker:
         self._jobs = JobStore(database, queue)
         self._files = UploadFiles(database, settings.uploads_dir)
         self._queue = queue
+        self._declared: frozenset[str] | None = None
         queue.task(name=UPLOAD, queue=QUEUE, retry=RETRY)(self.upload)
         recover = queue.task(name="footnote.recover", queue=QUEUE, queueing_lock="footnote.recover")(self.recover)
         queue.periodic(cron=RECOVER)(recover)
 
     def schedule(self, sources: Sequence[Declared]) -> int:
-        """Sync each source that has a schedule when it is due; returns how many have."""
+        """Sync each of the declared sources that has a schedule when it is due; returns how many have."""
+        self._declared = frozenset(source.name for source in sources)
         due = [source for source in sources if source.schedule]
         for source in due:
             name = _task_name(source)
@@ -167,7 +169,7 @@ class Worker:
         Raises FootnoteError, so that the queue counts it as failed and tries it again where that may help.
         """
         try:
-            report = await sync(self._settings, source, SyncOptions())
+            report = await sync(self._settings, source, SyncOptions(declared=self._declared))
         except SyncRunning:
             log.info("sync.running", source=source.name, due=timestamp)
             return

@@ -24,6 +24,9 @@ UPDATE document SET source = coalesce(source, %(source)s), source_stamp = seen.s
 FROM unnest(%(uris)s::text[], %(stamps)s::text[]) seen(uri, stamp)
 WHERE collection_id = %(collection)s AND source_uri = seen.uri
 """
+_TAKE_OVER = """
+UPDATE document SET source = %(source)s WHERE collection_id = %(collection)s AND source_uri = ANY(%(uris)s)
+"""
 _LOCK = "SELECT id FROM document WHERE collection_id = %s AND source_uri = ANY(%s) ORDER BY id FOR UPDATE"
 _WITH_DUPLICATES = """
 SELECT DISTINCT duplicate_of FROM document WHERE duplicate_of = ANY(%(ids)s) AND id <> ALL(%(ids)s)
@@ -42,7 +45,7 @@ class StoredDocument:
 
 
 class Inventory:
-    """Reads, claims and deletes the documents of one collection by their URIs."""
+    """Reads, claims, takes over and deletes the documents of one collection by their URIs."""
 
     def __init__(self, database: Database, workspace_id: UUID, collection_id: UUID) -> None:
         self._database = database
@@ -61,6 +64,14 @@ class Inventory:
         async with self._database.connection(self._workspace_id) as connection:
             parameters = {"source": source, "uris": list(stamps), "stamps": list(stamps.values())}
             await connection.execute(_CLAIM, {**parameters, "collection": self._collection_id})
+
+    async def take_over(self, source: str, uris: Sequence[str]) -> None:
+        """Note that these documents, whoever brought them, belong to this source now."""
+        if not uris:
+            return
+        async with self._database.connection(self._workspace_id) as connection:
+            parameters = {"source": source, "collection": self._collection_id, "uris": list(uris)}
+            await connection.execute(_TAKE_OVER, parameters)
 
     async def delete(self, uris: Sequence[str]) -> int:
         """Delete documents with all their versions; returns how many there were.

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from typer.testing import CliRunner
@@ -225,21 +226,58 @@ def test_documents_of_others_in_the_collection_stay(
 
 
 def test_documents_that_another_source_brought_stay(syncing: Syncing) -> None:
-    def declared(name: str, folder: str) -> None:
-        syncing.declare(name, type="files", paths=[folder])
+    def declared(second: str) -> None:
+        first = {"type": "files", "paths": ["docs"]}
+        syncing.declare_all({"first": first, "second": {"type": "files", "paths": [second]}})
 
     for name in ("one/a.md", "one/b.md", "two/c.md"):
         syncing.write(name, f"This is {name}.")
-    declared("first", "docs")
+    declared("docs/one")
     assert syncing("first").added == 3
-    declared("second", "docs/one")
     assert syncing("second").unchanged == 2
     syncing.write("one/a.md", "It was changed.")
     assert syncing("second").changed == 1
     assert syncing.rows("SELECT DISTINCT source FROM document") == [("first",)]
-    declared("second", "docs/two")
+    declared("docs/two")
     report = syncing("second", prune=True, max_prune_share=1.0)
     assert (report.vanished, report.deleted, len(syncing.texts())) == (0, 0, 3)
+
+
+def test_a_source_takes_over_what_it_lists_of_one_that_is_declared_no_longer(syncing: Syncing) -> None:
+    for name in ("a.md", "b.md", "c.md", "old/d.md"):
+        settle(syncing.write(name, f"This is {name}."))
+    with ZipFile(syncing.folder / "e.zip", "w") as archive:
+        archive.writestr("f.md", "This is f.md.")
+    assert syncing().added == 5
+    syncing.declare("renamed", type="files", paths=["docs"], exclude=["/old"])
+    syncing.write("a.md", "It was changed.")
+    dry = syncing("renamed", dry_run=True)
+    assert (dry.unchanged, dry.vanished) == (3, 0)
+    assert syncing.rows("SELECT DISTINCT source FROM document") == [("docs",)]
+    report = syncing("renamed")
+    assert (report.changed, report.unchanged, report.vanished) == (1, 3, 0)
+    owners = syncing.rows("SELECT source, count(*) FROM document GROUP BY 1 ORDER BY 1")
+    assert owners == [("docs", 1), ("renamed", 4)], "d.md is in no source now, and nobody can tell why"
+    for name in ("b.md", "e.zip"):
+        (syncing.folder / name).unlink()
+    assert syncing("renamed", prune=True, max_prune_share=0.5).deleted == 2
+    assert [text[:4] for text in syncing.texts()] == ["a.md", "c.md", "d.md"]
+
+    (syncing.folder / "empty").mkdir()
+    syncing.declare(type="files", paths=["docs/empty"])
+    assert syncing(prune=True, max_prune_share=1.0).deleted == 1, "as docs/sync.md says"
+
+
+def test_a_renamed_source_at_the_command_line(syncing: Syncing) -> None:
+    syncing.write("a.md", "Here.")
+    environment = environment_of(syncing.settings) | {
+        "FOOTNOTE_SOURCES_FILE": str(syncing.settings.sources_file),
+        "FOOTNOTE_EMBEDDER": "scripted",
+    }
+    for name in ("before", "after"):
+        syncing.declare(name, type="files", paths=["docs"])
+        assert CliRunner().invoke(command_line("sync"), ["sync", name], env=environment).exit_code == 0
+    assert syncing.rows("SELECT source FROM document") == [("after",)]
 
 
 def test_patterns_and_ignore_files(syncing: Syncing) -> None:

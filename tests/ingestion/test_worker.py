@@ -231,7 +231,14 @@ async def test_sources_with_a_schedule_are_synced_when_they_are_due(settings: Se
         await task.defer_async(timestamp=0)
         await worker.run(concurrency=1, wait=False)
         found = await DocumentStore(worker._database).collections(DEFAULT_WORKSPACE_ID)
+        async with worker._database.connection(DEFAULT_WORKSPACE_ID) as connection:
+            await connection.execute("UPDATE document SET source = 'daily'")
+        await task.defer_async(timestamp=1)
+        await worker.run(concurrency=1, wait=False)
+        async with worker._database.connection(DEFAULT_WORKSPACE_ID) as connection:
+            owners = await (await connection.execute("SELECT source FROM document")).fetchall()
     assert found == [CollectionSummary("c", 1)]
+    assert owners == [("nightly",)], "taken over from a source that is declared no longer"
 
 
 @pytest.mark.parametrize(
