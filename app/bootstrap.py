@@ -38,6 +38,7 @@ from app.storage.rate_limit import RateLimit
 from app.storage.revision import require_current
 from app.storage.run_log import RunLog
 from app.storage.runs import RunStore
+from app.storage.scheduled_syncs import ScheduledSyncs
 from app.storage.upload_files import UploadFiles
 
 log = structlog.get_logger()
@@ -136,7 +137,10 @@ async def open_services(settings: Settings, *, worker: bool = True) -> AsyncIter
             documents,
             Embedding(embedder, count_tokens, decode_tokens),
             Uploads(
-                JobStore(database, open_queue(database.url)), UploadFiles(database, settings.uploads_dir), documents
+                JobStore(database, open_queue(database.url)),
+                UploadFiles(database, settings.uploads_dir),
+                documents,
+                ScheduledSyncs(database),
             ),
             FeedbackStore(database),
         )

@@ -20,6 +20,7 @@ from app.storage.engine import Database
 from app.storage.jobs import JobStore
 from app.storage.queue import open_queue
 from app.storage.revision import require_current
+from app.storage.scheduled_syncs import ScheduledSyncs
 from app.storage.upload_files import UploadFiles
 from app.telemetry import configure_logging
 
@@ -57,7 +58,9 @@ async def _listed(database: Database) -> list[CollectionSummary]:
 
 async def _delete(settings: Settings, database: Database, name: str) -> int:
     files = UploadFiles(database, settings.uploads_dir)
-    uploads = Uploads(JobStore(database, open_queue(database.url)), files, DocumentStore(database))
+    uploads = Uploads(
+        JobStore(database, open_queue(database.url)), files, DocumentStore(database), ScheduledSyncs(database)
+    )
     return await uploads.delete_collection(Principal(), name)
 
 

@@ -12,6 +12,7 @@ from app.settings import Settings
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.inventory import Inventory, StoredDocument
+from app.storage.scheduled_syncs import ScheduledSyncs
 from app.storage.sync_lock import sync_lock
 from ingestion.changes import Changes, taken_over
 from ingestion.context_cost import ContextCost
@@ -112,6 +113,7 @@ async def sync(
                     _vanish(declared, changes, report, share if prune else None)
                     if prune and report.refused is None:
                         report.deleted = await run.inventory.delete(changes.vanished)
+                await ScheduledSyncs(database).synced(Principal().workspace_id, declared.name)
         finally:
             await asyncio.to_thread(source.close)
     report.seconds = perf_counter() - started

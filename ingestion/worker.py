@@ -7,7 +7,7 @@ from functools import partial
 from uuid import UUID
 
 import structlog
-from procrastinate import App, RetryStrategy
+from procrastinate import App, JobContext, RetryStrategy
 from procrastinate.exceptions import UniqueViolation
 from procrastinate.jobs import Status
 
@@ -28,6 +28,7 @@ from app.storage.engine import Database, unavailable
 from app.storage.jobs import JobStore
 from app.storage.queue import QUEUE, UPLOAD, open_queue
 from app.storage.revision import require_current
+from app.storage.scheduled_syncs import ScheduledSyncs
 from app.storage.upload_files import UploadFiles
 from ingestion.changes import Changes
 from ingestion.contexts import ContextModel
@@ -46,6 +47,7 @@ MAX_ATTEMPTS = 5
 UNEXPECTED = (
     "Something went wrong that nobody expected; the worker's log has more. Try again with `footnote jobs --retry ID`."
 )
+SYNC_UNEXPECTED = "Something went wrong that nobody expected; the worker's log has more."
 RETRY = RetryStrategy(max_attempts=MAX_ATTEMPTS, exponential_wait=3)  # after 3, 9, 27 and 81 s
 AWAY = (SourceUnavailable, DatabaseUnavailable, ProviderError)  # a sync that is due is tried again after these
 SYNC_RETRY = RetryStrategy(  # after 5, 25, 125 and 625 s
@@ -74,6 +76,7 @@ class Worker:
         self._jobs = JobStore(database, queue)
         self._files = UploadFiles(database, settings.uploads_dir)
         self._queue = queue
+        self._scheduled = ScheduledSyncs(database)
         self._declared: frozenset[str] | None = None
         queue.task(name=UPLOAD, queue=QUEUE, retry=RETRY)(self.upload)
         recover = queue.task(name="footnote.recover", queue=QUEUE, queueing_lock="footnote.recover")(self.recover)
@@ -85,7 +88,7 @@ class Worker:
         due = [source for source in sources if source.schedule]
         for source in due:
             name = _task_name(source)
-            make = self._queue.task(name=name, queue=QUEUE, queueing_lock=name, retry=SYNC_RETRY)
+            make = self._queue.task(name=name, queue=QUEUE, queueing_lock=name, retry=SYNC_RETRY, pass_context=True)
             task = make(partial(self.sync, source))
             self._queue.periodic(cron=str(source.schedule))(task)
         return len(due)
@@ -163,10 +166,10 @@ class Worker:
         now = await self._jobs.get(workspace, begun.id)
         return begun.document_id is not None and now.document_id is None
 
-    async def sync(self, source: Declared, timestamp: int) -> None:
+    async def sync(self, source: Declared, context: JobContext, timestamp: int) -> None:
         """Sync a source that is due; `timestamp` is when it became so.
 
-        Raises FootnoteError, so that the queue counts it as failed and tries it again where that may help.
+        Raises what ended it, so that the queue counts it as failed and tries it again where that may help.
         """
         try:
             report = await sync(self._settings, source, SyncOptions(declared=self._declared))
@@ -175,8 +178,15 @@ class Worker:
             return
         except FootnoteError as error:
             log.warning("sync.failed", source=source.name, due=timestamp, problem=error.message)
-            if await self._queue.job_manager.list_jobs_async(task=_task_name(source), status=Status.TODO.value):
+            others = await self._queue.job_manager.list_jobs_async(task=_task_name(source), status=Status.TODO.value)
+            again = SYNC_RETRY.get_retry_decision(exception=error, job=context.job) is not None
+            await self._note(source, context, error.message, waits=bool(others) or again)
+            if others:
                 return  # it has become due once more meanwhile; two cannot wait
+            raise
+        except Exception:  # the edge of the task
+            log.exception("sync.crashed", source=source.name, due=timestamp)
+            await self._note(source, context, SYNC_UNEXPECTED, waits=False)
             raise
         log.info(
             "sync.done",
@@ -187,10 +197,17 @@ class Worker:
             failed=len(report.failures),
         )
 
+    async def _note(self, source: Declared, context: JobContext, problem: str, *, waits: bool) -> None:
+        """Let it be seen that a sync failed."""
+        attempts = context.job.attempts + 1
+        await self._scheduled.failed(
+            Principal().workspace_id, source.name, source.collection, attempts=attempts, problem=problem, waits=waits
+        )
+
     async def recover(self, timestamp: int) -> None:
         """Put back into the queue what workers took that have given no sign of life since.
 
-        Uploaded files that nobody needs any more go as well, and the queue's notes of syncs that failed long ago.
+        Uploaded files that nobody needs any more go as well, and what is noted of syncs that failed long ago.
         """
         for job in await self._queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER_S):
             try:
@@ -199,6 +216,7 @@ class Worker:
                 await self._queue.job_manager.finish_job(job, Status.FAILED, delete_job=True)
             log.warning("job.recovered", task=job.task_name, attempts=job.attempts, at=timestamp)
         await self._queue.job_manager.delete_old_jobs(nb_hours=FAILED_KEPT_H, queue=QUEUE, include_failed=True)
+        await self._scheduled.forget(Principal().workspace_id, after_h=FAILED_KEPT_H)
         await self._files.tidy_all(keep=self._settings.keep_uploads)
 
 

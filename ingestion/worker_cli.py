@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -13,12 +14,13 @@ import msgspec
 import typer
 from rich.console import Console
 
-from app.domain.job import Job, JobState
+from app.domain.job import Job, JobState, ScheduledSync
 from app.domain.principal import Principal
 from app.embedded.connect import connected
 from app.settings import Settings, load_settings
 from app.storage.jobs import JobStore
 from app.storage.queue import open_queue
+from app.storage.scheduled_syncs import ScheduledSyncs
 from app.telemetry import configure_logging
 from ingestion.opening import opened_database
 from ingestion.sources.declared import read_sources
@@ -67,7 +69,7 @@ def jobs(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, from the newest.")] = 20,
     json: Annotated[bool, typer.Option("--json", help="Print each job as a line of JSON.")] = False,
 ) -> None:
-    """Show the uploads that workers do, and try failed ones again."""
+    """Show the uploads that workers do, and scheduled syncs that failed; try failed uploads again."""
     with connected(load_settings(data_dir=data_dir)) as settings:
         configure_logging(level="warning", json=False)
         found = asyncio.run(_jobs(settings, retry, JobState.FAILED if failed else None, limit))
@@ -78,17 +80,21 @@ def jobs(
         sys.stdout.write(_told(job))
 
 
-def _told(job: Job) -> str:
+def _told(job: Job | ScheduledSync) -> str:
     """A line with the whole id, which `--retry` takes; a problem in the line below it."""
-    counts = f"attempts {job.attempts}" + (f", chunks {job.chunks}" if job.chunks else "")
+    counts = f"attempts {job.attempts}" + (f", chunks {job.chunks}" if isinstance(job, Job) and job.chunks else "")
     problem = f"  {' '.join(job.problem.split())}\n" if job.problem else ""
-    return f"{job.id}  {job.state.value:<7}  {job.collection}: {job.name} ({counts})\n{problem}"
+    which, name = (job.id, job.name) if isinstance(job, Job) else ("scheduled sync", job.source)
+    return f"{which!s:<36}  {job.state:<7}  {job.collection}: {name} ({counts})\n{problem}"
 
 
-async def _jobs(settings: Settings, retry: UUID | None, state: JobState | None, limit: int) -> list[Job]:
+async def _jobs(
+    settings: Settings, retry: UUID | None, state: JobState | None, limit: int
+) -> Sequence[Job | ScheduledSync]:
     workspace_id = Principal().workspace_id
     async with opened_database(settings) as database:
         store = JobStore(database, open_queue(database.url))
         if retry is not None:
             return [await store.retry(workspace_id, retry)]
-        return await store.page(workspace_id, state=state, limit=limit)
+        syncs = await ScheduledSyncs(database).all(workspace_id, state=state)
+        return [*syncs, *await store.page(workspace_id, state=state, limit=limit)]

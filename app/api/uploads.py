@@ -18,7 +18,7 @@ from app.api.problems import RESPONSES
 from app.api.text import MAX_INTEGER, Text, cleaned
 from app.bootstrap import Services
 from app.domain.errors import InvalidInput
-from app.domain.job import Job, JobState
+from app.domain.job import Job, JobState, ScheduledSync
 from app.domain.principal import Principal
 from app.services.uploads import Received
 
@@ -35,9 +35,10 @@ class Taken(BaseModel):
 
 
 class Jobs(BaseModel):
-    """Jobs, the newest first."""
+    """Jobs, the newest first, and the scheduled syncs that failed, one of each source at most, the last first."""
 
     jobs: list[Job]
+    syncs: list[ScheduledSync]
 
 
 @router.post("/v1/documents", status_code=202)
@@ -91,8 +92,13 @@ async def list_jobs(
     state: JobState | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Jobs:
-    """Jobs, the newest first; `state=failed` lists those that wait for someone to look at them."""
-    return Jobs(jobs=await services.uploads.page(principal, state=state, limit=limit))
+    """Jobs, the newest first; `state=failed` lists those that wait for someone to look at them.
+
+    `syncs` are the scheduled syncs that failed: `queued` ones wait for their next try, `failed` ones were given up
+    until they are due again. One goes from the list when its source is in sync.
+    """
+    jobs = await services.uploads.page(principal, state=state, limit=limit)
+    return Jobs(jobs=jobs, syncs=await services.uploads.failed_syncs(principal, state=state))
 
 
 @router.get("/v1/jobs/{job_id}", response_model=Job)

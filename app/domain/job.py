@@ -49,6 +49,21 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduledSync:
+    """A sync of a source that was due and failed because of `problem`.
+
+    `queued`: it waits for another attempt after so many; `failed`: it was given up until it is due again.
+    """
+
+    source: str
+    collection: str
+    state: JobState
+    attempts: int
+    problem: str
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """A file as it was received: its bytes' SHA-256, and what the client says of it."""
 

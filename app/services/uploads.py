@@ -9,10 +9,11 @@ from typing import IO
 from uuid import UUID
 
 from app.domain.errors import InvalidInput
-from app.domain.job import Job, JobState, Upload
+from app.domain.job import Job, JobState, ScheduledSync, Upload
 from app.domain.principal import Principal
 from app.storage.documents import DocumentStore
 from app.storage.jobs import JobStore, new_job_id
+from app.storage.scheduled_syncs import ScheduledSyncs
 from app.storage.upload_files import UploadFiles
 
 MAX_NAME_CHARS = 255
@@ -40,8 +41,9 @@ class Uploads:
     Workers on other machines need the folder of the files too.
     """
 
-    def __init__(self, jobs: JobStore, files: UploadFiles, documents: DocumentStore) -> None:
+    def __init__(self, jobs: JobStore, files: UploadFiles, documents: DocumentStore, scheduled: ScheduledSyncs) -> None:
         self._jobs = jobs
+        self._scheduled = scheduled
         self._files = files
         self._documents = documents
 
@@ -99,6 +101,10 @@ class Uploads:
     async def page(self, principal: Principal, *, state: JobState | None, limit: int) -> list[Job]:
         """The newest first."""
         return await self._jobs.page(principal.workspace_id, state=state, limit=limit)
+
+    async def failed_syncs(self, principal: Principal, *, state: JobState | None) -> list[ScheduledSync]:
+        """Scheduled syncs that failed and of which none has succeeded since, the last first."""
+        return await self._scheduled.all(principal.workspace_id, state=state)
 
     async def retry(self, principal: Principal, job_id: UUID) -> Job:
         """Queue a failed job again. Raises JobNotFound, JobNotFailed."""

@@ -385,6 +385,20 @@ class Job(Base):
     updated_at: Mapped[datetime] = _now()
 
 
+class ScheduledSync(Base):
+    """A sync that was due and failed: one a source, gone once the source is in sync."""
+
+    __tablename__ = "scheduled_sync"
+    __table_args__ = (CheckConstraint("state IN ('queued', 'failed')", name="state"),)
+    workspace_id: Mapped[UUID] = mapped_column(ForeignKey("workspace.id", ondelete="CASCADE"), primary_key=True)
+    source: Mapped[str] = mapped_column(primary_key=True)
+    collection: Mapped[str]
+    state: Mapped[str]
+    attempts: Mapped[int]
+    problem: Mapped[str]
+    updated_at: Mapped[datetime] = _now()
+
+
 class Feedback(Base):
     """What a reader said of an answer."""
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
+from procrastinate import JobContext
 
 from app.domain.document import CollectionSummary
 from app.domain.errors import (
@@ -31,7 +33,8 @@ from app.storage.jobs import JobStore, new_job_id
 from app.storage.queue import open_queue
 from ingestion import worker as worker_module
 from ingestion.sources.declared import read_sources
-from ingestion.worker import MAX_ATTEMPTS, UNEXPECTED, Worker, open_worker
+from ingestion.worker import MAX_ATTEMPTS, SYNC_UNEXPECTED, UNEXPECTED, Worker, open_worker
+from ingestion.worker_cli import _told
 
 TEXT = b"The lamp is seen for twenty miles.\n"
 # A job that was done in another workspace, whose document is gone.
@@ -107,7 +110,7 @@ async def test_a_collection_that_is_deleted_while_a_file_is_made_a_document_stay
 ) -> None:
     job_id = await enqueue(settings)
     async with open_worker(settings) as worker:
-        uploads = Uploads(worker._jobs, worker._files, DocumentStore(worker._database))
+        uploads = Uploads(worker._jobs, worker._files, DocumentStore(worker._database), worker._scheduled)
         if again:
             await worker.run(concurrency=1, wait=False)
             [document] = await DocumentStore(worker._database).page(DEFAULT_WORKSPACE_ID, "island", limit=1, offset=0)
@@ -291,13 +294,87 @@ async def test_a_sync_that_became_due_once_more_meanwhile_is_tried_once(
             await task.defer_async(timestamp=0)
             taken = await manager.fetch_job(queues=None, worker_id=await manager.register_worker())
             assert taken is not None
-            await worker.sync(read_sources(sources)["nightly"], 0)  # the other one is what is left to do
+            context = JobContext(app=worker._queue, job=taken, start_timestamp=0, abort_reason=lambda: None)
+            await worker.sync(read_sources(sources)["nightly"], context, 0)  # the other one is what is left to do
         await worker._queue.connector.execute_query_async(
             "UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 hour'"
         )
         await worker.recover(0)
         left = list(await manager.list_jobs_async(task=task.name))
     assert [(job.status, job.task_kwargs) for job in left] == [("todo", {"timestamp": 1})]
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "problem"),
+    [
+        (SourceUnavailable("The site is away."), "queued", "The site is away."),
+        (ConfigurationError("A variable is not set."), "failed", "A variable is not set."),
+        (RuntimeError("A secret of the machine."), "failed", SYNC_UNEXPECTED),
+    ],
+)
+async def test_a_sync_that_failed_is_listed_until_its_source_is_in_sync(
+    client: httpx.AsyncClient,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    state: str,
+    problem: str,
+) -> None:
+    (tmp_path / "docs").mkdir()
+    sources = tmp_path / "footnote.toml"
+    sources.write_text('[sources.nightly]\ntype = "files"\npaths = ["docs"]\nschedule = "0 3 * * *"\n')
+
+    async def failing(*_arguments: object) -> None:
+        raise error
+
+    async def listed(**query: str) -> list[tuple[object, ...]]:
+        syncs = (await client.get("/v1/jobs", params=query)).json()["syncs"]
+        return [tuple(each[key] for key in ("source", "collection", "state", "attempts", "problem")) for each in syncs]
+
+    async with open_worker(settings) as worker:
+        worker.schedule(list(read_sources(sources).values()))
+        task = worker._queue.tasks["footnote.sync.nightly"]
+        with monkeypatch.context() as patched:
+            patched.setattr(worker_module, "sync", failing)
+            await task.defer_async(timestamp=0)
+            await worker.run(concurrency=1, wait=False)
+        assert await listed() == [("nightly", "default", state, 1, problem)]
+        assert len(await listed(state="failed")) == (state == "failed")
+        assert await listed(state="done") == []
+        told = f"{'scheduled sync':<36}  {state:<7}  default: nightly (attempts 1)\n  {problem}\n"
+        assert [_told(each) for each in await worker._scheduled.all(DEFAULT_WORKSPACE_ID)] == [told]
+        await worker._queue.connector.execute_query_async("UPDATE procrastinate_jobs SET scheduled_at = NULL")
+        if state == "failed":
+            await task.defer_async(timestamp=1)
+        await worker.run(concurrency=1, wait=False)
+    assert await listed() == []
+
+
+async def test_a_sync_whose_source_stays_away_is_given_up_in_the_end(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = tmp_path / "footnote.toml"
+    sources.write_text('[sources.nightly]\ntype = "files"\npaths = ["docs"]\nschedule = "0 3 * * *"\n')
+
+    async def failing(*_arguments: object) -> None:
+        raise SourceUnavailable("The site is away.")
+
+    monkeypatch.setattr(worker_module, "sync", failing)
+    noted = []
+    async with open_worker(settings) as worker:
+        worker.schedule(list(read_sources(sources).values()))
+        await worker._queue.tasks["footnote.sync.nightly"].defer_async(timestamp=0)
+        for _ in range(MAX_ATTEMPTS):
+            await worker.run(concurrency=1, wait=False)
+            [sync] = await worker._scheduled.all(DEFAULT_WORKSPACE_ID)
+            noted.append((sync.attempts, sync.state))
+            await worker._queue.connector.execute_query_async("UPDATE procrastinate_jobs SET scheduled_at = NULL")
+        assert noted == [(1, "queued"), (2, "queued"), (3, "queued"), (4, "queued"), (5, "failed")]
+        async with worker._database.connection(DEFAULT_WORKSPACE_ID) as connection:
+            await connection.execute("UPDATE scheduled_sync SET updated_at = now() - interval '31 days'")
+        await worker.recover(0)
+        assert await worker._scheduled.all(DEFAULT_WORKSPACE_ID) == []
 
 
 def test_a_schedule_that_is_none_is_named(tmp_path: Path) -> None:

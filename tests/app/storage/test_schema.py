@@ -119,6 +119,7 @@ def test_row_level_security_on_every_table_with_readable_data(database_url: str)
         "conversation",
         "message",
         "job",
+        "scheduled_sync",
         "feedback",
     }
     assert bypass == (False,), "the tests' role must be one that policies apply to"
