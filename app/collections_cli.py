@@ -36,7 +36,7 @@ def collections(
     """Show the collections with their numbers of documents, or delete one."""
     with connected(load_settings(data_dir=data_dir)) as settings:
         configure_logging(level="warning", json=False)
-        found = _run(settings, _listed)
+        found = on_database(settings, _listed)
         if delete is None:
             for each in found:
                 line = msgspec.json.encode(each).decode() if json else f"{each.name}: {each.documents} documents"
@@ -48,7 +48,7 @@ def collections(
             raise CollectionNotFound(f"There is no collection named {delete!r}; there are: {names}.")
         if not yes:
             typer.confirm(f"Delete “{delete}” with its {documents} documents for good?", abort=True, err=True)
-        deleted = _run(settings, lambda database: _delete(settings, database, delete))
+        deleted = on_database(settings, lambda database: _delete(settings, database, delete))
         typer.echo(f"“{delete}” is deleted, with {deleted} documents.", err=True)
 
 
@@ -57,14 +57,18 @@ async def _listed(database: Database) -> list[CollectionSummary]:
 
 
 async def _delete(settings: Settings, database: Database, name: str) -> int:
-    files = UploadFiles(database, settings.uploads_dir)
-    uploads = Uploads(
-        JobStore(database, open_queue(database.url)), files, DocumentStore(database), ScheduledSyncs(database)
-    )
-    return await uploads.delete_collection(Principal(), name)
+    return await uploads_on(settings, database).delete_collection(Principal(), name)
 
 
-def _run(settings: Settings, action: Callable[[Database], Awaitable[T]]) -> T:
+def uploads_on(settings: Settings, database: Database) -> Uploads:
+    """The uploads, with whose files documents are deleted."""
+    jobs, files = JobStore(database, open_queue(database.url)), UploadFiles(database, settings.uploads_dir)
+    return Uploads(jobs, files, DocumentStore(database), ScheduledSyncs(database))
+
+
+def on_database(settings: Settings, action: Callable[[Database], Awaitable[T]]) -> T:
+    """What an action on DATABASE_URL returns. Raises SchemaOutdated, DatabaseUnavailable."""
+
     async def run() -> T:
         assert settings.database_url is not None  # noqa: S101 - `connected` sets it
         database = Database(settings.database_url.get_secret_value(), pool_size=1)

@@ -360,6 +360,36 @@ def test_collections_are_listed_and_deleted(footnote: Footnote, monkeypatch: pyt
     assert (code, "there are: default" in err) == (2, True)
 
 
+def test_documents_are_listed_and_deleted(footnote: Footnote, monkeypatch: pytest.MonkeyPatch) -> None:
+    footnote("ingest", CORPUS, "--json")
+    footnote("ingest", CORPUS, "--collection", "office", "--json")
+    code, out, err = footnote("documents", "--collection", "office", "--json")
+    listed = [json.loads(line) for line in out.splitlines()]
+    assert (code, err, {each["collection"] for each in listed}, len(listed)) == (0, "", {"office"}, 3)
+    first, *others = listed
+    code, out, err = footnote("documents", "--collection", "office", "--limit", "1")
+    line, uri = out.splitlines()
+    assert re.fullmatch(
+        rf"{first['id']}  office: {re.escape(first['title'])} "
+        rf"\(chunks {first['chunks']}, updated \d{{4}}-\d\d-\d\d \d\d:\d\d UTC\)",
+        line,
+    )
+    assert (uri, err) == (f"  {first['uri']}", "1 of 3 documents; `--limit 3` shows all of them.\n")
+    assert len(footnote("documents")[1].splitlines()) == 12
+
+    nowhere = "00000000-0000-7000-8000-000000000009"
+    code, _, err = footnote("documents", "--delete", first["id"], nowhere, "--yes")
+    assert (code, f"There is no document {nowhere}; nothing was deleted." in err) == (2, True)
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    code, _, err = footnote("documents", "--delete", first["id"])
+    assert (code, first["uri"] in err, "Delete 1 document for good? [y/N]" in err) == (1, True, True)
+    code, out, err = footnote("documents", "--delete", *(each["id"] for each in others), "--yes")
+    assert (code, out, err) == (0, "", "2 documents deleted.\n")
+    assert footnote("collections")[1] == "default: 3 documents\noffice: 1 documents\n"
+    assert (footnote("documents", first["id"])[0], footnote("documents", "--delete")[0]) == (2, 2)
+    assert footnote("documents", "--collection", "nowhere")[0] == 2
+
+
 def test_another_chunk_size_is_refused(footnote: Footnote, monkeypatch: pytest.MonkeyPatch) -> None:
     footnote("ingest", CORPUS, "--json")
     monkeypatch.setenv("FOOTNOTE_CHUNK_TOKENS", "100")
