@@ -55,25 +55,31 @@ async def create(body: ResponseBody, request: Request, principal: PrincipalDep, 
     """Answer from the documents; a response goes on whether or not anyone reads it."""
     require_model(body.model, services.settings)
     text, history = question_of(_turns(body.input), "input", services.settings)
-    conversation_id = await _conversation_id(body, principal, services)
+    conversation_id, previous = await _place(body, principal, services)
     if conversation_id is not None:
         history = ()  # the conversation holds it
     question = Question(
-        text, conversation_id, body.collection, body.filter, history=history, background=bool(body.background)
+        text,
+        conversation_id,
+        body.collection,
+        body.filter,
+        history=history,
+        background=bool(body.background),
+        goes_on_after=previous,
+        request={
+            "model": body.model,
+            "background": bool(body.background),
+            "previous_response_id": body.previous_response_id,
+            "metadata": body.metadata or {},
+        },
     )
     run = await services.runs.start(principal, question)
-    asked = {
-        "model": body.model,
-        "background": bool(body.background),
-        "previous_response_id": body.previous_response_id,
-        "metadata": body.metadata or {},
-    }
     if body.stream:
-        return encoded_stream(services.runs.follow(run.id), ResponseEvents(asked), services, run_id=run.id)
+        return encoded_stream(services.runs.follow(run.id), ResponseEvents(_asked(run)), services, run_id=run.id)
     if body.background:
-        return JSONResponse(response_object(_started(run), AnswerSoFar(), asked))
+        return JSONResponse(response_object(_started(run), AnswerSoFar(), _asked(run)))
     started, answer = await whole_answer(services.runs.follow(run.id), request)
-    return JSONResponse(response_object(started, answer, asked))
+    return JSONResponse(response_object(started, answer, _asked(run)))
 
 
 @router.get("/v1/responses/{response_id}", response_model=None)
@@ -90,7 +96,7 @@ async def retrieve(
     """A response as it stands, or its events, in whatever dialect it was asked for."""
     run_id = run_id_of(response_id, PREFIX)
     if stream:
-        encoder = ResponseEvents(_defaults(), after=starting_after)
+        encoder = ResponseEvents(_asked(await services.runs.get(principal, run_id)), after=starting_after)
         return encoded_stream(await read_all(services, principal, run_id), encoder, services, run_id=run_id)
     return JSONResponse(await _as_it_stands(services, principal, run_id, request))
 
@@ -106,23 +112,26 @@ async def cancel(response_id: str, request: Request, principal: PrincipalDep, se
 async def _as_it_stands(services: Services, principal: Principal, run_id: UUID, request: Request) -> dict[str, Any]:
     run = await services.runs.get(principal, run_id)
     if run.state is RunState.RUNNING:
-        return response_object(_started(run), AnswerSoFar(), _defaults())
+        return response_object(_started(run), AnswerSoFar(), _asked(run))
     started, answer = await whole_answer(await read_all(services, principal, run_id), request)
-    return response_object(started, answer, _defaults())
+    return response_object(started, answer, _asked(run))
 
 
-async def _conversation_id(body: ResponseBody, principal: Principal, services: Services) -> UUID | None:
-    """The conversation to go on with. Raises RunNotFound, ConversationNotFound, InvalidInput."""
+async def _place(body: ResponseBody, principal: Principal, services: Services) -> tuple[UUID | None, UUID | None]:
+    """The conversation to go on with, and the message in it that the question follows, if one was named.
+
+    Raises RunNotFound, ConversationNotFound, InvalidInput.
+    """
     if body.previous_response_id is not None and body.conversation is not None:
         raise InvalidInput("previous_response_id: name the previous response or the conversation, not both")
     if body.previous_response_id is not None:
         previous = await services.runs.get(principal, run_id_of(body.previous_response_id, PREFIX))
-        return previous.conversation_id
+        return previous.conversation_id, previous.message_id
     if body.conversation is None:
-        return None
+        return None, None
     name = body.conversation if isinstance(body.conversation, str) else body.conversation.id
     try:
-        return run_id_of(name, "conv_")
+        return run_id_of(name, "conv_"), None
     except RunNotFound as error:
         raise ConversationNotFound(f"There is no conversation with the id {name!r}.") from error
 
@@ -140,6 +149,6 @@ def _started(run: Run) -> RunStarted:
     return RunStarted(str(run.id), str(run.conversation_id), str(run.message_id), run.created_at)
 
 
-def _defaults() -> dict[str, Any]:
-    """What is told of a request that is not kept."""
-    return {"model": ALIAS, "background": True, "previous_response_id": None, "metadata": {}}
+def _asked(run: Run) -> dict[str, Any]:
+    """What is repeated of its request, or said of one in another dialect."""
+    return run.request or {"model": ALIAS, "background": True, "previous_response_id": None, "metadata": {}}

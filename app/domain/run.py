@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -196,7 +196,10 @@ def encode_event(event: RunEvent) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as stored: whose it is, what it answers, where it stands, which attempt may write its log."""
+    """A run as stored: whose it is, what it answers, where it stands, which attempt may write its log.
+
+    `request` is what its protocol repeats of the request, `last_event` the id of the log's last event once it ended.
+    """
 
     id: UUID
     workspace_id: UUID
@@ -205,3 +208,5 @@ class Run:
     state: RunState
     attempt: int
     created_at: datetime
+    request: dict[str, Any] | None = None
+    last_event: int | None = None

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from time import perf_counter, time_ns
+from typing import Any
 from uuid import UUID
 
 from msgspec import UNSET
@@ -38,7 +39,8 @@ class Question:
     `thread` is a conversation by the name that a client gave it. `history` is what was said before, where the client
     brings it along; without one it is what the conversation holds. `background`: nobody need read the answer while it
     is written. `forgets_after`: the conversation's messages after this one are deleted once the question is taken; with
-    a UUID of zeros all are.
+    a UUID of zeros all are. `goes_on_after`: the message that it follows; where the conversation has gone on since, a
+    new one begins with a copy of what was said up to there. `request`: what its protocol repeats of the request later.
     """
 
     text: str
@@ -49,6 +51,8 @@ class Question:
     history: tuple[ChatMessage, ...] = ()
     background: bool = False
     forgets_after: UUID | None = None
+    goes_on_after: UUID | None = None
+    request: dict[str, Any] | None = None
 
     @property
     def continues(self) -> bool:

@@ -63,8 +63,8 @@ class AnswerSoFar:
             case RunStarted() | RunQueued():
                 pass
 
-    def outcome(self, provenance: Provenance | None = None) -> Outcome:
-        """What is stored; an answer without an end was interrupted."""
+    def outcome(self, provenance: Provenance | None = None, *, last_event: int | None = None) -> Outcome:
+        """What is stored, `last_event` with it; an answer without an end was interrupted."""
         state, reason, problem = _ending(self.end)
         known = provenance or Provenance()
         return Outcome(
@@ -79,6 +79,7 @@ class AnswerSoFar:
             prompt=known.prompt,
             generation_id=known.generation_id,
             timings_ms=known.timings_ms,
+            last_event=last_event,
         )
 
 

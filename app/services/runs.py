@@ -215,6 +215,8 @@ class Runs:
             question.thread,
             kept,
             question.forgets_after,
+            question.goes_on_after,
+            question.request,
             principal.collection,
         )
         run, position = await self._store.create(
@@ -269,14 +271,15 @@ class Runs:
     async def _finish(self, writing: Writing, end: End) -> None:
         logged = writing.answer.end is not None  # by a worker that died before it could be stored
         writing.answer.end = end
+        last = writing.writer.last_id + (0 if logged else 1)
         await writing.writer.tried()  # what is stored stands in the log as well, but for its end
         with TRACER.start_as_current_span("save"):
             try:
-                saved = await self._save(writing.run, writing.answer.outcome(writing.provenance))
+                saved = await self._save(writing.run, writing.answer.outcome(writing.provenance, last_event=last))
             except NotStorable as error:
                 log.error("run.not_storable", run_id=str(writing.id), exc_info=error)
                 end = RunFailed(UNEXPECTED)
-                saved = await self._save(writing.run, AnswerSoFar(end=end).outcome())
+                saved = await self._save(writing.run, AnswerSoFar(end=end).outcome(last_event=last))
         if not logged:
             writing.writer.put(end if saved else RunFailed(NOT_STORED))
         _count(writing, end)
@@ -369,6 +372,8 @@ class Runs:
         Raises RunNotFound, RunLogUnavailable, DatabaseUnavailable.
         """
         run, message = await self._store.get(principal.workspace_id, run_id)
+        if run.last_event is not None and run.last_event <= after < RENDERED:
+            return None
         if after > RENDERED and run.state is not RunState.RUNNING:
             return rendered(run, message, after)
         if run_id in self._active:

@@ -334,6 +334,7 @@ class Run(Base):
 
     A run that nobody holds waits for a worker: one that was handed over, or, before `begun_at`, one that found every
     place taken. `question` is what any worker needs to answer it, `crashes` how many workers died while they wrote it.
+    `request` is what its protocol repeats of the request, `last_event` the id of the log's last event.
     """
 
     __tablename__ = "run"
@@ -352,6 +353,8 @@ class Run(Base):
     lease_owner: Mapped[str | None]
     lease_expires_at: Mapped[datetime | None]
     question: Mapped[dict[str, Any] | None]
+    request: Mapped[dict[str, Any] | None]
+    last_event: Mapped[int | None]
     crashes: Mapped[int] = mapped_column(server_default="0")
     stop_asked: Mapped[bool] = mapped_column(server_default=literal("false"))
     created_at: Mapped[datetime] = _now()

@@ -21,10 +21,27 @@ RETRY_AFTER_S = 5  # about what a short answer takes
 
 _BEGIN = """INSERT INTO conversation (id, workspace_id, title, collection, thread)
     VALUES (%(new_id)s, %(workspace)s, %(title)s, %(collection)s, %(thread)s) RETURNING id"""
+_SAID = "SELECT id FROM message WHERE conversation_id = %s ORDER BY id"
+# What was said before in another conversation, each answer with its run.
+_COPIES = """
+copied AS (
+    INSERT INTO message (id, workspace_id, conversation_id, role, text, finish_reason, problem, citations, passages,
+        reranked, prompt, generation_id, usage, timings_ms, created_at)
+    SELECT copy.id, m.workspace_id, talk.id, m.role, m.text, m.finish_reason, m.problem, m.citations, m.passages,
+        m.reranked, m.prompt, m.generation_id, m.usage, m.timings_ms, m.created_at
+    FROM talk, unnest(%(originals)s::uuid[], %(copies)s::uuid[]) copy(original, id)
+    JOIN message m ON m.id = copy.original
+),
+copied_runs AS (
+    INSERT INTO run (id, workspace_id, conversation_id, message_id, state, attempt, created_at, begun_at, finished_at)
+    SELECT copy.run_id, r.workspace_id, talk.id, copy.id, r.state, r.attempt, r.created_at, r.begun_at, r.finished_at
+    FROM talk, unnest(%(originals)s::uuid[], %(copies)s::uuid[], %(copied_runs)s::uuid[]) copy(original, id, run_id)
+    JOIN run r ON r.message_id = copy.original
+),"""
 _CONTINUE = """UPDATE conversation SET updated_at = now() WHERE id = %(conversation)s
     AND (%(only_in)s::text IS NULL OR collection = %(only_in)s) RETURNING id"""
 _CREATE = """
-WITH talk AS ({talk}),
+WITH talk AS ({talk}),{copies}
 forgotten AS (
     DELETE FROM message
     WHERE conversation_id = %(conversation)s AND id > %(forgets_after)s::uuid AND EXISTS (SELECT FROM talk)
@@ -37,9 +54,9 @@ answer AS (
     INSERT INTO message (id, workspace_id, conversation_id, role)
     SELECT %(message)s, %(workspace)s, id, 'assistant' FROM talk
 )
-INSERT INTO run (id, workspace_id, conversation_id, message_id, state, attempt, question,
+INSERT INTO run (id, workspace_id, conversation_id, message_id, state, attempt, question, request,
     lease_owner, lease_expires_at, begun_at)
-SELECT %(run)s, %(workspace)s, id, %(message)s, 'running', 1, %(kept)s::jsonb,
+SELECT %(run)s, %(workspace)s, id, %(message)s, 'running', 1, %(kept)s::jsonb, %(request)s::jsonb,
     %(owner)s::text, now() + %(lease)s::interval, CASE WHEN %(owner)s::text IS NOT NULL THEN now() END
 FROM talk
 RETURNING conversation_id, created_at
@@ -60,7 +77,9 @@ class NewRun:
     """What is asked, by whom, and in which conversation: one by its id, one by a client's name for it, or a new one.
 
     `kept` is what another worker needs to go on. What was said in the conversation after message `forgets_after` is
-    deleted. With `only_in` it goes on with a conversation of that collection alone.
+    deleted. `goes_on_after` is the message that it follows: where more was said since, a new conversation begins with a
+    copy of what was said up to there. `request` is kept for whoever repeats it. With `only_in` it goes on with a
+    conversation of that collection alone.
     """
 
     question: str
@@ -70,6 +89,8 @@ class NewRun:
     thread: str | None = None
     kept: dict[str, Any] | None = None
     forgets_after: UUID | None = None
+    goes_on_after: UUID | None = None
+    request: dict[str, Any] | None = None
     only_in: str | None = None
 
 
@@ -128,6 +149,10 @@ async def _insert(
     if conversation_id is None and new.thread is not None:
         row = await (await connection.execute(_THREAD, (new.thread, _as_id(new.thread)))).fetchone()
         conversation_id = row[0] if row else None
+    originals = await _to_copy(connection, new)
+    if originals:
+        conversation_id = None
+    copies, copied_runs = [new_id() for _ in originals], [new_id() for _ in originals]
     begun_id, question_id, message_id, run_id = (
         new_id(),
         new_id(),
@@ -145,17 +170,31 @@ async def _insert(
         "only_in": new.only_in,
         "question_id": question_id,
         "text": new.question,
+        "originals": originals,
+        "copies": copies,
+        "copied_runs": copied_runs,
         "message": message_id,
         "run": run_id,
         "kept": None if new.kept is None else Jsonb(new.kept),
+        "request": None if new.request is None else Jsonb(new.request),
         "owner": owner,
         "lease": lease,
     }
-    statement = _CREATE.format(talk=_BEGIN if conversation_id is None else _CONTINUE)
+    statement = _CREATE.format(
+        talk=_BEGIN if conversation_id is None else _CONTINUE, copies=_COPIES if originals else ""
+    )
     created = await (await connection.execute(statement, values)).fetchone()
     if created is None:
         raise ConversationNotFound
-    return Run(run_id, workspace_id, created[0], message_id, RunState.RUNNING, 1, created[1])
+    return Run(run_id, workspace_id, created[0], message_id, RunState.RUNNING, 1, created[1], new.request)
+
+
+async def _to_copy(connection: WorkspaceConnection, new: NewRun) -> list[UUID]:
+    """The messages that a new conversation begins with, oldest first; none where the old one goes on."""
+    if new.goes_on_after is None:
+        return []
+    said = [id_ for (id_,) in await (await connection.execute(_SAID, (new.conversation_id,))).fetchall()]
+    return [] if said[-1:] == [new.goes_on_after] else [id_ for id_ in said if id_ <= new.goes_on_after]
 
 
 def _as_id(thread: str) -> UUID | None:

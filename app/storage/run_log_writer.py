@@ -107,6 +107,11 @@ class RunLogWriter:
         return self._events[after : min(end, after + BATCH)]
 
     @property
+    def last_id(self) -> int:
+        """The id of the newest event."""
+        return len(self._events)
+
+    @property
     def lag(self) -> int:
         """How many events do not stand in the log yet."""
         return 0 if self._error else len(self._events) - self._sent

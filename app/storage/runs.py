@@ -28,7 +28,7 @@ from app.storage.run_creation import NewRun, create_run, require_few
 _ONE_COUNTS = text("SELECT pg_advisory_xact_lock(hashtext('footnote.runs_written'))")
 _FINISH = """
 WITH ended AS (
-    UPDATE run SET state = %(state)s, finished_at = now(), question = NULL
+    UPDATE run SET state = %(state)s, finished_at = now(), question = NULL, last_event = %(last_event)s
     WHERE id = %(run)s AND attempt = %(attempt)s AND state = 'running' RETURNING id
 )
 UPDATE message SET text = %(text)s, finish_reason = %(finish_reason)s, problem = %(problem)s,
@@ -40,7 +40,10 @@ WHERE id = %(message)s AND EXISTS (SELECT FROM ended)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended, as stored on its message. The text is what the client has: deltas joined, rewinds applied."""
+    """How a run ended, as stored on its message. The text is what the client has: deltas joined, rewinds applied.
+
+    `last_event` is the id of the end in the log.
+    """
 
     state: RunState
     text: str
@@ -53,6 +56,7 @@ class Outcome:
     prompt: str | None = None
     generation_id: int | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
+    last_event: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,7 @@ class RunStore:
             "prompt": outcome.prompt,
             "generation_id": outcome.generation_id,
             "timings_ms": _json(outcome.timings_ms),
+            "last_event": outcome.last_event,
         }
         async with self._database.reading(run.workspace_id) as connection:
             try:
@@ -246,6 +251,8 @@ def _run_of(row: m.Run) -> Run:
         state=RunState(row.state),
         attempt=row.attempt,
         created_at=row.created_at,
+        request=row.request,
+        last_event=row.last_event,
     )
 
 

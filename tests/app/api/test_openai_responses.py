@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import httpx
 import openai
@@ -58,7 +59,10 @@ async def test_a_stream_in_the_protocols_order_resumes_anywhere(sdk: openai.Asyn
         assert got == expected or (place == len(events) - 1 and got == [(numbers[-1] + 1, "response.completed")])
     stored = await sdk.responses.retrieve(final.id)
     assert (stored.output_text, stored.output) == (final.output_text, final.output)
-    assert (stored.metadata, stored.background) == ({}, True), "what a request says of itself is not kept"
+    assert (stored.metadata, stored.background) == ({"place": "quay"}, False)
+    last = [event async for event in await sdk.responses.retrieve(final.id, stream=True)][-1]
+    assert last.type == "response.completed"
+    assert last.response == final
 
 
 async def test_the_sdks_own_stream_and_a_conversation(sdk: openai.AsyncOpenAI, client: httpx.AsyncClient) -> None:
@@ -69,8 +73,7 @@ async def test_the_sdks_own_stream_and_a_conversation(sdk: openai.AsyncOpenAI, c
     )
     assert first.conversation is not None
     assert second.conversation == first.conversation
-    again = await sdk.responses.create(model="footnote", input="And at night?", previous_response_id=first.id)
-    assert again.conversation == first.conversation, "there are no branches"
+    assert (await sdk.responses.retrieve(second.id)).previous_response_id == first.id
     third = await sdk.responses.create(
         model="footnote",
         conversation=first.conversation.id,
@@ -79,12 +82,53 @@ async def test_the_sdks_own_stream_and_a_conversation(sdk: openai.AsyncOpenAI, c
     assert third.conversation == first.conversation
     conversation_id = first.conversation.id.removeprefix("conv_")
     stored = (await client.get(f"/v1/conversations/{conversation_id}")).json()["messages"]
-    assert [message["text"] for message in stored[1::2]] == [r.output_text for r in (first, second, again, third)]
+    assert [message["text"] for message in stored[1::2]] == [r.output_text for r in (first, second, third)]
     events = await chat(client, QUESTION)
     native = await sdk.responses.retrieve(f"resp_{events[0].data['run_id']}")
     assert native.output_text == text_of(events)
     with pytest.raises(openai.NotFoundError, match="no conversation with the id"):
         await sdk.responses.create(model="footnote", input="Hello?", conversation="conv_nonsense")
+
+
+async def test_a_response_that_others_followed_is_followed_by_a_branch(
+    sdk: openai.AsyncOpenAI, client: httpx.AsyncClient, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[list[str]]()
+    answer = server.services.runs._answering.answer
+
+    def answering(principal: Any, question: Any, history: Any, provenance: Any) -> Any:
+        asked.append([message.content for message in history])
+        return answer(principal, question, history, provenance)
+
+    monkeypatch.setattr(server.services.runs._answering, "answer", answering)
+    first = await sdk.responses.create(model="footnote", input=QUESTION)
+    second = await sdk.responses.create(
+        model="footnote", input="And how long does it take?", previous_response_id=first.id
+    )
+    branch = await sdk.responses.create(model="footnote", input="What does it cost?", previous_response_id=first.id)
+    twig = await sdk.responses.create(model="footnote", input="And at night?", previous_response_id=branch.id)
+    third = await sdk.responses.create(model="footnote", input="And on Sundays?", previous_response_id=second.id)
+    begun = [QUESTION, first.output_text]
+    assert asked == [
+        [],
+        begun,
+        begun,
+        [*begun, "What does it cost?", branch.output_text],
+        [*begun, "And how long does it take?", second.output_text],
+    ]
+    assert branch.conversation is not None
+    assert twig.conversation == branch.conversation != first.conversation
+    assert third.conversation == first.conversation
+    answers = list[dict[str, Any]]()
+    for response in (first, branch):
+        conversation_id = response.conversation.id.removeprefix("conv_")  # type: ignore[union-attr]
+        answers.append((await client.get(f"/v1/conversations/{conversation_id}")).json()["messages"][1])
+    told = [{key: value for key, value in each.items() if key not in {"id", "run_id"}} for each in answers]
+    assert told[0] == told[1]
+    assert told[0]["citations"]
+    copied = await sdk.responses.retrieve(f"resp_{answers[1]['run_id']}")
+    assert copied.output_text == first.output_text
+    assert (await sdk.responses.retrieve(first.id)).conversation == first.conversation
 
 
 async def test_background_and_stop(settings: Settings, serve: Callable[[Settings], Server]) -> None:

@@ -104,6 +104,8 @@ async def test_a_finished_run_is_rendered_anew_once_its_log_expired(server: Serv
     assert text_of(again) == text_of(events)
     assert [e.data for e in again if e.type == "citation"] == [e.data for e in events if e.type == "citation"]
     assert [again[i].data for i in (0, 1, -1)] == [events[i].data for i in (0, 1, -1)]
+    read = {"Last-Event-ID": str(events[-1].id)}
+    assert (await client.get(f"/v1/runs/{run_id}/events", headers=read)).status_code == 204, "it has all of them"
     rest = await resumed(client, run_id, after=5)
     assert text_of(events[:5] + rest) == text_of(events), "a resuming client is told to begin again"
     assert rest == again, "in every reading the events have the same ids"
