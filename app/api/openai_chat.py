@@ -11,6 +11,7 @@ from app.api.chat import CollectionName, FilterBody
 from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.dialects import encoded_stream, read_all, run_id_of, whole_answer
 from app.api.encoders.openai_chat import ChatCompletionChunks, completion
+from app.api.openai_parameters import TextFormat, ToolChoice
 from app.api.problems import run_problem_response
 from app.api.turns import ALIAS, Turn, question_of, require_model
 from app.bootstrap import Services
@@ -30,7 +31,7 @@ class StreamOptions(BaseModel):
 class ChatCompletionBody(BaseModel):
     """A conversation whose last user message is the question.
 
-    Parameters of the model itself (temperature, tools, …) are accepted and have no effect.
+    Parameters of the model itself (temperature, tools, …) are accepted and have no effect; see `openai_parameters`.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -40,6 +41,9 @@ class ChatCompletionBody(BaseModel):
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     n: int | None = Field(None, ge=1, le=1, description="One answer.")
+    response_format: TextFormat = Field(None, description="Text.")
+    tool_choice: ToolChoice = Field(None, description="`auto` or `none`.")
+    function_call: ToolChoice = Field(None, description="`auto` or `none`.")
     conversation_id: UUID | None = Field(None, description="Footnote's own: keep the answer in this conversation.")
     collection: CollectionName | None = Field(None, description="Footnote's own: answer from this collection alone.")
     filter: FilterBody = None

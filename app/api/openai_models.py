@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, cast
 import numpy as np
 from fastapi import APIRouter
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.text import Whole
@@ -22,13 +22,24 @@ EMBEDDER_ALIAS = "footnote-embedder"
 Tokens = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 
+def _one_kind(given: Any, validated: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return validated(given)
+    except ValidationError as error:
+        raise ValueError(
+            "send a text, a list of texts, a list of tokens or a list of such lists, none empty"
+        ) from error
+
+
 class EmbeddingsBody(BaseModel):
     """Texts, or texts as cl100k_base tokens."""
 
     model_config = ConfigDict(extra="ignore")
 
     model: str = Field(EMBEDDER_ALIAS, max_length=200)
-    input: Annotated[str | Tokens | Annotated[list[str] | list[Tokens], Field(min_length=1)], Whole]
+    input: Annotated[
+        str | Tokens | Annotated[list[str] | list[Tokens], Field(min_length=1)], WrapValidator(_one_kind), Whole
+    ]
     encoding_format: Literal["float", "base64"] | None = "float"
     dimensions: int | None = Field(None, ge=1)
     input_type: Literal["passage", "query"] = Field(

@@ -11,6 +11,7 @@ from app.api.chat import CollectionName, FilterBody
 from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.dialects import encoded_stream, read_all, run_id_of, whole_answer
 from app.api.encoders.openai_responses import ResponseEvents, response_object
+from app.api.openai_parameters import TextFormat, ToolChoice
 from app.api.text import MAX_INTEGER, Text
 from app.api.turns import ALIAS, Turn, question_of, require_model, turn_of
 from app.bootstrap import Services
@@ -24,6 +25,9 @@ router = APIRouter(tags=["openai"])
 
 PREFIX = "resp_"
 
+MetadataKey = Annotated[Text, Field(max_length=64)]
+MetadataValue = Annotated[Text, Field(max_length=512)]
+
 
 class ConversationName(BaseModel):
     """A conversation by its id."""
@@ -31,10 +35,19 @@ class ConversationName(BaseModel):
     id: str
 
 
+class TextOptions(BaseModel):
+    """How an answer is to be written."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    format: TextFormat = Field(None, description="Text.")
+
+
 class ResponseBody(BaseModel):
     """A question, alone or as the last user message of several.
 
-    Parameters of the model itself (instructions, temperature, tools, …) are accepted and have no effect.
+    Parameters of the model itself (instructions, temperature, tools, …) are accepted and have no effect; see
+    `openai_parameters`.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -45,7 +58,9 @@ class ResponseBody(BaseModel):
     background: bool | None = Field(False, description="Do not wait for the answer; retrieve it by its id.")
     previous_response_id: str | None = Field(None, max_length=200)
     conversation: str | ConversationName | None = None
-    metadata: dict[Text, Text] | None = Field(None, max_length=16)
+    metadata: dict[MetadataKey, MetadataValue] | None = Field(None, max_length=16)
+    text: TextOptions | None = None
+    tool_choice: ToolChoice = Field(None, description="`auto` or `none`.")
     collection: CollectionName | None = Field(None, description="Footnote's own: answer from this collection alone.")
     filter: FilterBody = None
 

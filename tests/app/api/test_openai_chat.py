@@ -145,6 +145,57 @@ async def test_faults_have_openais_shape(
     assert large.json()["error"]["code"] == "payload_too_large"
 
 
+async def test_what_an_answer_cannot_be_is_refused(client: httpx.AsyncClient) -> None:
+    chat_body = {"messages": [user(QUESTION)]}
+    named = {"type": "function", "function": {"name": "tell"}}
+    schema = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
+    allowed = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": []}}
+    broken = {"type": "allowed_tools", "allowed_tools": "every"}
+    refused = [
+        ("chat/completions", chat_body | {"response_format": schema}, "response_format", "not JSON"),
+        ("chat/completions", chat_body | {"response_format": {"type": "json_object"}}, "response_format", "not JSON"),
+        ("chat/completions", chat_body | {"tool_choice": "required"}, "tool_choice", "no tools are called"),
+        ("chat/completions", chat_body | {"tool_choice": named}, "tool_choice", "no tools are called"),
+        ("chat/completions", chat_body | {"tool_choice": allowed}, "tool_choice", "no tools are called"),
+        ("chat/completions", chat_body | {"tool_choice": broken}, "tool_choice", "no tools are called"),
+        ("chat/completions", chat_body | {"function_call": {"name": "tell"}}, "function_call", "no tools are called"),
+        ("responses", {"input": QUESTION, "text": {"format": {"type": "json_schema"}}}, "text.format", "not JSON"),
+        (
+            "responses",
+            {"input": QUESTION, "tool_choice": {"type": "function", "name": "tell"}},
+            "tool_choice",
+            "no tools",
+        ),
+        ("responses", {"input": QUESTION, "metadata": {"a" * 65: "b"}}, None, "at most 64"),
+        ("responses", {"input": QUESTION, "metadata": {"a": "b" * 513}}, "metadata.a", "at most 512"),
+        ("embeddings", {"input": []}, "input", "send a text, a list of texts, a list of tokens"),
+        ("embeddings", {"input": ["a", [1]]}, "input", "send a text, a list of texts, a list of tokens"),
+        ("embeddings", {"input": ["\ud83d"]}, "input", "half a surrogate pair"),
+    ]
+    for path, body, param, says in refused:
+        response = await client.post(
+            f"/v1/{path}", content=json.dumps(body), headers={"Content-Type": "application/json"}
+        )
+        error = response.json()["error"]
+        assert (response.status_code, error["param"] if param else None) == (422, param), error
+        assert says in error["message"]
+        assert "0x" not in error["message"], "no address of ours"
+    taken = [
+        (
+            "chat/completions",
+            chat_body | {"response_format": {"type": "text"}, "tool_choice": "auto", "tools": [named]},
+        ),
+        ("chat/completions", chat_body | {"tool_choice": allowed | {"allowed_tools": {"mode": "auto"}}}),
+        (
+            "responses",
+            {"input": QUESTION, "text": {"format": {"type": "text"}, "verbosity": "low"}, "tool_choice": "none"},
+        ),
+        ("responses", {"input": QUESTION, "tool_choice": {"type": "file_search"}, "tools": [{"type": "file_search"}]}),
+    ]
+    for path, body in taken:
+        assert (await client.post(f"/v1/{path}", json=body)).status_code == 200
+
+
 async def test_closing_is_no_stop_and_a_stop_ends_the_stream(
     settings: Settings, serve: Callable[[Settings], Server]
 ) -> None:

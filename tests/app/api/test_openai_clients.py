@@ -44,6 +44,11 @@ def test_langchain(server: Server) -> None:
     assert whole.usage_metadata["output_tokens"] > 0
     with pytest.raises(openai.APIError, match="scripted model failed"):
         list(model.stream(f"{QUESTION} [[fail-after=3]]"))
+    for method in ("json_schema", "function_calling"):
+        with pytest.raises(openai.UnprocessableEntityError, match=r"response_format|tool_choice"):
+            model.with_structured_output({"title": "Answer", "type": "object", "properties": {}}, method=method).invoke(
+                QUESTION
+            )
     responses = ChatOpenAI(model="footnote", base_url=f"{server.url}/v1", api_key="any", use_responses_api=True)  # type: ignore[call-arg, arg-type]
     answer = responses.invoke(QUESTION)
     assert answer.text == text
