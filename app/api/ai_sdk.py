@@ -1,10 +1,11 @@
 """AI SDK: the endpoints that the chat transport of Vercel's AI SDK calls."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.api.chat import CollectionName, FilterBody
 from app.api.dependencies import PrincipalDep, ServicesDep
@@ -13,6 +14,7 @@ from app.api.encoders.ai_sdk import HEADERS, UIMessageStream, ui_messages
 from app.api.text import Name
 from app.api.turns import Turn, question_of
 from app.bootstrap import Services
+from app.domain.conversation import Message
 from app.domain.errors import ConversationNotFound
 from app.domain.principal import Principal
 from app.services.answering import Question
@@ -48,27 +50,52 @@ def _beside_text(part: dict[str, Any]) -> bool:
 
 
 class ChatBody(BaseModel):
-    """A chat by the client's own id for it, whose last user message is the question."""
+    """A chat by the client's own id for it, whose last user message is the question.
+
+    A client that leaves the messages before to the server sends the last one as `message`.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
     id: ThreadName
     messages: list[UIMessage] = Field(min_length=1, max_length=1000)
+    message: UIMessage | None = None
     trigger: str | None = Field(None, max_length=100)
     message_id: str | None = Field(None, alias="messageId", max_length=200)
     collection: CollectionName | None = None
     filter: FilterBody = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _alone(cls, body: Any) -> Any:
+        if not isinstance(body, dict) or body.get("message") is None:
+            return body
+        return body | ({"messages": [body["message"]]} if body.get("messages") is None else {"message": None})
 
     @property
     def rewrites(self) -> bool:
         """Whether a message is answered again, or was edited: the client has dropped what came after it."""
         return self.trigger == "regenerate-message" or self.message_id is not None
 
-    def kept(self) -> UIMessage | None:
-        """The last answer before the question."""
+    def kept(self, stored: Sequence[Message]) -> UUID | None:
+        """The stored message after which the client has dropped everything; None when that is not known."""
+        if self.message is not None:
+            return self._before(stored)
         question = max(place for place, message in enumerate(self.messages) if message.role == "user")
         answers = [message for message in self.messages[:question] if message.role == "assistant"]
-        return answers[-1] if answers else None
+        if not answers:
+            return NOTHING
+        return next((each.id for each in stored if str(each.id) == answers[-1].id), None)
+
+    def _before(self, stored: Sequence[Message]) -> UUID | None:
+        """The one before the question that is named, whose answer is named, or that is the last."""
+        asked = [place for place, each in enumerate(stored) if each.role == "user"]
+        if self.message_id is not None:
+            named = [place for place, each in enumerate(stored) if str(each.id) == self.message_id]
+            asked = [place for place in asked if named and place <= named[0]]
+        if not asked:
+            return None
+        return stored[asked[-1] - 1].id if asked[-1] else NOTHING
 
 
 @router.post("/chat", response_model=None)
@@ -85,14 +112,13 @@ async def chat(body: ChatBody, principal: PrincipalDep, services: ServicesDep) -
 async def _kept(body: ChatBody, principal: Principal, services: Services) -> UUID | None:
     """The message after which the client has dropped everything; an answer that is being written there is stopped.
 
-    None when the last answer that the client kept is not one of this chat's.
+    None when what the client kept is not known here.
     """
     conversation_id = await services.conversations.of_thread(principal.workspace_id, body.id)
     if conversation_id is None:
         return None
     stored = (await services.conversations.get(principal.workspace_id, conversation_id)).messages
-    answer = body.kept()
-    kept = NOTHING if answer is None else next((each.id for each in stored if str(each.id) == answer.id), None)
+    kept = body.kept(stored)
     for message in stored:
         dropped = kept is not None and message.id > kept
         if dropped and message.state == "running" and message.run_id is not None:

@@ -31,7 +31,7 @@ async function read(stream, begun = () => {}) {
 
 /** What useChat keeps, without React. */
 class Chat extends AbstractChat {
-  constructor(id) {
+  constructor(id, through = transport) {
     const state = {
       status: "ready",
       error: undefined,
@@ -41,7 +41,7 @@ class Chat extends AbstractChat {
       replaceMessage(at, message) { this.messages = this.messages.with(at, message); },
       snapshot: structuredClone,
     };
-    super({ id, transport, state });
+    super({ id, transport: through, state });
   }
 }
 
@@ -73,6 +73,23 @@ const scenarios = {
     seen.edited = await shown(chat);
     await chat.sendMessage({ text: "What about that one?", messageId: chat.messages[0].id });
     seen.begun = await shown(chat);
+    return seen;
+  },
+
+  async lastAlone() {
+    const prepareSendMessagesRequest = ({ id, messages, trigger, messageId }) => ({
+      body: { id, message: messages.at(-1), trigger, messageId },
+    });
+    const chat = new Chat("last-alone", new DefaultChatTransport({ api, prepareSendMessagesRequest })), seen = {};
+    await chat.sendMessage({ text: QUESTION });
+    await chat.sendMessage({ text: "And how long does it take?" });
+    seen.asked = await shown(chat);
+    await chat.regenerate();
+    seen.last = await shown(chat);
+    await chat.regenerate({ messageId: chat.messages[1].id });
+    seen.first = await shown(chat);
+    await chat.sendMessage({ text: "How much is a ticket?", messageId: chat.messages[0].id });
+    seen.edited = await shown(chat);
     return seen;
   },
 

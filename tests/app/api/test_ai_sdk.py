@@ -73,6 +73,21 @@ def test_a_chat_is_stored_as_it_is_shown_after_answering_again_and_editing(
     assert done["begun"]["messages"][1]["metadata"]["finishReason"] == "clarify", "nothing was said before"
 
 
+def test_a_client_may_send_its_last_message_alone(node: Callable[..., Any], server: Server) -> None:
+    done = node("ai-sdk.mjs", "lastAlone", server.url)
+    assert [seen["error"] for seen in done.values()] == [None] * 4
+    for name in ("asked", "last", "first"):
+        seen = done[name]
+        assert [texts(message) for message in seen["stored"]] == [texts(message) for message in seen["messages"]]
+    assert [len(seen["stored"]) for seen in done.values()] == [4, 4, 2, 4]
+    answers = [seen["stored"][-1] for seen in done.values()]
+    assert len({answer["id"] for answer in answers}) == 4
+    assert done["last"]["messages"][-1]["metadata"]["finishReason"] == "stop", "what was said before is known"
+    assert texts(done["edited"]["stored"][2]) == ["How much is a ticket?"], (
+        "a question of an unknown id: nothing is lost"
+    )
+
+
 def test_an_answer_that_was_left_is_stopped_when_its_question_is_edited(
     node: Callable[..., Any], settings: Settings, serve: Callable[[Settings], Server]
 ) -> None:

@@ -166,10 +166,16 @@ async def test_a_server_with_keys_asks_for_one(settings: Settings, serve: Callab
 
 
 @pytest.mark.usefixtures("corpus")
-async def test_a_call_that_is_given_up_stops_the_answer(settings: Settings) -> None:
-    parameters = command(settings)
-    parameters.env = {**(parameters.env or {}), "FOOTNOTE_SCRIPTED_TOKENS_PER_S": "20"}
-    async with Client(parameters) as client:
+@pytest.mark.parametrize("over", ["http", "stdio"])
+async def test_a_call_that_is_given_up_stops_the_answer(
+    over: str, settings: Settings, serve: Callable[[Settings], Server]
+) -> None:
+    target: Any = command(settings)
+    if over == "http":
+        target = f"{serve(settings.model_copy(update={'scripted_tokens_per_s': 20})).url}/mcp"
+    else:
+        target.env = {**(target.env or {}), "FOOTNOTE_SCRIPTED_TOKENS_PER_S": "20"}
+    async with Client(target) as client:
         with anyio.move_on_after(2):
             await client.call_tool("ask", {"question": f"{QUESTION} [[tokens=400]]"})
             raise AssertionError("it takes longer than that")
