@@ -98,7 +98,7 @@ async def test_a_problem_that_is_all_in_its_title_is_told_once(fake: FakeServer,
 
 async def test_an_answer_that_the_browser_does_not_copy_is_said_not_to_be(fake: FakeServer, reader: Reader) -> None:
     refuse = "() => Promise.reject(new DOMException('no', 'NotAllowedError'))"  # as in a frame without the permission
-    await reader.page.evaluate(f"navigator.clipboard.writeText = {refuse}")
+    await reader.page.evaluate(f"void (navigator.clipboard.writeText = {refuse})")
     await reader.ask("anything")
     await reader.finished()
     await reader.button("Copy the answer").click()
