@@ -49,7 +49,7 @@ export class Api {
     return (await this.json("GET", "/v1/collections", { signal })).collections;
   }
 
-  /** Up to `limit` (at most 200) conversations, the newest first; with `before`, those that follow the one of that id. */
+  /** Up to `limit` (at most 200) conversations, the newest first; with `before`, those after that id. */
   async conversations({ limit, before = null }, signal) {
     const query = new URLSearchParams({ limit, ...(before && { before }) });
     return (await this.json("GET", `/v1/conversations?${query}`, { signal })).conversations;
