@@ -84,6 +84,8 @@ class FakeServer:
     """The next streams break after that many events."""
     refuse_resume: int = 0
     """How many of the next resumes are answered 503."""
+    only_asking: bool = False
+    """Whether all else is answered 403, as by a server in between that docs/widget.md tells to put there."""
     problems: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     """The next chat requests are answered with these status codes and problems."""
     api_key: str | None = None
@@ -127,7 +129,11 @@ class FakeServer:
             status, problem = self.problems.pop(0)
             return JSONResponse({"status": status, **problem}, status, media_type="application/problem+json")
         number = len(self.runs) + 1
-        conversation_id = body.get("conversation_id") or f"conversation-{number}"
+        known = body.get("conversation_id")
+        if known and known not in self._stored():
+            problem = {"code": "conversation_not_found", "title": "Not found", "detail": "Leave the id out."}
+            return JSONResponse(problem, 404, media_type="application/problem+json")
+        conversation_id = known or f"conversation-{number}"
         run = FakeRun(f"run-{number}", conversation_id, body["message"], body.get("collection"))
         self.runs[run.id] = run
         writer = asyncio.create_task(self._write(run))
@@ -290,6 +296,9 @@ class FakeServer:
                 if self.api_key and headers.get("authorization") != f"Bearer {self.api_key}":
                     problem = {"code": "unauthenticated", "title": "A key is needed", "detail": "Send one."}
                     await JSONResponse(problem, 401)(scope, receive, send)
+                    return
+                if self.only_asking and not scope["path"].startswith(("/v1/chat", "/v1/runs/")):
+                    await Response("Forbidden", 403)(scope, receive, send)
                     return
             await open_to_all(scope, receive, send)
 

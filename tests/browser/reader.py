@@ -95,13 +95,13 @@ class Reader:
         message: dict[str, Any] = conversation["messages"][-1]
         return message
 
-    async def embed(self, style: str) -> None:
+    async def embed(self, style: str, widgets: int = 1) -> None:
         """Go to a page that is not Footnote's own, with these rules, as docs/widget.md tells to embed the widget."""
         head = f'<!doctype html><style>{style}</style><script type="module" src="/widget/footnote.js"></script>'
-        body = f'<h1>A shop</h1><footnote-chat endpoint="{self.url}"></footnote-chat>'
+        body = "<h1>A shop</h1>" + f'<footnote-chat endpoint="{self.url}"></footnote-chat>' * widgets
         await self.page.route("**/shop.html", lambda route: route.fulfill(content_type="text/html", body=head + body))
         await self.page.goto(f"{self.url}/shop.html")
-        await self.page.locator("footnote-chat .app").wait_for()
+        await self.page.locator("footnote-chat .app").last.wait_for()
 
     async def module(self, name: str, body: str, value: object = None) -> Any:
         """Run JavaScript with the module's exports as `m` and the argument as `value`; returns what it returns."""

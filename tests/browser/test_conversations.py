@@ -96,6 +96,80 @@ async def test_leaving_a_running_answer_does_not_stop_it(fake: FakeServer, reade
     assert await reader.words() == "Half of the answer."
 
 
+async def test_two_widgets_of_a_page_have_a_conversation_each(fake: FakeServer, reader: Reader) -> None:
+    await reader.embed("footnote-chat { height: 45vh; }", widgets=2)
+    widgets = [reader.page.locator("footnote-chat").nth(place) for place in (0, 1)]
+    for number, widget in enumerate(widgets):
+        await widget.get_by_label("Your question").fill(f"Question {number}?")
+        await widget.get_by_label("Your question").press("Enter")
+        await widget.get_by_role("button", name="Copy the answer").wait_for()
+        await widget.get_by_label("Your question").fill(f"Draft {number}")
+    await reader.page.reload()
+    for number, widget in enumerate(widgets):
+        await expect(widget.locator("h2.question")).to_have_text([f"Question {number}?"])
+        await expect(widget.get_by_label("Your question")).to_have_value(f"Draft {number}")
+    assert len({run.conversation_id for run in fake.runs.values()}) == 2
+    await widgets[0].evaluate("it => { const around = it.parentNode; it.remove(); around.append(it); }")
+    await expect(widgets[1].locator("h2.question")).to_have_text(["Question 0?"])  # moved, and still itself
+
+
+async def test_a_key_that_one_widget_got_serves_the_other_after_a_reload(fake: FakeServer, visit: OpenReader) -> None:
+    fake.api_key = "a-key-of-this-test"
+    reader = await visit(fake.url)
+    await reader.embed("footnote-chat { height: 45vh; }", widgets=2)
+    second = reader.page.locator("footnote-chat").last
+    await second.get_by_label("API key").fill(fake.api_key)
+    await second.get_by_label("API key").press("Enter")
+    await expect(second.get_by_role("dialog")).to_have_count(0)
+    await reader.page.reload()
+    await expect(reader.page.get_by_text("Searched here: 2 documents.")).to_have_count(2)
+    await expect(reader.page.get_by_role("dialog")).to_have_count(0)
+
+
+async def test_what_a_tab_remembers_of_a_single_widget_is_kept(fake: FakeServer, reader: Reader) -> None:
+    tell_stored(fake, 1)
+    values = (
+        f"""{{ "footnote:{fake.url}  conversation": "conversation-old-1", "footnote:{fake.url}  draft": "More" }}"""
+    )
+    await reader.page.evaluate(f"Object.entries({values}).forEach(([name, it]) => sessionStorage.setItem(name, it))")
+    await reader.page.reload()
+    await expect(reader.page.get_by_role("heading", name="Question 1")).to_be_visible()
+    await expect(reader.field).to_have_value("More")
+
+
+async def test_a_question_for_a_conversation_that_was_deleted_begins_a_new_one(
+    fake: FakeServer, reader: Reader
+) -> None:
+    await reader.ask("First?")
+    await reader.finished()
+    fake.runs.clear()  # in another tab
+    await reader.ask("Second?")
+    await expect(reader.answer.get_by_role("alert")).to_contain_text("This conversation was deleted")
+    await reader.button("Try again").click()
+    await reader.finished()
+    await expect(reader.page.locator("h2.question")).to_have_text(["Second?"])
+    await reader.page.reload()
+    await reader.finished()
+    await expect(reader.page.locator("h2.question")).to_have_text(["Second?"])
+
+
+async def test_behind_a_server_that_lets_only_questions_pass_it_answers(fake: FakeServer, visit: OpenReader) -> None:
+    fake.only_asking = True
+    reader = await visit(fake.url)
+    await reader.ask("anything")
+    await reader.finished()
+    await reader.marker(1).click()
+    await expect(reader.panel.locator("mark")).to_have_text("You need Python 3.11 or newer and uv")
+    await reader.button("Close").click()
+    await reader.ask("more")
+    await reader.finished()
+    assert len({run.conversation_id for run in fake.runs.values()}) == 1
+    await reader.page.reload()
+    await expect(reader.page.get_by_role("heading", name="What would you like to know?")).to_be_visible()
+    await reader.ask("anything")
+    await reader.finished()
+
+
 async def test_deleting_asks_first(fake: FakeServer, reader: Reader) -> None:
     await reader.ask("anything")
     await reader.finished()

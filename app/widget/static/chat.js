@@ -12,21 +12,26 @@ let turnCount = 0;
 /** Fires `change` after every change of its fields, `key` when the server asks for an API key. */
 export class Chat extends EventTarget {
   conversationId = null;
-  turns = []; // {id, question, answer, pause, problem, stopping, notStopped}
+  turns = []; // {id, question, answer, pause, problem, stopping, notStopped, rating, comment, notRated}
   opening = false; // a stored conversation is on its way
   problem = null; // why it did not come
 
   #api;
   #remembered;
+  #keys;
   #collection;
   #reading = null; // AbortController of the stream that is being read
   #life = new AbortController();
 
-  /** `collection` narrows every question (null: all documents); `remembered` lives as long as the tab. */
-  constructor(api, remembered, collection = null) {
+  /**
+   * `collection` narrows every question (null: all documents). `remembered` and `keys`, where an API key is kept, live
+   * as long as the tab.
+   */
+  constructor(api, { remembered, keys }, collection = null) {
     super();
     this.#api = api;
     this.#remembered = remembered;
+    this.#keys = keys;
     this.#collection = collection;
     this.surroundings = new Surroundings(api, this.#life.signal);
     this.surroundings.addEventListener("change", () => this.#changed());
@@ -113,14 +118,14 @@ export class Chat extends EventTarget {
   async #keepRating(turn, rating, comment) {
     const before = { rating: turn.rating, comment: turn.comment };
     // what was written stays in its field until it is kept
-    Object.assign(turn, { rating, comment: comment === null ? null : turn.comment });
+    Object.assign(turn, { rating, comment: comment === null ? null : turn.comment, notRated: null });
     this.#changed();
     try {
       await this.#api.rate(turn.answer.messageId, rating, comment);
     } catch (error) {
-      Object.assign(turn, before);
+      Object.assign(turn, before, { notRated: Problem.of(error) });
       this.#changed();
-      throw Problem.of(error);
+      throw turn.notRated;
     }
     turn.comment = comment;
     this.#changed();
@@ -177,7 +182,7 @@ export class Chat extends EventTarget {
   /** Use another API key and fetch again what was refused. */
   async useKey(key) {
     this.#api.key = key;
-    this.#remembered.set("key", key);
+    this.#keys.set("key", key);
     const last = this.turns.at(-1);
     await Promise.all([
       this.surroundings.load(),
@@ -218,6 +223,7 @@ export class Chat extends EventTarget {
       if (error.name === "AbortError") return;
       turn.problem = Problem.of(error);
       if (turn.problem.status === 401) this.#needKey();
+      if (turn.problem.code === "conversation_not_found" && source.request) this.#beginAnew(turn);
     } finally {
       turn.pause = null;
       this.#changed();
@@ -282,8 +288,17 @@ export class Chat extends EventTarget {
     this.#changed();
   }
 
+  /** The conversation was deleted elsewhere: the question begins a new one when it is asked again. */
+  #beginAnew(turn) {
+    this.conversationId = null;
+    this.turns = [turn];
+    this.#remembered.set("conversation", null);
+    turn.problem = Problem.conversationGone();
+  }
+
   #openFailed(problem) {
-    if (problem.status === 404) return this.fresh(); // deleted elsewhere
+    // Deleted elsewhere, or kept from the reader by a server in between.
+    if (problem.status === 404 || problem.status === 403) return this.fresh();
     this.problem = problem;
     if (problem.status === 401) this.#needKey();
   }
@@ -299,8 +314,8 @@ export class Chat extends EventTarget {
 
 function newTurn(question, answer, said = {}) {
   turnCount += 1;
-  const nothing = { pause: null, problem: null, stopping: false, notStopped: null, rating: null, comment: null };
-  return { id: turnCount, question, answer, ...nothing, ...said };
+  const nothing = { pause: null, problem: null, stopping: false, notStopped: null };
+  return { id: turnCount, question, answer, ...nothing, rating: null, comment: null, notRated: null, ...said };
 }
 
 /** A question whose answer was never stored. */

@@ -7,6 +7,7 @@ import { Remembered } from "./remembered.js";
 import { Widget } from "./widget.js";
 
 const STYLES = ["tokens", "frame", "answer", "dialogs"];
+const taken = new Map(); // by server and collection, the places of the widgets that are in the page
 
 /**
  * Attributes, read when the element enters the page:
@@ -15,17 +16,20 @@ const STYLES = ["tokens", "frame", "answer", "dialogs"];
  * `questions` (examples, separated by `|`), `autofocus`.
  */
 class FootnoteChat extends HTMLElement {
-  #life = null;
+  #life = null; // AbortController, from entering the page to leaving it
 
   connectedCallback() {
     this.#life = new AbortController();
     const root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
     const endpoint = (this.getAttribute("endpoint") ?? new URL("..", import.meta.url).href).replace(/\/+$/, "");
     const collection = this.getAttribute("collection");
-    const remembered = new Remembered("sessionStorage", `${endpoint} ${collection ?? ""} `);
-    // A key is entered where the page's own was refused, and is kept until the tab is closed.
-    const api = new Api(endpoint, remembered.get("key") ?? this.getAttribute("api-key"));
-    const chat = new Chat(api, remembered, collection);
+    const scope = `${endpoint} ${collection ?? ""} `;
+    const place = takePlace(scope, this.#life.signal);
+    const remembered = new Remembered("sessionStorage", place > 1 ? `${scope}${place} ` : scope);
+    // A key is entered where the page's own was refused, and is kept for all of them until the tab is closed.
+    const keys = new Remembered("sessionStorage", scope);
+    const api = new Api(endpoint, keys.get("key") ?? this.getAttribute("api-key"));
+    const chat = new Chat(api, { remembered, keys }, collection);
     const options = {
       label: this.getAttribute("label") ?? "Footnote",
       questions: split(this.getAttribute("questions")),
@@ -47,6 +51,17 @@ class FootnoteChat extends HTMLElement {
     this.#life.abort();
     this.shadowRoot.replaceChildren();
   }
+}
+
+/** The first free place, from 1, among the page's widgets of one scope, taken until `signal` fires. */
+function takePlace(scope, signal) {
+  const places = taken.get(scope) ?? new Set();
+  taken.set(scope, places);
+  let place = 1;
+  while (places.has(place)) place += 1;
+  places.add(place);
+  signal.addEventListener("abort", () => places.delete(place));
+  return place;
 }
 
 /** Resolves when the styles are there: links, not inline styles, which a strict content security policy keeps out. */

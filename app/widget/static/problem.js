@@ -57,6 +57,16 @@ export class Problem extends Error {
     });
   }
 
+  /** A question for a conversation that was deleted. */
+  static conversationGone() {
+    return new Problem({
+      code: "conversation_not_found",
+      title: "This conversation was deleted",
+      detail: "The server does not have it any more. Try again to begin a new one with this question.",
+      status: 404,
+    });
+  }
+
   /** Any error as a problem. */
   static of(error) {
     if (error instanceof Problem) return error;

@@ -7,7 +7,7 @@ export class Remembered {
   #scope;
   #fallback = new Map();
 
-  /** `storage` names `sessionStorage` or `localStorage`; `scope` keeps widgets of different servers apart. */
+  /** `storage` names `sessionStorage` or `localStorage`; `scope` keeps widgets apart. */
   constructor(storage, scope) {
     this.#storage = storage;
     this.#scope = scope;

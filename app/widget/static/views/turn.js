@@ -33,10 +33,12 @@ export class TurnView {
     this.notes = h("div", { class: "notes", click: (event) => this.#clicked(event) });
     this.buttons = h("div", { class: "actions" });
     this.comment = h("div");
+    this.notRated = h("p", { class: "remark" });
     this.answer = h(
       "div",
       { class: "answer" },
-      ...[this.progress, this.prose, this.remark, this.pause, this.trouble, this.notes, this.buttons, this.comment],
+      ...[this.progress, this.prose, this.remark, this.pause, this.trouble, this.notes],
+      ...[this.buttons, this.comment, this.notRated],
     );
     this.element = h("article", { class: "turn" }, this.question, this.answer);
   }
@@ -58,6 +60,7 @@ export class TurnView {
     const told = [writing, answer.text, answer.citations, turn.problem, turn.rating];
     this.#once("buttons", told, () => this.#drawButtons(turn, writing));
     this.#once("comment", [turn.rating, turn.comment], () => this.#drawComment(turn));
+    setLine(this.notRated, turn.notRated ? `The rating was not kept: ${turn.notRated.detail}` : "");
   }
 
   /** Stop the clock of a turn that is no longer shown. */
