@@ -33,6 +33,16 @@ async def test_escape_stops_too(fake: FakeServer, reader: Reader) -> None:
     assert fake.last_run().state == "cancelled"
 
 
+async def test_escape_stops_after_a_click_beside_everything(fake: FakeServer, reader: Reader) -> None:
+    fake.scripts["?"] = script("Some words ", Hold())
+    for x, y in ((600, 25), (100, 600)):  # the bar, the sidebar
+        await reader.ask("?")
+        await expect(reader.prose).to_contain_text("Some words")
+        await reader.page.mouse.click(x, y)
+        await reader.page.keyboard.press("Escape")
+        await expect(reader.answer.get_by_text("Stopped here.")).to_be_visible()
+
+
 async def test_escape_that_stops_leaves_a_dialog_around_the_widget_open(fake: FakeServer, reader: Reader) -> None:
     fake.scripts["?"] = script("Some words ", Hold())
     await reader.page.evaluate("""() => {

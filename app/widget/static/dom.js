@@ -15,6 +15,11 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** Whether a key belongs to an input method that composes a word; Safari says so of the last one by its code alone. */
+export function isComposing(event) {
+  return event.isComposing || event.keyCode === 229;
+}
+
 function absent(value) {
   return value === null || value === undefined || value === false;
 }

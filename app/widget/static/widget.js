@@ -1,6 +1,6 @@
 /** Widget: joins the chat with its views. */
 
-import { h } from "./dom.js";
+import { h, isComposing } from "./dom.js";
 import { Theme } from "./theme.js";
 import { aboutLine } from "./views/about.js";
 import { Announcer } from "./views/announcer.js";
@@ -236,8 +236,8 @@ export class Widget {
   }
 
   #key(event) {
-    // An open dialog closes by itself; while an input method composes a word, Escape belongs to it.
-    if (event.key !== "Escape" || event.isComposing || this.#root.querySelector("dialog[open]")) return;
+    // An open dialog closes by itself.
+    if (event.key !== "Escape" || isComposing(event) || this.#root.querySelector("dialog[open]")) return;
     if (this.frame.drawerOpen) this.frame.closeDrawer();
     else if (this.#chat.busy) this.#chat.stop();
     else return;

@@ -1,6 +1,9 @@
 /** Announcer: tells screen readers where the last answer stands, and its whole text once it ended. */
 
-import { footnotes, isFinal } from "../transcript.js";
+import { renderProse } from "../prose.js";
+import { footnotes, sentenceMarks } from "../transcript.js";
+
+const BLOCKS = "p, h3, h4, h5, h6, pre";
 
 export class Announcer {
   #say;
@@ -28,5 +31,13 @@ function spoken(answer) {
   if (answer.state === "failed") return ""; // the notice is an alert and speaks for itself
   const count = footnotes(answer).length;
   const notes = count === 1 ? "One footnote." : `${count || "No"} footnotes.`;
-  return `Answer: ${answer.text} ${notes}`;
+  return `Answer: ${shown(answer)} ${notes}`;
+}
+
+/** The answer's words as they are shown, without the numbers of its footnotes, a line for each block. */
+function shown(answer) {
+  const prose = renderProse(answer.text, sentenceMarks(answer), { nameOf: () => "" });
+  for (const marker of prose.querySelectorAll(".marker")) marker.remove();
+  for (const end of prose.querySelectorAll("br")) end.replaceWith("\n");
+  return [...prose.querySelectorAll(BLOCKS)].map((block) => block.textContent.trim()).join("\n");
 }

@@ -1,6 +1,6 @@
 /** Composer: where a question is written, sent and its answer stopped. */
 
-import { h } from "../dom.js";
+import { h, isComposing } from "../dom.js";
 import { CodePoints } from "../code-points.js";
 import { icon } from "./icon.js";
 
@@ -90,8 +90,7 @@ export class Composer {
   }
 
   #key(event) {
-    // While an input method composes a word, Enter belongs to it.
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    if (event.key !== "Enter" || event.shiftKey || isComposing(event)) return;
     event.preventDefault();
     this.#ask();
   }

@@ -25,7 +25,9 @@ export class Frame {
     const wordmark = h("p", { class: "wordmark" }, label, h("sup", { "aria-hidden": "true" }, "1"));
     this.bar = h("header", { class: "bar" }, this.menu, wordmark, this.plus, this.theme);
     this.desk = h("div", { class: "desk" }, this.reading, h("div", { class: "foot" }, this.jump, composer, this.about));
-    this.element = h("div", { class: "app" }, this.bar, this.sidebar, this.scrim, this.desk, this.live);
+    // Focusable, so that Escape is heard after a click beside everything else.
+    const attributes = { class: "app", role: "group", "aria-label": label, tabindex: "-1" };
+    this.element = h("div", attributes, this.bar, this.sidebar, this.scrim, this.desk, this.live);
     this.#apply();
   }
 
