@@ -6,7 +6,7 @@ from playwright.async_api import expect
 from tests.browser.conftest import OpenReader
 from tests.browser.fake_server import FakeServer
 from tests.browser.reader import Reader, Site
-from tests.browser.script import Hold, script
+from tests.browser.script import STOPPING, Event, Hold, Sentence, script
 
 # Every visible text and its contrast (WCAG 2.2, relative luminance), where it is too low.
 LOW_CONTRAST = """() => {
@@ -119,6 +119,60 @@ async def test_long_words_and_wide_code_stay_inside(fake: FakeServer, visit: Ope
     await reader.ask("W" * 300)
     await reader.finished()
     assert await reader.page.evaluate(TOO_WIDE) == []
+
+
+async def test_a_long_title_leaves_room_for_the_document(fake: FakeServer, visit: OpenReader) -> None:
+    events = script(Sentence("Kept.", STOPPING, "What was written so far is kept."))
+    for event in events:
+        for passage in event.data.get("passages", []) if isinstance(event, Event) else []:
+            passage |= {"title": "Title " * 80, "uri": f"https://a.example/{'x' * 400}"}
+    fake.scripts["?"] = events
+    for width, height in ((360, 760), (320, 256)):
+        reader = await visit(fake.url, viewport={"width": width, "height": height})
+        await reader.ask("?")
+        await reader.finished()
+        await reader.marker(1).click()
+        await expect(reader.panel.locator(".context").last).to_contain_text("Closing the page")
+        await expect(reader.panel.locator("mark")).to_be_in_viewport()
+        await expect(reader.button("Close")).to_be_in_viewport(ratio=1)
+
+
+async def test_a_long_label_and_large_text_leave_every_button_in_sight(visit: OpenReader, fake: FakeServer) -> None:
+    reader = await visit(fake.url, viewport={"width": 390, "height": 760})
+    await reader.page.evaluate("document.documentElement.style.fontSize = '32px'")
+    assert await reader.page.evaluate(TOO_WIDE) == []
+    await expect(reader.button("Use the dark theme")).to_be_in_viewport(ratio=1)
+    name = "The help desk of the university library and its branches"
+    await reader.page.evaluate(
+        "(label) => { const it = document.querySelector('footnote-chat'); it.setAttribute('label', label); "
+        "it.replaceWith(it.cloneNode()); }",
+        name,
+    )
+    await reader.page.get_by_role("group", name=name).wait_for()
+    await expect(reader.button("Use the dark theme")).to_be_in_viewport(ratio=1)
+    await reader.button("Conversations").click()
+    bar, drawer = [await reader.page.locator(part).bounding_box() for part in (".bar", ".sidebar")]
+    assert bar
+    assert drawer
+    assert bar["height"] < 200
+    assert drawer["y"] == bar["height"]
+
+
+async def test_with_a_system_s_few_colours_nothing_is_told_by_ground_alone(fake: FakeServer, visit: OpenReader) -> None:
+    fake.scripts["?"] = script("Some words ", Hold())
+    reader = await visit(fake.url, forced_colors="active")
+    await reader.ask("anything")
+    await reader.finished()
+    await expect(reader.marker(1)).to_have_css("outline-style", "solid")
+    await reader.button("Bad answer").click()
+    await expect(reader.button("Bad answer")).to_have_css("outline-style", "solid")
+    await reader.ask("?")
+    await expect(reader.prose).to_contain_text("Some words")
+    await expect(reader.page.locator(".sheet")).to_have_css("outline-style", "solid")
+    ground = "(it, [part, name]) => getComputedStyle(it, part)[name]"
+    for place, part in ((".caret", "::after"), (".conversations .current", "::before")):
+        shown = await reader.page.locator(place).evaluate(ground, [part, "backgroundColor"])
+        assert shown != await reader.page.locator("footnote-chat").evaluate(ground, [None, "backgroundColor"])
 
 
 async def test_nothing_moves_for_those_who_asked_for_stillness(fake: FakeServer, visit: OpenReader) -> None:

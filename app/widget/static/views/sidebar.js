@@ -53,8 +53,8 @@ function entry({ id, title, updated_at: updatedAt }, current) {
 }
 
 function olderEntry() {
-  const attributes = { type: "button", class: "entry", "data-older": "true" };
-  return h("li", {}, h("button", attributes, h("span", { class: "title" }, "Show older conversations")));
+  const attributes = { type: "button", class: "entry older", "data-older": "true" };
+  return h("li", {}, h("button", attributes, "Show older conversations"));
 }
 
 /** A day as a reader says it. */
