@@ -239,6 +239,16 @@ async def test_its_own_page_follows_the_reader_s_font_size(visit: OpenReader, fa
     assert (await reader.page.evaluate(SIZES))[1][0] == "23.125px"
 
 
+async def test_as_a_block_it_is_no_higher_than_the_window(visit: OpenReader, fake: FakeServer) -> None:
+    reader = await visit(fake.url)
+    await reader.embed("footnote-chat { display: block; }")
+    for number in range(4):
+        await reader.ask(f"Question {number}?")
+        await reader.finished()
+    assert await reader.page.evaluate("document.documentElement.scrollHeight") < 1_000
+    assert await reader.page.locator("footnote-chat .reading").evaluate("it => it.scrollHeight > it.clientHeight")
+
+
 async def test_with_a_border_it_is_no_higher_than_the_window(visit: OpenReader, fake: FakeServer) -> None:
     reader = await visit(fake.url)
     await reader.embed("footnote-chat { border: 3px solid; padding: 1rem; }")

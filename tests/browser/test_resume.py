@@ -8,7 +8,7 @@ from playwright.async_api import expect
 from tests.browser.conftest import OpenReader
 from tests.browser.fake_server import FakeServer
 from tests.browser.reader import Reader, Site, plain
-from tests.browser.script import Hold, script
+from tests.browser.script import Event, Hold, completed, script
 
 SOME_WORDS = re.compile(r"\w \w")
 
@@ -117,6 +117,43 @@ async def test_a_silent_connection_is_given_up(visit: OpenReader, fake: FakeServ
     await reader.finished()
     assert len(fake.requested("GET", "/v1/runs/")) == 1
     assert await reader.words() == "Half of the answer."
+
+
+async def test_a_tab_that_is_returned_to_shows_what_another_one_asked(visit: OpenReader, fake: FakeServer) -> None:
+    fake.scripts["Second?"] = script("Half of ", Hold(), "the answer.")
+    first, second = [await visit(fake.url) for _ in range(2)]
+    await first.ask("First?")
+    await first.finished()
+    await second.page.reload()
+    await second.page.get_by_role("navigation").get_by_role("button", name="First? ").first.click()
+    await second.finished()
+    await first.ask("Second?")
+    await expect(first.prose).to_contain_text("Half of")
+    await second.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await expect(second.prose).to_contain_text("Half of")
+    fake.go_on()
+    await second.finished()
+    assert await second.words() == "Half of the answer."
+    await second.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await second.ask("Third?")
+    await second.finished()
+    await expect(second.page.locator("h2.question")).to_have_text(["First?", "Second?", "Third?"])
+
+
+async def test_a_server_that_is_restarted_in_the_middle_is_waited_for(fake: FakeServer, reader: Reader) -> None:
+    fake.scripts["?"] = script("Half of ", Hold(), "the answer.")
+    fake.drop_after = [4]
+    await reader.page.route("**/v1/runs/**", lambda route: route.abort("connectionrefused"))
+    await reader.ask("?")
+    await expect(reader.answer.get_by_text("Connection lost. Trying again in")).to_be_visible()
+    await reader.field.fill("Typed meanwhile")
+    # the worker that takes the answer over begins its text anew
+    taken_over = [Event("text.rewind", {"to": 5}), Event("text.delta", {"text": "written anew."}), completed()]
+    fake.last_run().events += taken_over
+    await reader.page.unroute("**/v1/runs/**")
+    await reader.finished()
+    assert await reader.words() == "Half written anew."
+    await expect(reader.field).to_have_value("Typed meanwhile")
 
 
 async def test_a_second_tab_reads_the_same_answer(visit: OpenReader, fake: FakeServer) -> None:

@@ -163,8 +163,26 @@ export class Chat extends EventTarget {
       if (this.conversationId === id || this.conversationId === null) this.opening = false;
       this.#changed();
     }
+    await this.#readOn();
+  }
+
+  /** Show what was asked in this conversation elsewhere, in another tab for one. */
+  async catchUp() {
+    const id = this.conversationId;
+    if (!id || this.busy || this.opening) return;
+    const stored = await this.#api.conversation(id, this.#life.signal);
+    if (this.conversationId !== id || this.busy || this.opening) return;
+    const shown = new Set(this.turns.map(({ answer }) => answer.runId));
+    const others = storedTurns(stored.messages).filter(({ answer }) => answer && !shown.has(answer.runId));
+    if (!others.length) return;
+    this.turns.push(...others.map(({ question, answer, ...said }) => newTurn(question, answer, said)));
+    this.#changed();
+    await this.#readOn();
+  }
+
+  /** Read the answer that is being written, if one is; its stored text may lag behind its events: all of them again. */
+  async #readOn() {
     const turn = this.writing;
-    // The stored text of a running answer may lag behind its events: read them all again.
     if (turn) await this.#read(turn, { runId: turn.answer.runId }, { ...newAnswer(), runId: turn.answer.runId });
   }
 

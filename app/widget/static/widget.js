@@ -1,6 +1,7 @@
 /** Widget: joins the chat with its views. */
 
 import { h, isComposing } from "./dom.js";
+import { Problem } from "./problem.js";
 import { Theme } from "./theme.js";
 import { aboutLine } from "./views/about.js";
 import { Announcer } from "./views/announcer.js";
@@ -79,12 +80,23 @@ export class Widget {
     this.#root.addEventListener("keydown", (event) => this.#key(event), { signal });
     this.#chat.addEventListener("change", () => this.#redraw(), { signal });
     this.#chat.addEventListener("key", () => this.#askKey(), { signal });
+    document.addEventListener("visibilitychange", () => this.#returned(), { signal });
     signal.addEventListener("abort", () => {
       cancelAnimationFrame(this.#frameRequest);
       this.column.close();
     });
     this.composer.write(this.#chat.takeLostQuestion() ?? this.#remembered.get("draft") ?? "");
     this.#draw();
+  }
+
+  /** The reader is back at this tab, perhaps from another one of the same conversation. */
+  async #returned() {
+    if (document.hidden) return;
+    try {
+      await this.#chat.catchUp();
+    } catch (error) {
+      if (!(error instanceof Problem) && error.name !== "AbortError") throw error; // else what is shown stays as it is
+    }
   }
 
   #columnActions() {
