@@ -118,11 +118,11 @@ async def test_the_answer_is_announced_once_and_whole(fake: FakeServer, reader: 
 
 async def test_an_answer_is_announced_as_it_is_shown(fake: FakeServer, reader: Reader) -> None:
     text = "## Steps\n\n1. **Install** `uv`  \n   first\n2. See [the page](https://a.example/x)\n\n> A *quote*\n\n"
-    fake.scripts["?"] = script(text + "```sh\nfootnote up\n```")
+    fake.scripts["?"] = script(text + "| Setting | Default |\n|---|---|\n| `A` | **1** |\n\n```sh\nfootnote up\n```")
     await reader.page.evaluate(COLLECT_ANNOUNCEMENTS)
     await reader.ask("?")
     await reader.finished()
-    shown = "Steps\nInstall uv\nfirst\nSee the page\nA quote\nfootnote up"
+    shown = "Steps\nInstall uv\nfirst\nSee the page\nA quote\nSetting, Default\nA, 1\nfootnote up"
     assert (await reader.page.evaluate("window.heard"))[-1] == f"Answer: {shown} No footnotes."
 
 

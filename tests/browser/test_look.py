@@ -112,13 +112,16 @@ async def test_a_phone_shows_all_of_it(visit: OpenReader, site: Site) -> None:
 
 
 async def test_long_words_and_wide_code_stay_inside(fake: FakeServer, visit: OpenReader) -> None:
+    table = f"{'| head ' * 12}|\n{'|---' * 12}|\n| {'cell ' * 40}|"
     fake.scripts["W" * 300] = script(
-        f"{'w' * 300}\n\n```\n{'code ' * 60}\n```\n\nhttps://a.example/{'x' * 200} `{'y' * 200}`"
+        f"{'w' * 300}\n\n```\n{'code ' * 60}\n```\n\n{table}\n\nhttps://a.example/{'x' * 200} `{'y' * 200}`"
     )
     reader = await visit(fake.url, viewport={"width": 360, "height": 760})
     await reader.ask("W" * 300)
     await reader.finished()
     assert await reader.page.evaluate(TOO_WIDE) == []
+    box = "(it) => it.scrollWidth > it.clientWidth && it.getBoundingClientRect().right <= innerWidth"
+    assert await reader.prose.locator(".table").evaluate(box)  # scrolled by itself
 
 
 async def test_a_long_title_leaves_room_for_the_document(fake: FakeServer, visit: OpenReader) -> None:

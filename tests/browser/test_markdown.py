@@ -39,7 +39,15 @@ CASES = [
     ("- a\n\n  b\n\nc", "<ul><li><p>a</p><p>b</p></li></ul><p>c</p>"),
     ("* a\n1. b", "<ul><li><p>a</p></li></ul><ol><li><p>b</p></li></ol>"),
     ("a\n---\nb", "<p>a</p><hr><p>b</p>"),
-    ("| a | b |\n|---|---|", "<pre><code>| a | b |\n|---|---|</code></pre>"),
+    ("| a | b |\n| c | d |", "<pre><code>| a | b |\n| c | d |</code></pre>"),
+    (
+        r"|a|*b*|" + "\n|:-|--:\n" + r"| c \| d |  | `e` | f" + "\n|g\nafter",
+        (
+            '<div class="table"><table><tr><th scope="col">a</th><th scope="col"><em>b</em></th></tr>'
+            "<tr><td>c | d</td><td>| <code>e</code> | f</td></tr><tr><td>g</td></tr></table></div><p>after</p>"
+        ),
+    ),
+    (f"{'|a' * 41}|\n{'|-' * 41}|", f"<pre><code>{'|a' * 41}|\n{'|-' * 41}|</code></pre>"),
     ("[label](https://a.example/x_(y))", "<p><to https://a.example/x_(y)>label</to></p>"),
     (
         "see https://a.example/b. (https://c.example)",
@@ -61,8 +69,10 @@ async def test_markdown_becomes_elements(modules: Reader, text: str, expected: s
 
 
 async def test_markers_stand_behind_their_sentences_in_any_markup(modules: Reader) -> None:
-    text = "A **bold one.** Then `code.`\n\n- Item.\n\n```\nblock\n```\n\nLast [link](https://a.example)."
+    text = "A **bold one.** Then `code.`\n\n- Item.\n\n```\nblock\n```\n\nLast [link](https://a.example).\n\n"
+    text += "| a | b |\n|---|---|\n| c | d |\n| e | f |"
     sentences = ["A **bold one.**", "Then `code.`", "- Item.", "```\nblock\n```", "Last [link](https://a.example)."]
+    sentences += ["| a | b |\n|---|---|", "| c | d |", "| e", "| f |"]
     marks = []
     for number, sentence in enumerate(sentences, 1):
         start = text.index(sentence)
@@ -70,7 +80,7 @@ async def test_markers_stand_behind_their_sentences_in_any_markup(modules: Reade
     body = RENDER + "return render(value.text, value.marks).innerText ?? '';"
     body = body.replace(".innerText", ".textContent")
     shown = await modules.module("dom", body, {"text": text, "marks": marks})
-    assert shown == "A bold one.1 Then code.2Item.3block4Last link.5"
+    assert shown == "A bold one.1 Then code.2Item.3block4Last link.5ab6cd7e8f9"
 
 
 async def test_every_leaf_knows_where_it_stands(modules: Reader) -> None:
@@ -80,7 +90,7 @@ async def test_every_leaf_knows_where_it_stands(modules: Reader) -> None:
     let seed = 11;
     const random = (below) => (seed = (seed * 48271) % 2147483647) % below;
     const alphabet = ["a", "b", " ", "  ", "\\n", "\\n\\n", "*", "**", "_", "`", "```\\n", "> ", "- ", "1. ", "# ",
-      "[", "]", "(", ")", "!", "\\\\", "https://a.b", "🎉", "|", "<", ">", "\\r\\n", "~~~"];
+      "[", "]", "(", ")", "!", "\\\\", "https://a.b", "🎉", "|", "<", ">", "\\r\\n", "~~~", "|-|\\n"];
     const leaves = (nodes) => nodes.flatMap((node) => Array.isArray(node) ? leaves(node) : node.leaf ? [node.leaf]
       : leaves(node.inlines ?? node.nodes ?? node.blocks ?? node.items ?? []));
     const wrong = [];
@@ -102,7 +112,8 @@ async def test_every_leaf_knows_where_it_stands(modules: Reader) -> None:
 
 
 async def test_growing_text_ends_as_the_whole_text(modules: Reader) -> None:
-    text = "# T\n\nA *b* `c`.\n\n1. x\n   - y\n2. **z**\n\n```\ncode\n```\n> q\n\n[l](https://a.example) end"
+    text = "# T\n\nA *b* `c`.\n\n1. x\n   - y\n2. **z**\n\n```\ncode\n```\n> q\n\n| a | b |\n|---|-|\n| c | d |\n\n"
+    text += "[l](https://a.example) end"
     marks = [{"start": 5, "end": 15, "index": 1, "verdict": "partial"}]
     body = (
         RENDER
@@ -122,7 +133,24 @@ async def test_growing_text_ends_as_the_whole_text(modules: Reader) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["> ", "*a ", "**a ", "[", "`a ``b ", "- ", "[a](", "![", "_a*", "  - ", "https://a ", "|", "```", "<h"]
+    "piece",
+    [
+        "> ",
+        "*a ",
+        "**a ",
+        "[",
+        "`a ``b ",
+        "- ",
+        "[a](",
+        "![",
+        "_a*",
+        "  - ",
+        "https://a ",
+        "|",
+        "```",
+        "<h",
+        "|a|\n|-|\n",
+    ],
 )
 async def test_hostile_repetition_is_read_quickly(modules: Reader, piece: str) -> None:
     body = "const begin = performance.now(); m.parseMarkdown(value); return performance.now() - begin;"

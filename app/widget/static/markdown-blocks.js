@@ -1,4 +1,4 @@
-/** Markdown blocks: paragraphs, headings, lists, quotes and code of a text, each leaf knowing where it stands in it. */
+/** Markdown blocks: paragraphs, headings, lists, quotes, tables and code, each leaf knowing where it stands. */
 
 import { parseInline } from "./markdown-inline.js";
 
@@ -9,11 +9,14 @@ const RULE = /^ {0,3}(?:(?:- *){3,}|(?:\* *){3,}|(?:_ *){3,})$/;
 const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^ {0,3}(?:[-*+]|(\d{1,9})[.)])(?: +|$)/;
 const TABLE_ROW = /^ {0,3}\|/;
+const TABLE_RULE = /^ {0,3}\|(?: *:?-+:? *(?:\||$))+\s*$/; // below a table's heads
+const MAX_COLUMNS = 40;
 
 /**
  * Parse a text into blocks: `{kind, end}` with `inlines` (paragraph, heading with `level`), `leaf` (code), `blocks`
- * (quote) or `items` (list with `ordered` and `first`; an item is a list of blocks). A leaf is `{text, at}`: `at[i]`
- * is the UTF-16 offset of `text[i]` in the source. Every text is valid; markup that is not known stays text.
+ * (quote) or `items` (list with `ordered` and `first`: lists of blocks; table: rows, the heads first, each a list of
+ * `{inlines, end}`). A leaf is `{text, at}`: `at[i]` is the UTF-16 offset of `text[i]` in the source. Every text is
+ * valid; markup that is not known stays text.
  */
 export function parseMarkdown(source) {
   const lines = [];
@@ -111,11 +114,34 @@ function itemKind(line) {
   return found[1] === undefined ? "bulleted" : "ordered";
 }
 
-/** Tables are shown as they were written, in fixed width. */
+/** Rows without heads, or with very many columns, are shown as they were written, in fixed width. */
 function readTable(lines, position) {
   let next = position;
   while (next < lines.length && TABLE_ROW.test(lines[next].text)) next += 1;
-  return { block: { kind: "code", leaf: joined(lines.slice(position, next)) }, next };
+  const [heads, rule, ...rows] = lines.slice(position, next);
+  const columns = cells(heads, MAX_COLUMNS + 1).length;
+  if (!rule || !TABLE_RULE.test(rule.text) || columns > MAX_COLUMNS) {
+    return { block: { kind: "code", leaf: joined(lines.slice(position, next)) }, next };
+  }
+  const head = cells(heads, columns);
+  head.at(-1).end = endOf(rule); // a sentence that ends with the rule ends with the heads
+  return { block: { kind: "table", items: [head, ...rows.map((row) => cells(row, columns))] }, next };
+}
+
+/** A row's cells, at most so many: the last one has what is left. */
+function cells({ text, from }, most) {
+  const start = text.indexOf("|");
+  const closed = /[^\\]\|\s*$/.test(text);
+  const end = closed ? text.lastIndexOf("|") : text.length;
+  const pipes = [...text.slice(start + 1, end).matchAll(/\\.|\|/g)].filter(([found]) => found === "|");
+  const bounds = [start, ...pipes.slice(0, most - 1).map(({ index }) => start + 1 + index), end];
+  const found = bounds.slice(1).map((bound, column) => {
+    const cell = text.slice(bounds[column] + 1, bound);
+    const line = cut({ text: text.slice(0, bound), from }, bounds[column] + 1 + cell.length - cell.trimStart().length);
+    return { inlines: parseInline(joined([{ ...line, text: line.text.trimEnd() }])), end: from + bound };
+  });
+  found.at(-1).end = from + text.length; // a sentence that ends with the row's last pipe ends with its last cell
+  return found;
 }
 
 function readParagraph(lines, position) {

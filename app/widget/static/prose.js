@@ -125,6 +125,16 @@ const BLOCKS = {
     for (const item of block.items) writer.nested(list.appendChild(h("li")), item);
     direct(list);
   },
+  table: (parent, block, writer) => {
+    const table = h("table");
+    parent.append(h("div", { class: "table", tabindex: "0" }, table)); // scrolled where it is too wide
+    block.items.forEach((cells, row) => {
+      const line = table.appendChild(h("tr"));
+      const [tag, attributes] = row === 0 ? ["th", { dir: "auto", scope: "col" }] : ["td", { dir: "auto" }];
+      for (const cell of cells) writer.line(line.appendChild(h(tag, attributes)), cell);
+    });
+    direct(table);
+  },
   rule: (parent) => parent.append(h("hr")),
 };
 

@@ -3,7 +3,7 @@
 import { renderProse } from "../prose.js";
 import { footnotes, sentenceMarks } from "../transcript.js";
 
-const BLOCKS = "p, h3, h4, h5, h6, pre";
+const BLOCKS = "p, h3, h4, h5, h6, pre, tr";
 
 export class Announcer {
   #say;
@@ -38,6 +38,7 @@ function spoken(answer) {
 function shown(answer) {
   const prose = renderProse(answer.text, sentenceMarks(answer), { nameOf: () => "" });
   for (const marker of prose.querySelectorAll(".marker")) marker.remove();
+  for (const cell of prose.querySelectorAll("th + th, td + td")) cell.prepend(", ");
   for (const end of prose.querySelectorAll("br")) end.replaceWith("\n");
   return [...prose.querySelectorAll(BLOCKS)].map((block) => block.textContent.trim()).join("\n");
 }
