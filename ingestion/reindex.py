@@ -17,6 +17,7 @@ from app.storage.engine import Database
 from app.storage.exchange import begin_building, building_generation, flip
 from app.storage.generations import active_generation
 from app.storage.indexes import build_indexes, renew_index
+from app.storage.lexemes import add_up
 from app.storage.maintenance import analyze, maintenance, workspace_ids
 from app.storage.writers import stop_writers
 from ingestion.filling import Filling
@@ -110,6 +111,8 @@ class _Run:
         await self._count(workspaces)
         report.resumed = report.pending < report.documents
         await self._fill(workspaces)
+        async with self._database.connection(DEFAULT_WORKSPACE_ID) as connection:
+            await add_up(connection, self._target[0].id)
         if self._target[0].state == "building":
             self._at("indexing")
             await build_indexes(self._alone, self._target[0])

@@ -152,11 +152,14 @@ class Building:
             await lock_documents(connection, [filled.version.document_id for filled in batch])
             cursor = await connection.execute(_STILL_CURRENT, ([filled.version.version_id for filled in batch],))
             current = {row[0] for row in await cursor.fetchall()}
+            written = list[UUID]()
             for filled in batch:
                 if filled.version.version_id in current:
-                    await self._write(connection, workspace_id, filled)
+                    written += await self._write(connection, workspace_id, filled)
+            await index_words(connection, self._generation.id, written)
 
-    async def _write(self, connection: WorkspaceConnection, workspace_id: UUID, filled: Filled) -> None:
+    async def _write(self, connection: WorkspaceConnection, workspace_id: UUID, filled: Filled) -> list[UUID]:
+        """Write chunks and vectors; the ids of the chunks that are written."""
         version, generation = filled.version, self._generation
         owner = ChunkOwner(
             workspace_id,
@@ -183,4 +186,4 @@ class Building:
             if chunk_id not in left_out
         ]
         await copy_vectors(connection, generation.id, rows)
-        await index_words(connection, generation.id, [row[0] for row in rows])
+        return [row[0] for row in rows]

@@ -18,6 +18,7 @@ _DELETE = "DELETE FROM collection WHERE id = %s AND NOT EXISTS (SELECT FROM docu
 # Sums over chunks, which are gone; each row that is left counts up to nothing.
 _STATISTICS = (
     "DELETE FROM lexical_term WHERE collection_id = %s",
+    "DELETE FROM lexical_batch WHERE collection_id = %s",
     "DELETE FROM lexical_total WHERE collection_id = %s",
 )
 _OF_DOCUMENT = "fk_document_collection_id_collection"

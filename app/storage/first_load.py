@@ -11,6 +11,7 @@ from app.domain.index import IndexGeneration
 from app.domain.principal import DEFAULT_WORKSPACE_ID
 from app.storage.engine import Database
 from app.storage.indexes import build_indexes, drop_indexes, lacks_indexes, vectors_up_to
+from app.storage.lexemes import add_up
 from app.storage.maintenance import analyze, maintenance
 
 MANY_DOCUMENTS = 100
@@ -56,8 +57,9 @@ class FirstLoad:
             await self._drop()
 
     async def finish(self) -> None:
-        """Build the indexes that are missing, without holding up readers or writers."""
+        """Add up the counts of words, and build the indexes that are missing, without holding up readers or writers."""
         async with self._database.connection(DEFAULT_WORKSPACE_ID) as connection:
+            await add_up(connection, self._generation.id)
             complete = not await lacks_indexes(connection, self._generation)
         if complete or not await self._take():
             return

@@ -8,7 +8,7 @@ from psycopg import sql
 from app.storage.engine import WorkspaceConnection
 from app.storage.filters import FILTERABLE
 
-WORD_TABLES = ("chunk_lexeme", "lexical_term", "lexical_total")
+WORD_TABLES = ("chunk_lexeme", "lexical_term", "lexical_batch", "lexical_total")
 """Where the words and their statistics are."""
 
 # The heading path counts as words of the chunk, as it does for its embedding. A chunk without words has its row too, of
@@ -37,8 +37,12 @@ WITH counted AS (
     WHERE l.generation_id = %(generation)s GROUP BY 1, 2
 ),
 kept AS (
-    SELECT collection_id, term, sum(chunks) AS chunks FROM lexical_term
-    WHERE generation_id = %(generation)s GROUP BY 1, 2 HAVING sum(chunks) <> 0
+    SELECT collection_id, term, sum(chunks) AS chunks FROM (
+        SELECT collection_id, term, chunks FROM lexical_term WHERE generation_id = %(generation)s
+        UNION ALL
+        SELECT b.collection_id, u.term, u.chunks FROM lexical_batch b, unnest(b.terms, b.chunks) u(term, chunks)
+        WHERE b.generation_id = %(generation)s
+    ) all_of_them GROUP BY 1, 2 HAVING sum(chunks) <> 0
 ),
 counted_total AS (
     SELECT collection_id, config, count(*) AS chunks, sum(length) AS length FROM chunk_lexeme
@@ -54,6 +58,10 @@ SELECT
     + (SELECT count(*) FROM counted_total c FULL JOIN kept_total k USING (collection_id, config)
         WHERE (c.chunks, c.length) IS DISTINCT FROM (k.chunks, k.length))
 """
+_ADD_UP = """
+SELECT lexical_add_up(collection_id, %(generation)s)
+FROM (SELECT DISTINCT collection_id FROM lexical_batch WHERE generation_id = %(generation)s OFFSET 0) with_batches
+"""
 _FORGET = "DELETE FROM {table} s WHERE NOT EXISTS (SELECT FROM index_generation g WHERE g.id = s.generation_id)"
 
 
@@ -63,6 +71,14 @@ async def index_words(connection: WorkspaceConnection, generation_id: int, chunk
     The statistics of BM25 go along.
     """
     await connection.execute(_STATEMENT, {"generation": generation_id, "chunks": list(chunk_ids)})
+
+
+async def add_up(connection: WorkspaceConnection, generation_id: int) -> None:
+    """Add up what batches counted, in every workspace, so that a question finds one sum of each word.
+
+    What another process is adding up at this moment is left to it.
+    """
+    await connection.execute(_ADD_UP, {"generation": generation_id})
 
 
 async def chunks_without_words(connection: WorkspaceConnection, generation_id: int) -> int:
@@ -79,5 +95,5 @@ async def wrong_statistics(connection: WorkspaceConnection, generation_id: int) 
 
 async def forget_statistics(connection: WorkspaceConnection) -> None:
     """Delete the statistics of generations that are gone, in every workspace."""
-    for table in ("lexical_term", "lexical_total"):
+    for table in ("lexical_term", "lexical_batch", "lexical_total"):
         await connection.execute(sql.SQL(_FORGET).format(table=sql.Identifier(table)))

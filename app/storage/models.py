@@ -269,6 +269,18 @@ class LexicalTerm(Base):
     chunks: Mapped[int]
 
 
+class LexicalBatch(Base):
+    """What batches of chunks add to `lexical_term`: `chunks[i]` chunks more (or fewer) have `terms[i]`."""
+
+    __tablename__ = "lexical_batch"
+    collection_id: Mapped[UUID] = mapped_column(primary_key=True)
+    generation_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    part: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=literal("gen_random_uuid()"))
+    terms: Mapped[list[int]] = mapped_column(ARRAY(Integer))
+    chunks: Mapped[list[int]] = mapped_column(ARRAY(Integer))
+
+
 class LexicalTotal(Base):
     """How many chunks and words a collection has in each text search configuration; the sum over its shards."""
 

@@ -6,7 +6,7 @@ from sqlalchemy.exc import ProgrammingError
 from app.domain.errors import SchemaOutdated
 from app.storage.engine import Database, unavailable
 
-HEAD = "0020"  # the newest in migrations/versions
+HEAD = "0021"  # the newest in migrations/versions
 
 
 async def require_current(database: Database) -> None:

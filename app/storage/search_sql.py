@@ -143,8 +143,15 @@ totals AS MATERIALIZED (
 ),
 counted AS MATERIALIZED (
     SELECT w.config, w.lexeme, t.term >> 29 AS level, sum(t.chunks)::float8 AS chunks
-    FROM words w JOIN lexical_term t ON t.collection_id = w.collection_id AND t.generation_id = {generation}
-        AND t.term = ANY (ARRAY[w.term, w.term + (1 << 29), w.term + (2 << 29), w.term + (3 << 29)])
+    FROM words w CROSS JOIN LATERAL (
+        SELECT term, chunks FROM lexical_term
+        WHERE collection_id = w.collection_id AND generation_id = {generation}
+            AND term = ANY (ARRAY[w.term, w.term + (1 << 29), w.term + (2 << 29), w.term + (3 << 29)])
+        UNION ALL
+        SELECT u.term, u.chunks FROM lexical_batch b, unnest(b.terms, b.chunks) u(term, chunks)
+        WHERE b.collection_id = w.collection_id AND b.generation_id = {generation} AND b.part = (w.term & 127)::smallint
+            AND u.term & 536870911 = w.term
+    ) t
     GROUP BY 1, 2, 3
 ),
 weighed AS MATERIALIZED (

@@ -21,7 +21,7 @@ from app.storage.engine import Database
 from app.storage.first_load import FirstLoad
 from app.storage.generations import ensure_generation
 from app.storage.indexes import EF_CONSTRUCTION, build_indexes, build_memory_mb, drop_indexes
-from app.storage.lexemes import index_words
+from app.storage.lexemes import WORD_TABLES, add_up, index_words
 from app.storage.maintenance import analyze, maintenance
 from app.storage.versions import NewVersion, insert_versions, owner_of
 from evals.bench import langchain, llamaindex
@@ -147,6 +147,8 @@ async def costs(target: Target, versions: Sequence[NewVersion]) -> dict[str, flo
                 await timed("words, weights, statistics", index_words(connection, generation.id, ids))
             rest = perf_counter() - started - (sum(seconds.values()) - before)
             seconds["commit, and the rest"] = seconds.get("commit, and the rest", 0.0) + rest
+        async with target.database.connection(DEFAULT_WORKSPACE_ID) as connection:
+            await timed("words, weights, statistics", add_up(connection, generation.id))
         for kind, name in (("hnsw", "HNSW index"), ("lexical", "index of words (GIN)")):
             await timed(name, build_indexes(alone, generation, [kind]))
         await timed("ANALYZE", analyze(alone))
@@ -172,7 +174,7 @@ async def _emptied(database: Database) -> tuple[IndexGeneration, UUID]:
     async with database.connection(DEFAULT_WORKSPACE_ID) as connection:
         await connection.execute("DELETE FROM document WHERE collection_id = %s", (collection_id,))
     async with maintenance(database) as alone:
-        for table in ("document", "document_version", "chunk", "chunk_embedding", "chunk_lexeme", "lexical_term"):
+        for table in ("document", "document_version", "chunk", "chunk_embedding", *WORD_TABLES):
             await alone.execute(sql.SQL("VACUUM (TRUNCATE) {}").format(sql.Identifier(table)))
     return generation, collection_id
 

@@ -7,6 +7,7 @@ compares the scores of every question. Exit code 1 when one differs by more than
 
 import asyncio
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -34,6 +35,8 @@ from app.telemetry import configure_logging
 ALLOWED = 1e-5
 DIMENSIONS = 16
 QUESTIONS = 300
+BATCH = 40  # documents that are new, in one transaction
+BATCHES = 0.01  # how many of a writer's transactions are such
 DOCUMENTS_EACH = 400  # of a writer: every one of them is written again and again
 ALL = 2_000  # more than there are, so that nothing is pruned
 _SYLLABLES = [a + b for a in "bdfgklmnprst" for b in "aeiou"]
@@ -53,17 +56,20 @@ class Corpus:
         """Its id; made where it is missing."""
         return await self._documents.ensure_collection(WORKSPACE, name)
 
-    async def write(self, collection: UUID, uri: str, text: str) -> None:
-        """Insert or update a document."""
-        version = NewVersion(
-            uri=uri,
-            content_hash=text.encode(),
-            document=ParsedDocument(text, "", "text/plain"),
-            chunks=[Chunk(0, (), 0, len(text), None, len(text.split()), text)],
-            vectors=np.ones((1, DIMENSIONS), np.float32),
-            text_search_config="simple",
-        )
-        await self._documents.write(WORKSPACE, collection, self._generation, version)
+    async def write(self, collection: UUID, texts: Mapping[str, str]) -> None:
+        """Insert or update documents, by URI; new ones in one transaction."""
+        versions = [
+            NewVersion(
+                uri=uri,
+                content_hash=text.encode(),
+                document=ParsedDocument(text, "", "text/plain"),
+                chunks=[Chunk(0, (), 0, len(text), None, len(text.split()), text)],
+                vectors=np.ones((1, DIMENSIONS), np.float32),
+                text_search_config="simple",
+            )
+            for uri, text in texts.items()
+        ]
+        await self._documents.write_all(WORKSPACE, collection, self._generation, versions)
 
     async def delete(self, collection: UUID, uri: str) -> None:
         """Delete a document."""
@@ -97,7 +103,13 @@ async def _write(
     chance = random.Random(f"{seed} {writer}")  # noqa: S311
     left: dict[str, str] = {}
     done = {"insert": 0, "update": 0, "delete": 0}
-    for _ in range(operations):
+    while sum(done.values()) < operations:
+        if chance.random() < BATCHES:
+            batch = {f"w{writer}:{sum(done.values())}:{n}": text_of(chance) for n in range(BATCH)}
+            await corpus.write(collection, batch)
+            left |= batch
+            done["insert"] += BATCH
+            continue
         uri = f"w{writer}:{chance.randrange(DOCUMENTS_EACH)}"
         if uri in left and chance.random() < 0.4:
             del left[uri]
@@ -106,7 +118,7 @@ async def _write(
         else:
             done["update" if uri in left else "insert"] += 1
             left[uri] = text_of(chance)
-            await corpus.write(collection, uri, left[uri])
+            await corpus.write(collection, {uri: left[uri]})
     return left, done
 
 
@@ -123,14 +135,14 @@ async def _drill(database_url: str, operations: int, writers: int, seed: int) ->
         seconds = perf_counter() - started
         left = {uri: text for mine, _ in written for uri, text in mine.items()}
         for uri, text in left.items():
-            await corpus.write(fresh, uri, text)
+            await corpus.write(fresh, {uri: text})
         largest, compared, missing = await _compare(corpus, random.Random(seed))  # noqa: S311
         wrong = await corpus.wrong_sums()
     finally:
         await database.close()
     kinds = ", ".join(f"{sum(done[kind] for _, done in written):,} {kind}s" for kind in written[0][1])
     rows = [
-        ("operations", f"{operations:,} of {writers} writers at once: {kinds}"),
+        ("operations", f"{sum(sum(done.values()) for _, done in written):,} of {writers} writers at once: {kinds}"),
         ("seconds", f"{seconds:.1f}"),
         ("documents left", f"{len(left):,}"),
         ("scores compared", f"{compared:,} of {QUESTIONS} questions"),

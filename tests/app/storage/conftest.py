@@ -27,6 +27,17 @@ def random_text(rng: random.Random) -> str:
     return " ".join(rng.choices(WORDS, weights=range(1, len(WORDS) + 1), k=rng.randint(1, 60)))
 
 
+async def version_of(uri: str, text: str, config: str, metadata: dict | None = None) -> NewVersion:
+    return NewVersion(
+        uri=uri,
+        content_hash=text.encode(),
+        document=ParsedDocument(text, "", "text/plain", metadata=metadata or {}),
+        chunks=[Chunk(0, (), 0, len(text), None, len(text.split()), text)],
+        vectors=await EMBEDDER.embed_passages([text]),
+        text_search_config=config,
+    )
+
+
 class Store:
     """Documents of one chunk each, written and searched as the service does it."""
 
@@ -39,15 +50,13 @@ class Store:
     async def write(
         self, uri: str, text: str, *, collection: str = "one", config: str = "english", metadata: dict | None = None
     ) -> UUID:
-        version = NewVersion(
-            uri=uri,
-            content_hash=text.encode(),
-            document=ParsedDocument(text, "", "text/plain", metadata=metadata or {}),
-            chunks=[Chunk(0, (), 0, len(text), None, len(text.split()), text)],
-            vectors=await EMBEDDER.embed_passages([text]),
-            text_search_config=config,
-        )
+        version = await version_of(uri, text, config, metadata)
         return await self.documents.write(WORKSPACE, self.collections[collection], self.generation, version)
+
+    async def write_all(self, texts: dict[str, str], *, collection: str = "one", config: str = "english") -> None:
+        """Those that are new in one transaction."""
+        versions = [await version_of(uri, text, config) for uri, text in texts.items()]
+        await self.documents.write_all(WORKSPACE, self.collections[collection], self.generation, versions)
 
     async def search(
         self,

@@ -20,6 +20,7 @@ from app.services.retrieval import Retrieval, SearchRequest, different
 from app.storage import inventory
 from app.storage.collections import delete_collection
 from app.storage.filters import narrow
+from app.storage.lexemes import WORD_TABLES, add_up, wrong_statistics
 from app.storage.passages import PassageIndex, PassageQuery, Routing, SearchOptions
 from app.storage.search_sql import Fusion, Route, Shape, statement
 from tests.app.storage.conftest import EMBEDDER, WORDS, Store, random_text
@@ -93,20 +94,66 @@ async def test_statistics_stay_right_under_concurrent_writers(store: Store) -> N
         assert await (await connection.execute(counts)).fetchall() == []
 
 
+async def test_statistics_are_right_whether_batches_were_added_up_or_not(store: Store) -> None:
+    """Four writers of large batches, with single documents between, until the batches are added up by themselves."""
+
+    async def write(writer: int) -> dict[str, str]:
+        rng, mine = random.Random(f"batches {writer}"), {}
+        for batch in range(18):
+            texts = {f"w{writer}:{batch}:{n}": random_text(rng) for n in range(40)}
+            await store.write_all(texts, config="simple")
+            mine |= texts
+            changed, gone = rng.sample(sorted(mine), 2)
+            mine[changed] = random_text(rng)
+            await store.write(changed, mine[changed], config="simple")
+            async with store.database.connection(WORKSPACE) as connection:
+                await connection.execute("DELETE FROM document WHERE source_uri = %s", (gone,))
+            del mine[gone]
+        return mine
+
+    async def batches() -> int:
+        async with store.database.reading(WORKSPACE) as connection:
+            count = "SELECT coalesce(max(count), 0) FROM (SELECT count(*) FROM lexical_batch GROUP BY part) parts"
+            [(found,)] = await (await connection.execute(count)).fetchall()
+        return int(found)
+
+    async def right() -> None:
+        for query in ("river", "keeper rope", "lamp stone absent"):
+            expected = bm25(words, query.split())
+            found = await store.scores(query)
+            assert found == pytest.approx({uri: expected[uri] for uri in found}, rel=1e-9)
+            assert len(found) == 100
+        async with store.database.connection(WORKSPACE) as connection:
+            assert await wrong_statistics(connection, store.generation.id) == 0
+
+    left = {uri: text for mine in await asyncio.gather(*map(write, range(4))) for uri, text in mine.items()}
+    words = {uri: text.split() for uri, text in left.items()}
+    assert 1 <= await batches() < 4 * 18, "some were added up, and some were not"
+    await right()
+    async with store.database.connection(WORKSPACE) as connection:
+        await add_up(connection, store.generation.id)
+        assert await store.scores("river"), "questions are answered meanwhile"
+        await right()
+    assert await batches() == 0
+    await right()
+
+
 async def test_statistics_are_right_without_a_deleted_collection(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inventory, "DELETED_TOGETHER", 2)
     for n in range(5):
         await store.write(f"one:{n}", "ferry bridge" if n else "ferry", config="simple")
         await store.write(f"two:{n}", "bridge tide" if n else "tide ferry", collection="two", config="simple")
+    await store.write_all({f"batch:{n}": f"keeper {n}" for n in range(40)}, collection="two", config="simple")
     await store.write("two:copy", "bridge tide", collection="two", config="simple")
-    assert await delete_collection(store.database, WORKSPACE, "two") == 6
+    assert await delete_collection(store.database, WORKSPACE, "two") == 46
     left = {f"one:{n}": ["ferry", "bridge"] if n else ["ferry"] for n in range(5)}
     assert await store.scores("bridge", collection=None) == pytest.approx(bm25(left, ["bridge"]))
     async with store.database.reading(WORKSPACE) as connection:
-        for table in ("collection", "document", "chunk", "chunk_lexeme", "chunk_embedding", "lexical_term"):
+        for table in ("collection", "document", "chunk", "chunk_embedding", *WORD_TABLES):
             column = "id" if table == "collection" else "collection_id"
             query = f"SELECT DISTINCT {column} FROM {table}"
-            assert await (await connection.execute(query)).fetchall() == [(store.collections["one"],)], table
+            left_of = [] if table == "lexical_batch" else [(store.collections["one"],)]
+            assert await (await connection.execute(query)).fetchall() == left_of, table
 
 
 async def test_a_collection_that_is_deleted_meanwhile_takes_no_more(store: Store) -> None:

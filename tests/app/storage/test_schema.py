@@ -74,6 +74,29 @@ def test_words_beside_marks_are_read_anew(new_database: Callable[[str | None], s
     assert terms_of(url, ids["ascii"]) != terms_of(url, ids["marks"])
 
 
+def test_counts_of_batches_are_added_up_on_the_way_back(new_database: Callable[[str | None], str]) -> None:
+    url = new_database(None)
+    migrate(url)
+    values = {name: new_id() for name in ("collection", "document", "version")} | {"workspace": DEFAULT_WORKSPACE_ID}
+    with psycopg.connect(url) as connection:
+        connection.execute(f"SELECT set_config('footnote.workspace_id', '{DEFAULT_WORKSPACE_ID}', false)")
+        connection.execute(BEFORE, values)
+        for n in range(40):
+            connection.execute(CHUNK, {**values, "id": new_id(), "text": f"ferry number {n}", "ordinal": n})
+        connection.execute("CREATE TEMPORARY TABLE kept AS SELECT * FROM chunk_lexeme")
+        connection.execute("DELETE FROM chunk_lexeme")
+        connection.execute("INSERT INTO chunk_lexeme SELECT * FROM kept LIMIT 35")
+        counts = connection.execute("SELECT sum(array_length(terms, 1)) FROM lexical_batch").fetchall()
+        assert counts != [(None,)]
+    migrate(url, "0018")
+    with psycopg.connect(url) as connection:
+        counts = connection.execute("SELECT sum(chunks) FROM lexical_term GROUP BY term ORDER BY 1 DESC").fetchall()
+        assert counts[:2] == [(35,), (35,)], "ferry and number"
+        assert sum(count for (count,) in counts) == len(
+            connection.execute("SELECT unnest(terms) FROM chunk_lexeme").fetchall()
+        )
+
+
 def terms_of(url: str, chunk_id: UUID) -> list[int]:
     """The terms of a chunk."""
     with psycopg.connect(url) as connection:
