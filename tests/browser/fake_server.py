@@ -85,7 +85,7 @@ class FakeServer:
     refuse_resume: int = 0
     """How many of the next resumes are answered 503."""
     only_asking: bool = False
-    """Whether all else is answered 403, as by a server in between that docs/widget.md tells to put there."""
+    """Whether lists are answered 403, as to a key of visitors."""
     problems: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     """The next chat requests are answered with these status codes and problems."""
     api_key: str | None = None
@@ -297,7 +297,7 @@ class FakeServer:
                     problem = {"code": "unauthenticated", "title": "A key is needed", "detail": "Send one."}
                     await JSONResponse(problem, 401)(scope, receive, send)
                     return
-                if self.only_asking and not scope["path"].startswith(("/v1/chat", "/v1/runs/")):
+                if self.only_asking and scope["path"] in {"/v1/conversations", "/v1/collections"}:
                     await Response("Forbidden", 403)(scope, receive, send)
                     return
             await open_to_all(scope, receive, send)

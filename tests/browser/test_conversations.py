@@ -153,21 +153,29 @@ async def test_a_question_for_a_conversation_that_was_deleted_begins_a_new_one(
     await expect(reader.page.locator("h2.question")).to_have_text(["Second?"])
 
 
-async def test_behind_a_server_that_lets_only_questions_pass_it_answers(fake: FakeServer, visit: OpenReader) -> None:
+async def test_visitors_are_shown_no_list_and_keep_their_conversation(fake: FakeServer, visit: OpenReader) -> None:
     fake.only_asking = True
     reader = await visit(fake.url)
+    navigation = reader.page.get_by_role("navigation", name="Conversations")
+    await expect(navigation).to_have_count(0)
     await reader.ask("anything")
     await reader.finished()
     await reader.marker(1).click()
     await expect(reader.panel.locator("mark")).to_have_text("You need Python 3.11 or newer and uv")
     await reader.button("Close").click()
+    await reader.page.reload()
+    await reader.finished()
     await reader.ask("more")
+    await expect(reader.page.locator(".turn")).to_have_count(2)
     await reader.finished()
     assert len({run.conversation_id for run in fake.runs.values()}) == 1
-    await reader.page.reload()
-    await expect(reader.page.get_by_role("heading", name="What would you like to know?")).to_be_visible()
-    await reader.ask("anything")
-    await reader.finished()
+    for width in (1280, 390):
+        await reader.page.set_viewport_size({"width": width, "height": 800})
+        await expect(navigation).to_have_count(0)
+        await expect(reader.button("Conversations")).to_have_count(0)
+        await expect(reader.button("New conversation")).to_have_count(1)
+    await reader.button("New conversation").click()
+    await expect(reader.page.locator(".turn")).to_have_count(0)
 
 
 async def test_deleting_asks_first(fake: FakeServer, reader: Reader) -> None:

@@ -11,6 +11,7 @@ export class Surroundings extends EventTarget {
   older = false; // whether there are conversations before these
   collections = null; // null until they are known
   about = null;
+  onlyAsks = false; // whether the key is one of visitors, who are shown no lists
 
   #api;
   #signal;
@@ -25,6 +26,7 @@ export class Surroundings extends EventTarget {
 
   /** Fetch all of it. */
   async load() {
+    this.onlyAsks = false;
     await Promise.all([
       this.#load("about", () => this.#api.about(this.#signal)),
       this.#load("collections", () => this.#api.collections(this.#signal)),
@@ -74,7 +76,12 @@ export class Surroundings extends EventTarget {
     try {
       await fetching();
     } catch (error) {
-      if (error.name !== "AbortError" && Problem.of(error).status === 401) this.dispatchEvent(new Event("key"));
+      if (error.name === "AbortError") return;
+      const { status } = Problem.of(error);
+      if (status === 401) this.dispatchEvent(new Event("key"));
+      if (status !== 403) return;
+      this.onlyAsks = true;
+      this.dispatchEvent(new Event("change"));
     }
   }
 }

@@ -146,6 +146,7 @@ export class Widget {
     const collections = this.#askable(surroundings.collections);
     const { writing } = this.#chat;
     this.sidebar.update(conversations, conversationId, older);
+    this.frame.showSidebar(!surroundings.onlyAsks);
     const stopping = Boolean(writing?.stopping);
     this.composer.update({ busy, stopping, collections: this.#fixedCollection ? [] : (collections ?? []), collection });
     this.column.update({ turns, opening, problem, collections });

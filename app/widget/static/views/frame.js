@@ -42,6 +42,11 @@ export class Frame {
     signal.addEventListener("abort", () => observer.disconnect());
   }
 
+  /** Do without the sidebar, or have it again. */
+  showSidebar(shown) {
+    this.element.classList.toggle("without-sidebar", !shown);
+  }
+
   get drawerOpen() {
     return this.#drawerOpen;
   }
