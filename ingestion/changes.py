@@ -12,7 +12,7 @@ from app.domain.document import MEMBER
 from app.storage.inventory import StoredDocument
 from ingestion.sources.source import Content, Item, Vanished
 
-PARSER = "7"  # part of hashes and stamps: raised when loaders or chunks change, so that documents are taken anew
+PARSER = "8"  # part of hashes and stamps: raised when loaders or chunks change, so that documents are taken anew
 
 Kind = Literal["added", "changed", "moved"]
 
@@ -88,8 +88,14 @@ class Changes:
         self._note(before, stamp)
         return None
 
-    def keep_members(self, uri: str, present: Collection[str]) -> None:
-        """Count documents of what is no longer in the file at `uri` among the vanished; `present` are still there."""
+    def keep_members(self, uri: str, present: Collection[str], *, itself: bool = True) -> None:
+        """Count documents of what is no longer in the file at `uri` among the vanished; `present` are still there.
+
+        Unless the file has a document `itself`, one that it had before has vanished too.
+        """
+        before = None if itself else self._known.get(uri)
+        if before is not None and self._owns(before):
+            self._gone[uri] = None
         for known in self._inside.get(uri, ()):
             kept = known.uri in present or any(holder in present for holder in _holders(known.uri))
             if self._owns(known) and not kept:
@@ -147,8 +153,8 @@ def _holders(uri: str) -> Iterator[str]:
 
 def content_hash(content: Content) -> bytes:
     """Of everything that a document is made of but its name."""
-    about = msgspec.json.encode((content.title, content.metadata), order="deterministic")
-    given = about if content.title is not None or content.metadata else b""
+    about = (content.title, content.metadata, content.json_fields)
+    given = msgspec.json.encode(about, order="deterministic") if any(about) else b""
     return sha256(f"{PARSER}\n".encode() + given + content.data).digest()
 
 

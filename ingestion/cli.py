@@ -13,11 +13,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from app.domain.errors import InvalidInput
 from app.embedded.connect import connected
 from app.settings import Settings, load_settings
 from app.telemetry import configure_logging
 from ingestion.changes import Changes
 from ingestion.context_cost import contexts_said
+from ingestion.loaders.json_fields import JsonFields
 from ingestion.opening import check_address, opened, opened_database
 from ingestion.pipeline import Report
 from ingestion.pipeline import ingest as run_pipeline
@@ -46,6 +48,22 @@ def ingest(
     on: On = None,
     again: Again = False,
     json: Annotated[bool, typer.Option("--json", help="Print progress and report as lines of JSON.")] = False,
+    json_text: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="POINTER", help="Make a document of each record of JSON files: where in it the text is, as /body."
+        ),
+    ] = None,
+    json_title: Annotated[str | None, typer.Option(metavar="POINTER", help="Where its title is.")] = None,
+    json_metadata: Annotated[
+        list[str] | None, typer.Option(metavar="POINTER", help="Where metadata are; also NAME=POINTER.")
+    ] = None,
+    json_key: Annotated[
+        list[str] | None, typer.Option(metavar="POINTER", help="What tells it from others; else its place.")
+    ] = None,
+    json_records: Annotated[
+        str | None, typer.Option(metavar="POINTER", help="Where in a JSON document the list of records is.")
+    ] = None,
 ) -> None:
     """Bring documents into a collection: texts, HTML, PDF, Office files, mail, archives and more.
 
@@ -53,7 +71,11 @@ def ingest(
     some could not be read, each is named with its reason; 2: nothing could be done.
     """
     configure_logging(level="warning", json=False)
-    sources = find_files(paths)
+    others = (json_title, json_metadata, json_key, json_records)
+    if not json_text and any(one is not None for one in others):
+        raise InvalidInput("Say where the text of each record of JSON is: --json-text POINTER.")
+    fields = JsonFields(json_text, json_title, json_metadata or (), json_key or (), json_records) if json_text else None
+    sources = find_files(paths, fields)
     with connected(load_settings(data_dir=data_dir)) as settings, Bar(visible=not json) as bar:
         report = asyncio.run(ingest_files(settings, sources, collection, Events() if json else bar, on=on, again=again))
     if json:

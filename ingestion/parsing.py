@@ -10,7 +10,7 @@ from app.providers.tokenizer import count_tokens
 from ingestion.chunking.structure import chunk
 from ingestion.duplicates import text_key
 from ingestion.language import config_of
-from ingestion.loaders.dispatch import is_archive
+from ingestion.loaders.dispatch import is_archive, records
 from ingestion.loaders.member import Member
 from ingestion.sandbox import Sandbox
 from ingestion.sources.source import Content
@@ -37,15 +37,18 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What is in a file: its document, which an archive has not, and the files in it."""
+    """What is in a file: its document, which an archive has not, the files in it, and notes of what was not found."""
 
     parsed: Parsed | None
     members: Sequence[Member] = ()
+    notes: Sequence[str] = ()
 
 
 def parse(content: Content, cutting: Cutting, sandbox: Sandbox) -> Contents:
     """Read a file. Blocks. Raises UnreadableFile."""
     path = Path(content.name)
+    if content.json_fields is not None and (found := records(path, content.data, content.json_fields)) is not None:
+        return Contents(None, *found)
     members = sandbox.members(path, content.data) if content.data.strip() else ()
     if is_archive(path, content.data):
         return Contents(None, members)

@@ -7,6 +7,7 @@ from functools import partial
 from time import perf_counter
 
 import numpy as np
+import structlog
 
 from app.domain.document import Chunk
 from app.domain.errors import UnreadableFile
@@ -19,6 +20,8 @@ from ingestion.situating import Arriving, Situating
 from ingestion.sources.inner import inner_files
 from ingestion.sources.source import Item, Vanished
 from ingestion.writing import WRITERS, WRITTEN_CHUNKS, Writing
+
+log = structlog.get_logger()
 
 QUEUE = 16  # documents parsed ahead of the embedder
 BATCH_CHUNKS = 64  # documents are gathered until they have this many chunks, then embedded together
@@ -177,15 +180,17 @@ class _Pipeline:
         """The document of a file, and those of the files in it; what cannot be read is noted."""
         try:
             contents = await self._opened.place.parse(change.content, self._cutting)
-            inner = inner_files(change.uri, contents.members)
+            inner = inner_files(change.uri, contents.members, change.content.json_fields)
         except UnreadableFile as error:
             self._report.failures.append(Failure(change.uri, error.message))
             return []
         found = []
+        for note in contents.notes:
+            log.warning("ingest.note", uri=change.uri, note=note)
         if contents.parsed is not None:
             self._report.cut += len(contents.parsed.chunks)
             found.append(_Read(replace(change, content=replace(change.content, data=b"")), contents.parsed))
-        self._changes.keep_members(change.uri, {item.uri for item in inner})
+        self._changes.keep_members(change.uri, {item.uri for item in inner}, itself=contents.parsed is not None)
         for item in inner:
             if (changed := await self._look(item)) is not None:
                 found += await self._read(changed)

@@ -8,6 +8,8 @@ from functools import partial
 from typing import Literal
 from uuid import UUID
 
+import structlog
+
 from app.domain.errors import UnreadableFile
 from app.settings import Settings
 from app.storage.engine import Database
@@ -18,6 +20,8 @@ from ingestion.pipeline import Failure
 from ingestion.sandbox import Sandbox
 from ingestion.sources.inner import inner_files
 from ingestion.sources.source import Item, Vanished
+
+log = structlog.get_logger()
 
 Action = Literal["add", "change", "move", "delete", "keep"]
 _ACTIONS: dict[str, Action] = {"added": "add", "changed": "change", "moved": "move"}
@@ -53,16 +57,18 @@ class Plan:
                 self.unchanged += 1
                 return
             contents = await asyncio.to_thread(parse, change.content, cutting, self.sandbox)
-            inner = inner_files(change.uri, contents.members)
+            inner = inner_files(change.uri, contents.members, change.content.json_fields)
         except UnreadableFile as error:
             if not (isinstance(error, Vanished) and changes.lost(item.uri)):
                 self.failures.append(Failure(item.uri, error.message))
             return
+        for note in contents.notes:
+            log.warning("ingest.note", uri=change.uri, note=note)
         if contents.parsed is not None:
             self.steps.append(Step(_ACTIONS[change.kind], change.uri, change.moved_from))
             if self.forecast is not None:
                 await self.forecast.add(change, contents.parsed)
-        changes.keep_members(change.uri, {file.uri for file in inner})
+        changes.keep_members(change.uri, {file.uri for file in inner}, itself=contents.parsed is not None)
         for file in inner:
             await self.add(changes, file)
 

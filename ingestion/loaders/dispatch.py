@@ -9,7 +9,9 @@ from typing import Any
 
 from app.domain.document import ParsedDocument
 from app.domain.errors import DamagedFile, EmptyFile, UnreadableFile, UnsupportedFormat
-from ingestion.loaders.formats import SUFFIXES, Format, detect
+from ingestion.loaders import json_members
+from ingestion.loaders.formats import JSON, SUFFIXES, Format, detect
+from ingestion.loaders.json_fields import JsonFields
 from ingestion.loaders.member import Member
 from ingestion.loaders.reader import StructureReader
 from ingestion.loaders.tables import with_headers
@@ -67,6 +69,21 @@ def members(path: Path, data: bytes) -> Sequence[Member]:
         raise DamagedFile(f"The files in the {format_.name} cannot be read ({error}); get a whole copy.") from error
     named = [Member(_safe(one.name), one.data) for one in found]
     return _told_apart([one for one in named if one.name and one.data.strip()])
+
+
+def records(path: Path, data: bytes, fields: JsonFields) -> tuple[Sequence[Member], Sequence[str]] | None:
+    """The records of JSON as files of their own, and notes of what was not found; None when the file is none.
+
+    Raises DamagedFile, UnsupportedFormat.
+    """
+    if not data.strip() or detect(path, data) is not JSON:
+        return None
+    try:
+        return json_members.members(path.name, data, fields)
+    except UnreadableFile:
+        raise
+    except Exception as error:
+        raise DamagedFile(f"The JSON file cannot be read ({error}); get a whole copy and ingest it again.") from error
 
 
 def _told_apart(found: Sequence[Member]) -> Sequence[Member]:

@@ -60,6 +60,7 @@ FORMATS = (
     *(JSON, NOTEBOOK, MAIL, OUTLOOK, ARCHIVE, CODE),
 )
 SUFFIXES = {suffix: format_ for format_ in FORMATS for suffix in format_.suffixes}
+TEXT_SUFFIXES = {"text/plain": ".txt", "text/markdown": ".md", "text/html": ".html"}  # of texts that are no files
 
 _SUPPORTED = "Supported are " + ", ".join(f"{format_.name} ({format_.suffixes[0]})" for format_ in FORMATS) + "."
 _SNIFFED_BYTES = 65_536

@@ -22,36 +22,52 @@ class JsonReader(StructureReader):
 
     def parse(self, name: str, data: bytes) -> ParsedDocument:
         """Each record with its title as a heading, its text, and its other fields as `name: value`."""
-        text = decode(data)
-        lines = PurePath(name).suffix.lower() in {".jsonl", ".ndjson"}
+        text, lines = decode(data), are_lines(name)
         pieces = Pieces()
         if lines:
-            for number, line in enumerate(io.StringIO(text, newline=None), start=1):
-                if line.strip():
-                    _write(_decoded(line, f"Line {number}"), pieces)
+            for _, record in numbered_lines(text):
+                _write(record, pieces)
         else:
-            value = _decoded(text, "The file")
+            value = decoded(text, "The file")
             for record in value if isinstance(value, list) else [value]:
                 _write(record, pieces)
         return pieces.document(name, "application/jsonl" if lines else "application/json", PurePath(name).stem)
 
 
-def _decoded(text: str, where: str) -> Any:
+def are_lines(name: str) -> bool:
+    """Whether a file of that name has a record a line."""
+    return PurePath(name).suffix.lower() in {".jsonl", ".ndjson"}
+
+
+def numbered_lines(text: str) -> Iterator[tuple[int, Any]]:
+    """The records of JSON Lines with the numbers of their lines, from 1 on. Raises DamagedFile."""
+    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
+        if line.strip():
+            yield number, decoded(line, f"Line {number}")
+
+
+def decoded(text: str, where: str) -> Any:
+    """The value that is written. Raises DamagedFile that says `where`."""
     try:
         return msgspec.json.decode(text.removeprefix("\ufeff"))
     except msgspec.MsgspecError as error:
         raise DamagedFile(f"{where} is not JSON ({error}); correct it and ingest it again.") from error
 
 
+def as_lines(value: Any) -> str:
+    """Data as the lines of a form, nested ones indented."""
+    return "\n".join(_lines(value, 0))
+
+
 def _write(record: Any, pieces: Pieces) -> None:
     if not isinstance(record, dict):
-        pieces.block("\n".join(_lines(record, 0)))
+        pieces.block(as_lines(record))
         return
     left = dict(record)
     title = _taken(left, _TITLES)
     pieces.heading(2, title)
     pieces.block(_taken(left, _TEXTS))
-    pieces.block("\n".join(_lines(left, 0)))
+    pieces.block(as_lines(left))
 
 
 def _taken(record: dict[str, Any], names: tuple[str, ...]) -> str:

@@ -22,6 +22,7 @@ from pydantic import (
 
 from app.domain.errors import ConfigurationError, InvalidInput
 from app.settings import environment_value
+from ingestion.loaders.json_fields import JsonFields
 from ingestion.sources.files import FileSource
 from ingestion.sources.mongodb import MongoSource
 from ingestion.sources.records import Columns
@@ -36,6 +37,7 @@ def _listed(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+_TextType = Literal["text/plain", "text/markdown", "text/html"]
 _Names = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
 
 
@@ -74,6 +76,32 @@ class _Declared(BaseModel):
     max_prune_share: float = Field(0.2, ge=0, le=1)
 
 
+class _Json(BaseModel):
+    """What records of JSON are made of, as in `JsonFields`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: _Names
+    title: str | None = None
+    metadata: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    key: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    records: str | None = None
+    media_type: _TextType = "text/plain"
+
+    @model_validator(mode="after")
+    def _pointers(self) -> "_Json":
+        try:
+            _ = self.fields
+        except InvalidInput as error:
+            raise ValueError(error.message) from error
+        return self
+
+    @property
+    def fields(self) -> JsonFields:
+        """The same, checked. Raises InvalidInput."""
+        return JsonFields(self.text, self.title, self.metadata, self.key, self.records, self.media_type)
+
+
 class DeclaredFiles(_Declared):
     """Files and folders, relative to the folder of `footnote.toml`."""
 
@@ -81,6 +109,7 @@ class DeclaredFiles(_Declared):
     paths: tuple[Path, ...] = Field(min_length=1)
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    json_fields: _Json | None = Field(None, alias="json")
 
     @field_validator("paths")
     @classmethod
@@ -89,7 +118,8 @@ class DeclaredFiles(_Declared):
 
     def open(self) -> Source:
         """The source itself."""
-        return FileSource([self.folder / path for path in self.paths], self.include, self.exclude)
+        fields = None if self.json_fields is None else self.json_fields.fields
+        return FileSource([self.folder / path for path in self.paths], self.include, self.exclude, fields)
 
 
 class DeclaredWeb(_Declared):
@@ -103,6 +133,7 @@ class DeclaredWeb(_Declared):
     requests_per_s: float = Field(2.0, gt=0, le=100)
     max_pages: int = Field(10_000, ge=1)
     allow_networks: tuple[IPvAnyNetwork, ...] = ()
+    json_fields: _Json | None = Field(None, alias="json")
 
     @model_validator(mode="after")
     def _something(self) -> "DeclaredWeb":
@@ -118,7 +149,8 @@ class DeclaredWeb(_Declared):
 
         fetcher = Fetcher(requests_per_s=self.requests_per_s, allowed=self.allow_networks)
         urls, sitemaps = map(str, self.urls), map(str, self.sitemaps)
-        return WebSource(fetcher, list(urls), list(sitemaps), self.include, self.exclude, self.max_pages)
+        fields = None if self.json_fields is None else self.json_fields.fields
+        return WebSource(fetcher, list(urls), list(sitemaps), self.include, self.exclude, self.max_pages, fields)
 
 
 class _DeclaredRecords(_Declared):
@@ -132,7 +164,7 @@ class _DeclaredRecords(_Declared):
     text: _Names
     title: str | None = None
     metadata: tuple[str, ...] = ()
-    media_type: Literal["text/plain", "text/markdown", "text/html"] = "text/plain"
+    media_type: _TextType = "text/plain"
 
     @property
     def full_url(self) -> str:

@@ -10,6 +10,7 @@ from pathspec import GitIgnoreSpec
 
 from app.domain.errors import EmptyFile, InvalidInput, SourceUnavailable, UnreadableFile
 from ingestion.loaders.dispatch import supported
+from ingestion.loaders.json_fields import JsonFields
 from ingestion.sources.source import Content, Vanished, refuse_larger
 
 IGNORE_FILE = ".footnoteignore"
@@ -21,6 +22,7 @@ class SourceFile:
     """A file to be ingested, known by its absolute `file://` URI."""
 
     path: Path
+    json_fields: JsonFields | None = None
 
     @property
     def uri(self) -> str:
@@ -35,7 +37,7 @@ class SourceFile:
         """
         try:
             before = self.path.stat()
-            if known is not None and known == _stamp(before):
+            if known is not None and known == self._stamp(before):
                 return None
             refuse_larger(before.st_size, max_bytes)
             data = self.path.read_bytes()
@@ -44,10 +46,15 @@ class SourceFile:
             raise Vanished("The file was deleted meanwhile.") from error
         except OSError as error:
             raise UnreadableFile(f"{error.strerror or error}; check the file's permissions") from error
-        settled = time.time_ns() - after.st_mtime_ns > _SETTLED_NS and _stamp(before) == _stamp(after)
+        settled = time.time_ns() - after.st_mtime_ns > _SETTLED_NS and self._stamp(before) == self._stamp(after)
         if not data.strip() and not settled:
             raise EmptyFile("There is no text in the file, which was written just now; run it again when it is whole.")
-        return Content(_name(self.path), data, _stamp(after) if settled else None)
+        stamp = self._stamp(after) if settled else None
+        return Content(_name(self.path), data, stamp, json_fields=self.json_fields)
+
+    def _stamp(self, status: os.stat_result) -> str:
+        read_as = "" if self.json_fields is None else f":{self.json_fields.mark}"
+        return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}{read_as}"
 
 
 def _name(path: Path) -> str:
@@ -55,21 +62,19 @@ def _name(path: Path) -> str:
     return os.fsencode(path.name).decode("utf-8", "replace")
 
 
-def _stamp(status: os.stat_result) -> str:
-    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
-
-
 @dataclass(frozen=True, slots=True)
 class FileSource:
     """Files, and what is in folders: of a supported format, or whatever `include` names.
 
     `include` and `exclude` are patterns as in a .gitignore file, relative to each folder, as are those in files named
-    `.footnoteignore` for the folder they stand in. Hidden files and symbolic links are left out.
+    `.footnoteignore` for the folder they stand in. Hidden files and symbolic links are left out. With `json_fields`
+    each record of a JSON file becomes a document.
     """
 
     paths: Sequence[Path]
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
+    json_fields: JsonFields | None = None
 
     def items(self) -> list[SourceFile]:
         """The files, folder by folder.
@@ -85,7 +90,8 @@ class FileSource:
             root = path.resolve()
             for file in self._below(root) if root.is_dir() else [root]:
                 found.setdefault(file)
-        return [SourceFile(path) for path in found]
+        fields = self.json_fields
+        return [SourceFile(path, fields and fields.within(path.name)) for path in found]
 
     def close(self) -> None:
         """Nothing is held."""
@@ -127,9 +133,9 @@ def _refuse(error: OSError) -> None:
     raise SourceUnavailable(f"{error.filename}: {error.strerror}; nothing was changed.") from error
 
 
-def find_files(paths: Iterable[Path]) -> list[SourceFile]:
+def find_files(paths: Iterable[Path], json_fields: JsonFields | None = None) -> list[SourceFile]:
     """The files named, and in folders those of a supported format. Raises InvalidInput for a path that is not there."""
     try:
-        return FileSource(list(paths)).items()
+        return FileSource(list(paths), json_fields=json_fields).items()
     except SourceUnavailable as error:
         raise InvalidInput(error.message) from error

@@ -12,10 +12,10 @@ import msgspec
 
 from app.domain.errors import SourceUnavailable, UnsupportedFormat
 from ingestion.loaders.characters import decode
+from ingestion.loaders.formats import TEXT_SUFFIXES
 from ingestion.sources.source import Content, refuse_larger
 from ingestion.storable import storable, storable_text
 
-SUFFIXES = {"text/plain": ".txt", "text/markdown": ".md", "text/html": ".html"}
 _IN_MEMORY = 8_388_608  # bytes of records; more go to a temporary file
 
 
@@ -100,7 +100,7 @@ def _content(columns: Columns, key: str, row: Mapping[str, object]) -> Content:
     parts = [row[name] for name in columns.text if row.get(name) is not None]
     title = row.get(columns.title) if columns.title is not None else None
     metadata = {name: storable(_plain(row[name])) for name in columns.metadata if row.get(name) is not None}
-    name = f"{key}{SUFFIXES[columns.media_type]}"
+    name = f"{key}{TEXT_SUFFIXES[columns.media_type]}"
     called = None if title is None else storable_text(_text(title))
     return Content(name, _bytes(parts), title=called, metadata=metadata)
 

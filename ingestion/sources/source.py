@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from app.domain.errors import FileTooLarge, UnreadableFile
+from ingestion.loaders.json_fields import JsonFields
 
 
 class Vanished(UnreadableFile):
@@ -27,7 +28,8 @@ class Content:
 
     `name` is a file name: its suffix helps to tell the format, and it is the title of last resort. `title` and
     `metadata`, where the source knows them, go before what is in the bytes. A `stamp` is what the source can be asked
-    by whether the document changed (a size and a time, an ETag); None when only the bytes tell.
+    by whether the document changed (a size and a time, an ETag); None when only the bytes tell. With `json_fields` each
+    record of JSON becomes a document.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Content:
     stamp: str | None = None
     title: str | None = None
     metadata: dict[str, object] = field(default_factory=dict)
+    json_fields: JsonFields | None = None
 
 
 class Item(Protocol):

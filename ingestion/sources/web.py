@@ -15,6 +15,7 @@ from lxml import etree
 
 from app.domain.errors import SourceUnavailable, UnreadableFile
 from ingestion.loaders.formats import ARCHIVE, JSON, PLAIN, SUFFIXES
+from ingestion.loaders.json_fields import JsonFields
 from ingestion.sources.fetch import Fetched, Fetcher
 from ingestion.sources.source import Content
 
@@ -34,24 +35,28 @@ class Page:
 
     uri: str
     fetcher: Fetcher
+    json_fields: JsonFields | None = None
 
     def read(self, *, max_bytes: int, known: str | None = None) -> Content | None:
         """The page's bytes, None when the server says that it is as it was at the stamp `known`.
 
         Raises FileTooLarge, Vanished, UnreadableFile.
         """
-        found = self.fetcher.get(self.uri, max_bytes=max_bytes, headers=_conditions(known))
+        mark = "" if self.json_fields is None else self.json_fields.mark
+        found = self.fetcher.get(self.uri, max_bytes=max_bytes, headers=_conditions(known, mark))
         if found.status != 200:
             return None
         etag, modified = found.headers.get("etag", ""), found.headers.get("last-modified", "")
-        stamp = f"{etag}\t{modified}" if etag or modified else None
+        stamp = "\t".join(filter(None, (f"{etag}\t{modified}", mark))) if etag or modified else None
         media_type = _media_type(found)
-        return Content(_name(found, media_type), _in_utf8(found.body, media_type), stamp)
+        name, fields = _name(found, media_type), self.json_fields
+        return Content(name, _in_utf8(found.body, media_type), stamp, json_fields=fields and fields.within(name))
 
 
-def _conditions(known: str | None) -> dict[str, str]:
-    etag, _, modified = (known or "").partition("\t")
-    named = {"if-none-match": etag, "if-modified-since": modified}
+def _conditions(known: str | None, mark: str) -> dict[str, str]:
+    """Headers that ask for a page only if it changed; none when it was read with other JSON fields than now."""
+    etag, modified, read_as = [*(known or "").split("\t"), "", "", ""][:3]
+    named = {"if-none-match": etag, "if-modified-since": modified} if read_as == mark else {}
     return {name: value for name, value in named.items() if value}
 
 
@@ -68,7 +73,8 @@ def _name(found: Fetched, media_type: Message) -> str:
     The host's name has no suffix: `example.org` is no Org file.
     """
     name = unquote(found.url.path).rstrip("/").rpartition("/")[2]
-    suffix = mimetypes.guess_extension(media_type.get_content_type()) or ""
+    kind = media_type.get_content_type()
+    suffix = mimetypes.guess_extension(kind) or (".json" if kind.endswith("+json") else "")
     told, named = SUFFIXES.get(suffix), SUFFIXES.get(Path(name).suffix.lower())
     if suffix == ".xls" and Path(name).suffix.lower() == ".csv":  # as servers on Windows say of it
         return name
@@ -113,6 +119,7 @@ class WebSource:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     max_pages: int = 10_000
+    json_fields: JsonFields | None = None
 
     def items(self) -> list[Page]:
         """The pages. Raises SourceUnavailable when a sitemap cannot be read, or there are more pages than allowed."""
@@ -122,7 +129,7 @@ class WebSource:
             raise SourceUnavailable(
                 f"There are {len(found):,} pages, more than max_pages ({self.max_pages:,}); nothing was changed."
             )
-        return [Page(url, self.fetcher) for url in found]
+        return [Page(url, self.fetcher, self.json_fields) for url in found]
 
     def close(self) -> None:
         """Close the connections."""

@@ -231,4 +231,4 @@ def test_a_message_of_outlook_is_read_with_its_attachments() -> None:
     assert "They make honey.\n\nAnd wax.\n\nAttachments: wax.md, bee.png" in document.text
     assert "ann@example.org" in str(document.metadata["author"])
     assert document.metadata["date"] == "2025-08-18"
-    assert members(Path("message"), data) == [("wax.md", b"# Wax\n")]
+    assert [(one.name, one.data) for one in members(Path("message"), data)] == [("wax.md", b"# Wax\n")]
