@@ -35,12 +35,22 @@ def _rows(text: str, delimiter: str | None) -> Iterator[list[str]]:
     """The cells of each row.
 
     How quotes are doubled is not taken from the sniffer, which sees only the beginning. Spaces are white space around
-    cells anyway, and quotes may follow them, but where one never ends: that is a word's.
+    cells anyway, and quotes may follow them. A quote that does not end where a cell does belongs to a word, and the row
+    that it begins in to one line.
     """
     found, quote = _sniffed(text)
-    read = partial(csv.reader, delimiter=delimiter or found, quotechar=quote)
-    spaced = _closes(read(io.StringIO(text), skipinitialspace=True, strict=True))
-    return read(io.StringIO(text), skipinitialspace=spaced)
+    read = partial(csv.reader, delimiter=delimiter or found, quotechar=quote, skipinitialspace=True)
+    lines, at = list(io.StringIO(text)), 0
+    while at < len(lines):
+        rows, start = read(map(lines.__getitem__, range(at, len(lines))), strict=True), at
+        try:
+            for row in rows:
+                yield row
+                at = start + rows.line_num
+        except csv.Error as error:
+            unended = start + rows.line_num > at + 1 or _UNENDED in str(error)
+            yield from read([lines[at]], quoting=csv.QUOTE_NONE if unended else csv.QUOTE_MINIMAL)
+            at += 1
 
 
 def _sniffed(text: str) -> tuple[str, str]:
@@ -50,13 +60,3 @@ def _sniffed(text: str) -> tuple[str, str]:
     except csv.Error:  # one column, for one
         return ",", '"'
     return found.delimiter or ",", "'" if found.quotechar == "'" else '"'
-
-
-def _closes(rows: Iterator[list[str]]) -> bool:
-    """Whether every quote ends somewhere."""
-    try:
-        for _ in rows:
-            pass
-    except csv.Error as error:
-        return _UNENDED not in str(error)
-    return True

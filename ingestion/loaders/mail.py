@@ -91,7 +91,7 @@ def _parts(part: MIMEPart, *, inner: bool = False) -> tuple[list[MIMEPart], list
     """The parts that a message's text is made of, and the files that came with it."""
     kind = part.get_content_type()
     if part.get_content_maintype() == "multipart":
-        found = [_parts(one, inner=True) for one in part.iter_parts()] if part.is_multipart() else []
+        found = [_parts(one, inner=True) for one in _inside(part)] if part.is_multipart() else []
         texts, files = [texts for texts, _ in found], [file for _, files in found for file in files]
         if kind == "multipart/alternative":
             plain = (one for one in texts if any(text.get_content_type() == "text/plain" for text in one))
@@ -101,6 +101,15 @@ def _parts(part: MIMEPart, *, inner: bool = False) -> tuple[list[MIMEPart], list
         return [text for one in texts for text in one], files
     named = inner and (part.is_attachment() or PurePath(part.get_filename() or "").suffix.lower() in SUFFIXES)
     return ([part], []) if kind in _TEXTS and not named else ([], [part])
+
+
+def _inside(part: MIMEPart) -> list[MIMEPart]:
+    """The parts of one, that which it says to be its start (RFC 2387) first."""
+    try:
+        start = str(part.get_param("start", "")).strip("<> ")
+    except _MALFORMED:
+        start = ""
+    return sorted(part.iter_parts(), key=lambda one: not start or _header(one, "content-id").strip("<> ") != start)
 
 
 def _write(part: MIMEPart, pieces: Pieces) -> None:
@@ -124,7 +133,7 @@ def _decoded(content: bytes, charset: str | None) -> str:
     return content.decode("latin-1")
 
 
-def _header(message: EmailMessage, field: str) -> str:
+def _header(message: MIMEPart, field: str) -> str:
     try:
         return " ".join(str(message.get(field) or "").split())
     except _MALFORMED:

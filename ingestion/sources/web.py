@@ -14,7 +14,7 @@ from urllib.parse import unquote, urldefrag
 from lxml import etree
 
 from app.domain.errors import SourceUnavailable, UnreadableFile
-from ingestion.loaders.formats import ARCHIVE, JSON, PLAIN, SUFFIXES
+from ingestion.loaders.formats import ARCHIVE, CSV, JSON, ODS, PLAIN, SUFFIXES, XLS, XLSX
 from ingestion.loaders.json_fields import JsonFields
 from ingestion.sources.fetch import Fetched, Fetcher
 from ingestion.sources.source import Content
@@ -24,9 +24,12 @@ MAX_SITEMAPS = 1_000
 _SPACE = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
 _GZIP = b"\x1f\x8b"
 _VAGUE = {PLAIN, JSON, ARCHIVE}  # what content types say of files whose suffix tells more
+_SHEETS = {CSV, XLSX, ODS}
 _NO_CHARSETS = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "utf-7"}  # Python's, and no browser's
 
-_WINDOWS = {"iso8859-1", "ascii"}  # which browsers read as Windows-1252 (WHATWG, Encoding Standard)
+# As browsers decode (WHATWG, Encoding Standard): these are Windows-1252, whose unused bytes are control characters.
+_WINDOWS = {"iso8859-1", "ascii", "cp1252"}
+_UNUSED = {0xDC00 + byte: byte for byte in (0x81, 0x8D, 0x8F, 0x90, 0x9D)}  # by what `surrogateescape` makes of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ def _name(found: Fetched, media_type: Message) -> str:
     kind = media_type.get_content_type()
     suffix = mimetypes.guess_extension(kind) or (".json" if kind.endswith("+json") else "")
     told, named = SUFFIXES.get(suffix), SUFFIXES.get(Path(name).suffix.lower())
-    if suffix == ".xls" and Path(name).suffix.lower() == ".csv":  # as servers on Windows say of it
+    if told is XLS and named in _SHEETS:  # as servers on Windows say of them
         return name
     if told is None or (named is not None and (told in _VAGUE or told is named)):
         return name or f"{found.url.host}.txt"
@@ -95,7 +98,10 @@ def _in_utf8(body: bytes, media_type: Message) -> bytes:
         encoding = codecs.lookup(charset).name
         if encoding in _NO_CHARSETS or (_is_utf8(body) and not body.isascii()):
             return body
-        text = body.decode("cp1252" if encoding in _WINDOWS else encoding)
+        if encoding in _WINDOWS:
+            text = body.decode("cp1252", "surrogateescape").translate(_UNUSED)
+        else:
+            text = body.decode(encoding)
     except (LookupError, UnicodeError):
         return body
     return body if text.isascii() else codecs.BOM_UTF8 + text.encode("utf-8", "replace")

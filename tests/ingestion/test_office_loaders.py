@@ -115,6 +115,14 @@ def test_quotes_within_quotes_are_read_wherever_the_first_of_them_stands() -> No
     assert document.text.endswith('| late | She said "no, thanks" and left |\n| last | end |\n')
     assert "| Smith, John |" in read("single.csv", "id,name\n1,'Smith, John'\n2,'Doe, Jane'\n").text
     assert "| y | 2 |" in read("unclosed.csv", 'a,b\nx, "unclosed\ny,2\nz,3\n').text
+    assert read("unclosed.csv", 'a,b\nx,"unclosed\ny,2\nz,"Smith, John"\n').text.splitlines()[2:] == [
+        *('| x | "unclosed |', "| y | 2 |", "| z | Smith, John |"),
+    ]
+    last = 'a,b\nv, "Smith, John"\nw,"two\nlines"\nx, "unclosed\ny,"""2"" or 3"\nz,"end\n'
+    assert read("unclosed.csv", last).text.splitlines()[2:] == [
+        *("| v | Smith, John |", "| w | two lines |", '| x | "unclosed |', '| y | "2" or 3 |', '| z | "end |'),
+    ]
+    assert "| x | Mama Smith |" in read("within.csv", 'a,b\nx,"Mama" Smith\ny,2\n').text
     assert '| a | "b", c |' in read("spaces.csv", 'x, y\n1, 2\na, """b"", c"\n').text
 
 
@@ -271,6 +279,21 @@ def test_all_parts_of_a_mail_without_a_name_are_its_text() -> None:
     assert document.text.endswith("One.\n\nTwo.\n\nAttachments: a.pdf\n")
     document = read("a.eml", f"From: ann@example.org\nMIME-Version: 1.0\n{related}")
     assert document.text.endswith("Three.\n")
+
+
+def test_the_page_of_a_mail_may_come_after_its_picture_or_be_named_as_its_start() -> None:
+    picture = "Content-Type: image/png\nContent-ID: <a@x>\nContent-Disposition: inline; filename=a.png\n\nx\n"
+    page = "Content-Type: text/html\nContent-ID: <{0}@x>\n\n<p>Page {0}.</p>\n"
+    for start, said in (
+        ("", "one"),
+        ('; start="<two@x>"', "two"),
+        ('; start="two@x"', "two"),
+        ('; start="<no@x>"', "one"),
+    ):
+        related = multipart("related", picture, page.format("one"), page.format("two"))
+        related = related.replace("; boundary", f"{start}; boundary", 1)
+        document = read("a.eml", f"From: ann@example.org\nMIME-Version: 1.0\n{related}")
+        assert document.text.endswith(f"ann@example.org\n\nPage {said}.\n")
 
 
 def test_a_mail_is_decoded_as_it_or_its_page_says() -> None:
