@@ -1,7 +1,9 @@
 """Language: which one a document is written in."""
 
+from collections.abc import Mapping
 from functools import cache
 from threading import Lock
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from app.domain.document import ParsedDocument
@@ -16,6 +18,7 @@ CERTAIN = 0.9
 # Pages often declare their template's.
 PLAIN_CHARS, PLAIN = 500, 0.999
 PLAIN_PAGE_CHARS, PLAIN_PAGE = 100, CERTAIN
+_PAGES = {"text/html", "application/pdf"}
 UNSURE = "english"  # of a text too short to tell
 _LOADING = Lock()
 
@@ -23,23 +26,30 @@ _LOADING = Lock()
 _OTHERS = ("zh", "ja", "ko", "th", "lo", "km", "my", "vi", "pl", "cs", "sk", "sl", "hr", "bg", "uk", "fa", "he", "ur")
 
 
-def config_of(document: ParsedDocument, setting: str) -> str:
+def config_of(document: ParsedDocument, setting: str, given: Mapping[str, object] = MappingProxyType({})) -> str:
     """The text search configuration of a document: the setting's, or for `auto` that of its language.
 
-    The language is what its metadata says (`language` or `lang`), unless its text is plainly in another (a web page may
-    have the language of its template), else what its text looks like.
+    The language is what the metadata say that were `given` with the document (`language` or `lang`), else what its own
+    say, unless its text is plainly in another (a page may have the language of its template), else what its text looks
+    like.
     """
     if setting != "auto":
         return setting
-    sample, given = document.text[:SAMPLE_CHARS], document.metadata.get("language") or document.metadata.get("lang")
-    declared = given.strip() if isinstance(given, str) else ""
-    is_page = document.media_type == "text/html"
+    if said := _language_in(given):
+        return text_search_config(said)
+    sample, declared = document.text[:SAMPLE_CHARS], _language_in(document.metadata)
+    is_page = document.media_type in _PAGES
     if declared and len(sample) < (PLAIN_PAGE_CHARS if is_page else PLAIN_CHARS):
         return text_search_config(declared)
     language, probability = load().classify(sample)
     if declared and probability < (PLAIN_PAGE if is_page else PLAIN):
         return text_search_config(declared)
     return text_search_config(language) if probability >= CERTAIN else UNSURE
+
+
+def _language_in(metadata: Mapping[str, object]) -> str:
+    said = metadata.get("language") or metadata.get("lang")
+    return said.strip() if isinstance(said, str) else ""
 
 
 def load() -> "LanguageIdentifier":

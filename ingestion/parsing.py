@@ -62,6 +62,6 @@ def _document(content: Content, cutting: Cutting, sandbox: Sandbox) -> Parsed:
     return Parsed(
         document,
         chunk(document, max_tokens=cutting.chunk_tokens, count_tokens=count_tokens),
-        config_of(document, cutting.text_search_config),
+        config_of(document, cutting.text_search_config, content.metadata),
         text_key(document),
     )
