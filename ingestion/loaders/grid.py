@@ -1,6 +1,6 @@
 """Grid: the cells of a table in their columns, those that span several too."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 
@@ -27,6 +27,25 @@ def spread(rows: Iterable[Iterable[Cell]]) -> Iterator[list[str]]:
             _reach(reaching, texts)
         if own:
             yield texts
+
+
+class Merged(NamedTuple):
+    """A cell that spans rows: its column, its row and its last row, all from 0 on."""
+
+    column: int
+    top: int
+    bottom: int
+
+
+def repeat(rows: Sequence[list[str]], merged: Iterable[Merged]) -> None:
+    """Write what cells that span rows say into each of these rows that says something."""
+    own = [any(row) for row in rows]
+    for cell in merged:
+        text = rows[cell.top][cell.column] if cell.top < len(rows) and cell.column < len(rows[cell.top]) else ""
+        for at in range(cell.top + 1, min(cell.bottom + 1, len(rows))) if text else ():
+            if own[at]:
+                rows[at] += [""] * (cell.column + 1 - len(rows[at]))
+                rows[at][cell.column] = text
 
 
 def _reach(reaching: dict[int, Cell], texts: list[str]) -> None:

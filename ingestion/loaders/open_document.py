@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from lxml import etree
 
 from app.domain.document import ParsedDocument
+from ingestion.loaders.grid import Merged, repeat
 from ingestion.loaders.package import opened, refuse_entities, tree
 from ingestion.loaders.pieces import Pieces, trimmed
 from ingestion.loaders.reader import StructureReader
@@ -115,20 +116,26 @@ def _write(element: etree._Element, pieces: Pieces) -> None:
             _write(child, pieces)
 
 
-def _rows(table: etree._Element) -> Iterator[list[str]]:
+def _rows(table: etree._Element) -> list[list[str]]:
     """The rows of a table; what is merely said to be repeated is written out, the endless empty rest of a sheet not."""
+    rows, merged = list[list[str]](), list[Merged]()
     for row in table.iter(f"{_TABLE}table-row"):
         cells = list[str]()
         for cell in row.iterchildren(f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"):
-            text = _inline(cell).strip()
-            cells += [text] * min(_repeated(cell, "columns"), _MOST_REPEATED)
+            text, down = _inline(cell).strip(), _count(cell, "rows-spanned")
+            if down > 1:
+                merged.append(Merged(len(cells), len(rows), len(rows) + down - 1))
+            cells += [text] * min(_count(cell, "columns-repeated"), _MOST_REPEATED)
         while cells and not cells[-1]:
             cells.pop()
-        yield from [cells] * (min(_repeated(row, "rows"), _MOST_REPEATED) if cells else 1)
+        times = min(_count(row, "rows-repeated"), _MOST_REPEATED) if cells else 1
+        rows += [list(cells) for _ in range(times)]
+    repeat(rows, merged)
+    return rows
 
 
-def _repeated(element: etree._Element, what: str) -> int:
-    count = element.get(f"{_TABLE}number-{what}-repeated", "1")
+def _count(element: etree._Element, what: str) -> int:
+    count = element.get(f"{_TABLE}number-{what}", "1")
     return int(count) if count.isdecimal() else 1
 
 

@@ -1,5 +1,6 @@
 """PDF: the text of a document's pages as paragraphs, with its outline as headings."""
 
+import ctypes
 import re
 import threading
 from itertools import takewhile
@@ -42,6 +43,7 @@ class PdfReader(StructureReader):
             try:
                 pages = [read_page(document, number, recognizer) for number in range(len(document))]
                 outline = _outline(document)
+                language = _language(document)
                 title, author, made = map(document.get_metadata_value, ("Title", "Author", "CreationDate"))
             finally:
                 document.close()
@@ -61,7 +63,7 @@ class PdfReader(StructureReader):
             media_type=MEDIA_TYPE,
             headings=locate(outline, layout) or numbered(layout),
             page_starts=layout.page_starts,
-            metadata=declared(author=author, date=made),
+            metadata=declared(author=author, date=made, language=language),
         )
 
 
@@ -78,6 +80,14 @@ def _open(data: bytes) -> Any:
         document.close()
         raise DamagedFile("The PDF is truncated (it ends in the middle); get a whole copy and ingest it again.")
     return document
+
+
+def _language(document: Any) -> str:
+    """What the catalog says of the language, in UTF-16 as PDFium gives it."""
+    size = raw.FPDFCatalog_GetLanguage(document, None, 0)
+    buffer = ctypes.create_string_buffer(size)
+    raw.FPDFCatalog_GetLanguage(document, ctypes.cast(buffer, ctypes.POINTER(raw.FPDF_WCHAR)), size)
+    return buffer.raw.decode("utf-16-le", "replace").rstrip("\0")
 
 
 def _outline(document: Any) -> list[Entry]:

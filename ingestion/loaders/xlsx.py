@@ -1,13 +1,17 @@
 """XLSX: the sheets of a workbook as tables."""
 
 import io
+import re
+from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from math import isfinite
 from typing import Any
 
 import openpyxl
+from openpyxl.utils import column_index_from_string
 
 from app.domain.document import ParsedDocument
+from ingestion.loaders.grid import Merged, repeat
 from ingestion.loaders.number_format import duration, shown
 from ingestion.loaders.package import opened, refuse_entities
 from ingestion.loaders.pieces import Pieces, trimmed
@@ -15,6 +19,8 @@ from ingestion.loaders.reader import StructureReader
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 KIND = "workbook"
+
+_MERGED = re.compile(rb"<(?:\w+:)?mergeCell\s[^>]*?ref=[\"']([A-Z]{1,3})([1-9]\d{0,6}):[A-Z]{1,3}([1-9]\d{0,6})[\"']")
 
 
 class XlsxReader(StructureReader):
@@ -30,11 +36,20 @@ class XlsxReader(StructureReader):
             sheet.reset_dimensions()  # what a sheet says of its size is often wrong
             rows = [[_shown(cell) for cell in row] for row in sheet.iter_rows()]
             if any(any(row) for row in rows):
+                repeat(rows, _merged(sheet))
                 pieces.heading(2, sheet.title)
                 pieces.table(trimmed(rows))
         return pieces.document(
             name, MEDIA_TYPE, properties.title or "", author=properties.creator, date=_day(properties.modified)
         )
+
+
+def _merged(sheet: Any) -> Iterator[Merged]:
+    """The cells that span rows, which openpyxl leaves out when it only reads; as bytes, for a tree takes memory."""
+    with sheet._get_source() as source:
+        for found in _MERGED.finditer(source.read()):
+            column, top, bottom = found.groups()
+            yield Merged(column_index_from_string(column.decode()) - 1, int(top) - 1, int(bottom) - 1)
 
 
 def _shown(cell: Any) -> str:

@@ -15,6 +15,7 @@ GERMAN = "Der Mieter kündigt den Vertrag über die Wohnung bis zum dritten Tag 
     ("media_type", "text", "config"),
     [
         ("text/html", GERMAN * 2, "german"),  # pages often have the language of their template
+        ("application/pdf", GERMAN * 2, "german"),
         ("text/html", "Wohnung", "english"),
         ("text/markdown", GERMAN * 2, "english"),  # a person has said so
         ("text/markdown", GERMAN * 8, "german"),

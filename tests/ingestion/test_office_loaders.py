@@ -99,6 +99,49 @@ def test_cells_of_xlsx_are_written_as_they_are_shown(value: object, code: str, t
     assert read("a.xlsx", out.getvalue()).text.endswith(f"| {text} |\n")
 
 
+MERGED = (
+    "| Port | Day | Hour |\n| --- | --- | --- |\n| Holm | Monday |  |\n| Holm | Tuesday | 9 |\n| Sund | Friday | 8 |\n"
+)
+
+
+def test_merged_cells_of_xlsx_say_it_in_each_row_and_once_in_each() -> None:
+    rows = [["Port", "Day", "Hour"], ["Holm", "Monday", None], [None, "Tuesday", 9], [None] * 3, ["Sund", "Friday", 8]]
+    book, out = openpyxl.Workbook(), io.BytesIO()
+    for row in rows:
+        book.active.append(row)  # type: ignore[union-attr]
+    for place in ("A2:A4", "B2:C2", "E1:F1048576", "XFD1:XFD9"):
+        book.active.merge_cells(place)  # type: ignore[union-attr]
+    book.save(out)
+    assert read("a.xlsx", out.getvalue()).text == f"## Sheet\n\n{MERGED}"
+
+
+@pytest.mark.parametrize(("kind", "suffix", "before"), [("text", "odt", ""), ("spreadsheet", "ods", "## Fleet\n\n")])
+def test_merged_cells_of_open_document_say_it_in_each_row_and_once_in_each(kind: str, suffix: str, before: str) -> None:
+    def row(*cells: str) -> str:
+        return f"<table:table-row>{''.join(cells)}</table:table-row>"
+
+    def cell(text: str, spanned: str = "") -> str:
+        return f"<table:table-cell {spanned}><text:p>{text}</text:p></table:table-cell>"
+
+    covered = "<table:covered-table-cell/>"
+    across, down = 'table:number-columns-spanned="2"', 'table:number-rows-spanned="3"'
+    table = "".join(
+        [
+            row(cell("Port"), cell("Day"), cell("Hour")),
+            row(cell("Holm", down), cell("Monday", across), covered),
+            row(covered, cell("Tuesday"), cell("9")),
+            row(covered, '<table:table-cell table:number-columns-repeated="2"/>'),
+            row(cell("Sund", 'table:number-rows-spanned="x"'), cell("Friday"), cell("8")),
+        ]
+    )
+    content = (
+        f"<office:document-content {NAMESPACES}><office:body><office:{kind}><table:table table:name='Fleet'>{table}"
+        f"</table:table></office:{kind}></office:body></office:document-content>"
+    )
+    parts = {"mimetype": f"application/vnd.oasis.opendocument.{kind}", "content.xml": content}
+    assert read(f"a.{suffix}", packed(parts)).text == before + MERGED
+
+
 def test_a_long_table_has_its_header_on_every_piece() -> None:
     rows = "\n".join(f"ship {number};{number * 7}" for number in range(200))
     document = read("ships.csv", f"Name;Seats\n{rows}\n")

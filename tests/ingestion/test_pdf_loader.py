@@ -11,6 +11,7 @@ from fpdf import FPDF
 from hypothesis import given
 from hypothesis import strategies as st
 from pypdf import PdfReader, PdfWriter
+from pypdf.generic import NameObject, TextStringObject
 
 from app.domain.document import ParsedDocument
 from app.domain.errors import DamagedFile, EmptyFile, EncryptedFile
@@ -310,3 +311,20 @@ def test_any_layout_keeps_every_word_in_its_place(pages: list[list[tuple[str, fl
         for offset, placed in page:
             assert layout.text[offset : offset + len(placed.text)] == placed.text
     assert numbered(Layout("", (), ())) == ()
+
+
+@pytest.mark.parametrize(
+    ("said", "metadata"),
+    [("de-AT", {"language": "de-AT"}), ("en-US\0", {"language": "en-US"}), ("x" * 500, {}), ("", {}), (None, {})],
+)
+def test_the_language_of_the_catalog_is_declared(said: str | None, metadata: dict[str, str]) -> None:
+    made = blank()
+    made.add_page()
+    made.multi_cell(80, 5, PROSE, align="L")
+
+    def change(writer: PdfWriter) -> None:
+        if said is not None:
+            writer.root_object[NameObject("/Lang")] = TextStringObject(said)
+
+    document = read(rewritten(made, change))
+    assert {name: value for name, value in document.metadata.items() if name == "language"} == metadata
