@@ -11,7 +11,10 @@ from app.providers.tokenizer import count_tokens
 PIECE_TOKENS = 130  # two thirds of a chunk of 200; the headings above it fit in too
 
 _DASHES = r"[ \t]*+:?-++:?[ \t]*+"
-_RULER = re.compile(rf"^ {{0,3}}(?=[^\n]*\|)\|?{_DASHES}(?:\|{_DASHES})*+\|?[ \t]*+$", re.MULTILINE)
+_RULER = re.compile(rf"^[ >]*+(?=[^\n]*\|)\|?{_DASHES}(?:\|{_DASHES})*+\|?[ \t]*+$", re.MULTILINE)
+_CODE = " " * 4
+_QUOTE = re.compile(r"(?: {0,3}> ?)*+")
+_ITEM = re.compile(r" *+(?:[-*+]|\d{1,9}[.)]) {1,4}(?=\S)")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _OTHER_BLOCK = re.compile(r" {0,3}(?:#{1,6} |>|`{3}|~{3})")
 _PIPE = re.compile(r"(?<!\\)\|")
@@ -30,7 +33,7 @@ def with_headers(document: ParsedDocument) -> ParsedDocument:
     parts, position = list[str](), 0
     ends, moves = list[int](), [0]  # of the tables, and how far what follows each has moved
     for start, end, lines in _tables(text):
-        pieces = "\n\n".join(_pieces(lines, as_written=kept))
+        pieces = "\n\n".join(_pieces(lines, as_written=kept or lines[0].lstrip().startswith(">")))
         parts += [text[position:start], pieces]
         moves.append(moves[-1] + len(pieces) - (end - start))
         ends.append(end)
@@ -49,14 +52,18 @@ def with_headers(document: ParsedDocument) -> ParsedDocument:
 
 def _tables(text: str) -> Iterator[tuple[int, int, list[str]]]:
     """Start, end and lines of each table outside of fences: its header, its ruler, one row or more."""
-    lines, fence, at, start = text.split("\n"), "", 0, 0
+    lines, fence, fenced, at, start = text.split("\n"), "", 0, 0, 0
+    bare = list(_bare(lines))
     while at < len(lines):
-        mark = _FENCE.match(lines[at])
+        depth, line = bare[at]
+        if depth < fenced:  # with a quotation ends the fence in it
+            fence, fenced = "", 0
+        mark = _FENCE.match(line)
         if mark and not fence:
-            fence = mark[1]
+            fence, fenced = mark[1], depth
         elif mark and mark[1].startswith(fence):
-            fence = ""
-        last = at + 1 if fence else _table_end(lines, at)
+            fence, fenced = "", 0
+        last = at + 1 if fence else _table_end(bare, at)
         length = sum(map(len, lines[at:last])) + last - at
         if last > at + 1:
             yield start, start + length - 1, lines[at:last]
@@ -64,12 +71,29 @@ def _tables(text: str) -> Iterator[tuple[int, int, list[str]]]:
         at = last
 
 
-def _table_end(lines: list[str], at: int) -> int:
+def _bare(lines: list[str]) -> Iterator[tuple[int, str]]:
+    """In how many quotations each line is, and the line without their marks and the indentation of its list item."""
+    item = 0  # where the text of the list item begins
+    for line in lines:
+        rest = _QUOTE.sub("", line, count=1)
+        indentation = len(rest) - len(rest.lstrip(" "))
+        if (mark := _ITEM.match(rest)) and indentation < item + len(_CODE):
+            item = len(mark[0])
+        elif rest.strip():
+            item = min(item, indentation)
+        yield line[: len(line) - len(rest)].count(">"), rest[min(item, indentation) :]
+
+
+def _table_end(bare: list[tuple[int, str]], at: int) -> int:
     """The line after the table that begins at a line, which is the next one where none does."""
-    if not _is_row(lines[at]) or at + 1 == len(lines) or not _RULER.fullmatch(lines[at + 1]):
+    depth, top = bare[at]
+    after, ruler = bare[at + 1] if at + 1 < len(bare) else (-1, "")
+    if depth != after or not _is_row(top) or not _RULER.fullmatch(ruler):
+        return at + 1
+    if top.startswith(_CODE) or ruler.startswith(_CODE):
         return at + 1
     end = at + 2
-    while end < len(lines) and _is_row(lines[end]):
+    while end < len(bare) and bare[end][0] == depth and _is_row(bare[end][1]):
         end += 1
     return end if end > at + 2 else at + 1
 

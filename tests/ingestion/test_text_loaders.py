@@ -69,6 +69,50 @@ def test_a_long_table_of_markdown_has_its_header_on_every_piece_and_headings_sta
     assert [row for block in blocks for row in block.split("\n")[2:]] == rows * 2
 
 
+@pytest.mark.parametrize(
+    ("before", "prefix"),
+    [
+        ("", "> "),
+        ("> Said:\n>\n", "> "),
+        ("> > Said:\n", ">> "),
+        ("1.  one\n\n", "    "),
+        ("- one\n  - two\n    1. three\n\n", " " * 7),
+        ("> - one\n>   - two\n>\n", ">     "),
+        ("- one\n  - two\n\n    ~~~\n    x\n    ~~~\n\n", "    "),
+        ("> ```\n> unclosed, so it ends with the quotation\n\n", "> "),
+    ],
+)
+def test_a_long_table_in_a_quotation_or_a_list_has_its_header_on_every_piece(before: str, prefix: str) -> None:
+    lines = ["| Name | Seats |", "|---|---|", *(f"| ship {number} | {number * 7} |" for number in range(60))]
+    lines = [prefix + line for line in lines]
+    document = load(Path("a.md"), (before + "\n".join(lines) + "\n\nEnd | of | it.\n").encode())
+    assert document.text.startswith(before)
+    *blocks, end = document.text.removeprefix(before).split("\n\n")
+    assert len(blocks) > 3
+    assert all(block.split("\n")[:2] == lines[:2] for block in blocks)
+    assert [row for block in blocks for row in block.split("\n")[2:]] == lines[2:]
+    assert end == "End | of | it.\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "prefix"),
+    [
+        ("", "    "),  # code
+        ("Words.\n\n    - code\n\n", " " * 6),
+        ("- one\n\n", " " * 6),
+        ("- one\n  - two\n\n  Back in one.\n\n", " " * 6),
+        ("- one\n\nWords.\n\n", "    "),
+        ("> ```\n", "> "),
+        ("- one\n\n    ```\n", "    "),
+        ("", ">     "),
+    ],
+)
+def test_what_only_looks_like_a_table_stays_as_it_is(before: str, prefix: str) -> None:
+    lines = ["| Name | Seats |", "|---|---|", *(f"| ship {number} | {number * 7} |" for number in range(60))]
+    text = before + "\n".join(prefix + line for line in lines) + "\n"
+    assert load(Path("a.md"), text.encode()).text == text
+
+
 @pytest.mark.parametrize(("name", "kept"), [("a.md", False), ("a.txt", True), ("a.org", True), ("a.py", True)])
 def test_tables_of_other_sources_stay_as_they_are(name: str, kept: bool) -> None:
     text = "| a | b |\n|---|---|\n" + "| one | two |\n" * 60
