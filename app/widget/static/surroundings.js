@@ -35,8 +35,8 @@ export class Surroundings extends EventTarget {
   }
 
   /** Fetch the list again, as far as it is shown: what was deleted or begun elsewhere is seen too. */
-  loadConversations() {
-    return this.#told(() => this.#list());
+  async loadConversations() {
+    if (!this.onlyAsks) await this.#told(() => this.#list());
   }
 
   /** List older conversations too; returns how many came. Throws Problem or AbortError. */
