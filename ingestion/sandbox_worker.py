@@ -100,9 +100,9 @@ def main() -> None:
         try:
             message = receive(sys.stdin.buffer)
             what, name, data = msgspec.msgpack.decode(message, type=tuple[Wanted, str, bytes])
-        except EOFError:
+            send(answers, msgspec.msgpack.encode(parse(what, name, data, limits.most_chars)))
+        except (EOFError, BrokenPipeError):  # the parent has ended, or was killed
             return
-        send(answers, msgspec.msgpack.encode(parse(what, name, data, limits.most_chars)))
 
 
 if __name__ == "__main__":

@@ -2,16 +2,20 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from fpdf import FPDF
 
 from app.domain.errors import DamagedFile, EmptyFile, EncryptedFile, FileTooLarge, UnsupportedFormat
 from ingestion.loaders.dispatch import load
 from ingestion.sandbox import Sandbox
+from ingestion.sandbox_worker import send
 from tests.fixtures.compound import compound_file
 from tests.ingestion.test_office_loaders import workbook
 
@@ -103,3 +107,16 @@ def test_ten_thousand_pages_are_read() -> None:
         document = sandbox.load(Path("long.pdf"), bytes(pdf.output()))
     assert len(document.page_starts) == 10_000
     assert document.text.rstrip().endswith("Page number 9999")
+
+
+def test_a_process_whose_parent_was_killed_ends_without_a_word() -> None:
+    command = [sys.executable, "-m", "ingestion.sandbox_worker", str(1 << 30), "1000"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()  # as the system does for a parent that is gone
+        send(process.stdin, msgspec.msgpack.encode(("load", "a.md", b"# Tides")))
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == 0
