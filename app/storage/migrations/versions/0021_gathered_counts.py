@@ -17,6 +17,16 @@ CREATE TABLE lexical_batch (
     CONSTRAINT pk_lexical_batch PRIMARY KEY (collection_id, generation_id, part, id)
 );
 """
+TOTALS = """INSERT INTO lexical_total AS t (collection_id, generation_id, config, shard, chunks, length)
+    SELECT c.collection_id, c.generation_id, c.config, slot, sign * count(*), sign * sum(c.length)
+    FROM changed c JOIN index_generation g ON g.id = c.generation_id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+    ON CONFLICT (collection_id, generation_id, config, shard)
+        DO UPDATE SET chunks = t.chunks + excluded.chunks, length = t.length + excluded.length;"""
+TERMS = """INSERT INTO lexical_term AS t (collection_id, generation_id, term, shard, chunks)
+    SELECT c.collection_id, c.generation_id, u.term, slot, sign * count(*)
+    FROM changed c JOIN index_generation g ON g.id = c.generation_id, unnest(c.terms) u(term)
+    GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+    ON CONFLICT (collection_id, generation_id, term, shard) DO UPDATE SET chunks = t.chunks + excluded.chunks;"""
 # As in migration 0004, but a statement that brings or takes many chunks adds a batch; the writer that finds many batches
 # adds them up. One does so at a time, and a question sees all before or all after.
 COUNTING = """
@@ -56,17 +66,9 @@ DECLARE
     many boolean := (SELECT count(*) >= 32 FROM changed);
     batch record;
 BEGIN
-    INSERT INTO lexical_total AS t (collection_id, generation_id, config, shard, chunks, length)
-    SELECT c.collection_id, c.generation_id, c.config, slot, sign * count(*), sign * sum(c.length)
-    FROM changed c JOIN index_generation g ON g.id = c.generation_id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-    ON CONFLICT (collection_id, generation_id, config, shard)
-        DO UPDATE SET chunks = t.chunks + excluded.chunks, length = t.length + excluded.length;
+    {totals}
     IF NOT many THEN
-        INSERT INTO lexical_term AS t (collection_id, generation_id, term, shard, chunks)
-        SELECT c.collection_id, c.generation_id, u.term, slot, sign * count(*)
-        FROM changed c JOIN index_generation g ON g.id = c.generation_id, unnest(c.terms) u(term)
-        GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-        ON CONFLICT (collection_id, generation_id, term, shard) DO UPDATE SET chunks = t.chunks + excluded.chunks;
+        {terms}
         RETURN NULL;
     END IF;
     FOR batch IN
@@ -105,16 +107,8 @@ BEGIN
         slot := pg_backend_pid() % 16;
         PERFORM pg_advisory_xact_lock(1818585972, slot);
     END IF;
-    INSERT INTO lexical_total AS t (collection_id, generation_id, config, shard, chunks, length)
-    SELECT c.collection_id, c.generation_id, c.config, slot, sign * count(*), sign * sum(c.length)
-    FROM changed c JOIN index_generation g ON g.id = c.generation_id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-    ON CONFLICT (collection_id, generation_id, config, shard)
-        DO UPDATE SET chunks = t.chunks + excluded.chunks, length = t.length + excluded.length;
-    INSERT INTO lexical_term AS t (collection_id, generation_id, term, shard, chunks)
-    SELECT c.collection_id, c.generation_id, u.term, slot, sign * count(*)
-    FROM changed c JOIN index_generation g ON g.id = c.generation_id, unnest(c.terms) u(term)
-    GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-    ON CONFLICT (collection_id, generation_id, term, shard) DO UPDATE SET chunks = t.chunks + excluded.chunks;
+    {totals}
+    {terms}
     RETURN NULL;
 END $$;
 SELECT lexical_add_up(collection_id, generation_id)
@@ -126,8 +120,8 @@ DROP TABLE lexical_batch;
 
 def upgrade() -> None:
     op.execute(TABLE)
-    op.execute(COUNTING)
+    op.execute(COUNTING.format(totals=TOTALS, terms=TERMS))
 
 
 def downgrade() -> None:
-    op.execute(OLD_COUNTING)
+    op.execute(OLD_COUNTING.format(totals=TOTALS, terms=TERMS))
