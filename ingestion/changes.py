@@ -9,10 +9,14 @@ from typing import Literal
 import msgspec
 
 from app.domain.document import MEMBER
+from app.domain.errors import UnreadableFile
 from app.storage.inventory import StoredDocument
 from ingestion.sources.source import Content, Item, Vanished
 
 PARSER = "8"  # part of hashes and stamps: raised when loaders or chunks change, so that documents are taken anew
+
+LONGEST_URI = 2_600  # bytes; of 2,704 that a row of PostgreSQL's index has, some are the collection's
+_PLAIN = "text/plain"
 
 Kind = Literal["added", "changed", "moved"]
 
@@ -32,7 +36,8 @@ class Change:
 class Changes:
     """Tells what changed; items are looked at once each, one after the other.
 
-    `unchanged` collects the stamps of unchanged documents that are not noted yet, by URI.
+    `unchanged` collects the stamps of unchanged documents that are not noted yet, by URI; `superseded` are those whose
+    file is now read as several.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class Changes:
             for holder in _holders(uri) if uri not in there else ():
                 self._inside[holder].append(document)
         self.unchanged: dict[str, str | None] = {}
+        self.superseded: list[str] = []
 
     def look(self, item: Item, *, max_bytes: int) -> Change | None:
         """What changed, None when nothing did. Blocks.
@@ -70,6 +76,11 @@ class Changes:
         Raises UnreadableFile; Vanished also for a file of the source that has become empty.
         """
         before = self._known.get(item.uri)
+        if before is None and (size := len(item.uri.encode("utf-8", "replace"))) > LONGEST_URI:
+            raise UnreadableFile(
+                f"Its name has {size:,} bytes, more than the {LONGEST_URI:,} that can be stored; give it a shorter name or "
+                "key."
+            )
         stored = None if before is None or self._again else _unstamped(before.stamp)
         content = item.read(max_bytes=max_bytes, known=stored)
         if content is None:
@@ -96,6 +107,7 @@ class Changes:
         before = None if itself else self._known.get(uri)
         if before is not None and self._owns(before):
             self._gone[uri] = None
+            self.superseded.append(uri)
         for known in self._inside.get(uri, ()):
             kept = known.uri in present or any(holder in present for holder in _holders(known.uri))
             if self._owns(known) and not kept:
@@ -153,7 +165,9 @@ def _holders(uri: str) -> Iterator[str]:
 
 def content_hash(content: Content) -> bytes:
     """Of everything that a document is made of but its name."""
-    about = (content.title, content.metadata, content.json_fields)
+    about = [content.title, content.metadata, content.json_fields]
+    if content.media_type not in {None, _PLAIN}:
+        about.append(content.media_type)
     given = msgspec.json.encode(about, order="deterministic") if any(about) else b""
     return sha256(f"{PARSER}\n".encode() + given + content.data).digest()
 

@@ -126,6 +126,7 @@ async def _apply(
     """Bring in what changed, and note of the rest that it was seen."""
     done = await ingest(items, changes, run, progress)
     await run.inventory.claim(report.source, changes.unchanged)
+    await run.inventory.forget(changes.superseded)
     report.added, report.changed, report.moved, report.unchanged = done.added, done.changed, done.moved, done.unchanged
     report.chunks, report.embedded, report.failures = done.chunks, done.embedded, done.failures
     report.contexts, report.empty_contexts = done.contexts, done.empty_contexts

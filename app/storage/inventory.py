@@ -24,6 +24,9 @@ UPDATE document SET source = coalesce(source, %(source)s), source_stamp = seen.s
 FROM unnest(%(uris)s::text[], %(stamps)s::text[]) seen(uri, stamp)
 WHERE collection_id = %(collection)s AND source_uri = seen.uri
 """
+_FORGET = """
+UPDATE document SET content_hash = '', source_stamp = NULL WHERE collection_id = %s AND source_uri = ANY(%s)
+"""
 _TAKE_OVER = """
 UPDATE document SET source = %(source)s WHERE collection_id = %(collection)s AND source_uri = ANY(%(uris)s)
 """
@@ -64,6 +67,13 @@ class Inventory:
         async with self._database.connection(self._workspace_id) as connection:
             parameters = {"source": source, "uris": list(stamps), "stamps": list(stamps.values())}
             await connection.execute(_CLAIM, {**parameters, "collection": self._collection_id})
+
+    async def forget(self, uris: Sequence[str]) -> None:
+        """Forget what was in the files of these documents, so that they are read anew whatever is in there."""
+        if not uris:
+            return
+        async with self._database.connection(self._workspace_id) as connection:
+            await connection.execute(_FORGET, (self._collection_id, list(uris)))
 
     async def take_over(self, source: str, uris: Sequence[str]) -> None:
         """Note that these documents, whoever brought them, belong to this source now."""

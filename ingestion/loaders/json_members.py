@@ -35,9 +35,8 @@ def members(name: str, data: bytes, fields: JsonFields) -> tuple[Sequence[Member
         if key in found:
             raise DamagedFile(f"Two records have the key {key}; name fields that tell them apart as the key.")
         called = f"{key if fields.key else f'{PurePath(name).stem} {number}'}{fields.suffix}"
-        found[key] = Member(
-            key, said.encode("utf-8", "replace"), called, _title(record, fields), _metadata(record, fields)
-        )
+        data, title, metadata = said.encode("utf-8", "replace"), _title(record, fields), _metadata(record, fields)
+        found[key] = Member(key, data, called, title, metadata, fields.media_type)
     there = ", ".join(list(has)[:_MOST_NAMES]) or "none"
     if not found:
         where = " or ".join(f"`{one}`" for one in fields.text)

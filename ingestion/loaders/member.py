@@ -6,7 +6,8 @@ from typing import NamedTuple
 class Member(NamedTuple):
     """Its name within the file it came with, folders included, and its bytes.
 
-    One that is a record has a file name that it is read as (`called`), and where they are known a title and metadata.
+    One that is a record has a file name that it is read as (`called`), its text's media type, and where they are known
+    a title and metadata.
     """
 
     name: str
@@ -14,3 +15,4 @@ class Member(NamedTuple):
     called: str | None = None
     title: str | None = None
     metadata: dict[str, object] | None = None
+    media_type: str | None = None

@@ -37,7 +37,7 @@ class InnerFile:
         one, fields = self.member, self.json_fields
         name = one.called or PurePosixPath(one.name).name
         inside = None if fields is None else fields.within(name)
-        return Content(name, one.data, None, one.title, one.metadata or {}, inside)
+        return Content(name, one.data, None, one.title, one.metadata or {}, inside, one.media_type)
 
 
 def inner_files(within: str, members: Sequence[Member], json_fields: JsonFields | None = None) -> list[InnerFile]:

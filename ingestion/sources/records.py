@@ -102,7 +102,7 @@ def _content(columns: Columns, key: str, row: Mapping[str, object]) -> Content:
     metadata = {name: storable(_plain(row[name])) for name in columns.metadata if row.get(name) is not None}
     name = f"{key}{TEXT_SUFFIXES[columns.media_type]}"
     called = None if title is None else storable_text(_text(title))
-    return Content(name, _bytes(parts), title=called, metadata=metadata)
+    return Content(name, _bytes(parts), title=called, metadata=metadata, media_type=columns.media_type)
 
 
 def _bytes(parts: Sequence[object]) -> bytes:

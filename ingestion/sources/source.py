@@ -29,7 +29,7 @@ class Content:
     `name` is a file name: its suffix helps to tell the format, and it is the title of last resort. `title` and
     `metadata`, where the source knows them, go before what is in the bytes. A `stamp` is what the source can be asked
     by whether the document changed (a size and a time, an ETag); None when only the bytes tell. With `json_fields` each
-    record of JSON becomes a document.
+    record of JSON becomes a document. `media_type` is what the text of a record is declared to be; None for files.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Content:
     title: str | None = None
     metadata: dict[str, object] = field(default_factory=dict)
     json_fields: JsonFields | None = None
+    media_type: str | None = None
 
 
 class Item(Protocol):

@@ -175,6 +175,47 @@ def test_another_declaration_reads_files_anew(syncing: Syncing) -> None:
     assert [uri for uri, *_ in documents(syncing)] == ["a.jsonl", "b.md"]
 
 
+def test_another_media_type_reads_records_anew(syncing: Syncing) -> None:
+    syncing.write("a.jsonl", lines({"id": 1, "body": "<h1>Bees</h1><p>They make honey.</p>"}))
+    syncing.declare(type="files", paths=["docs"], json={"text": "body", "key": "id"})
+    syncing()
+    syncing.declare(type="files", paths=["docs"], json={"text": "body", "key": "id", "media_type": "text/html"})
+    assert (syncing().changed, syncing().unchanged) == (1, 1)
+    assert "<p>" not in "".join(syncing.texts())
+
+
+def test_records_are_deleted_when_their_declaration_is_taken_back(syncing: Syncing) -> None:
+    """What the file was before them stays, unless it is pruned, and is no reason not to look into the file."""
+    os.utime(syncing.write("a.jsonl", lines(BEES, CATS)), (0, 0))
+    syncing()
+    syncing.declare(type="files", paths=["docs"], json={"text": "body", "key": "id"})
+    syncing()
+    assert [uri for uri, *_ in documents(syncing)] == ["a.jsonl", "a.jsonl!/7", "a.jsonl!/8"]
+
+    syncing.declare(type="files", paths=["docs"])
+    plan = syncing(dry_run=True, prune=True, max_prune_share=1.0).plan
+    assert [(step.action, step.uri.rpartition("/docs/")[2]) for step in plan] == [
+        ("change", "a.jsonl"),
+        ("delete", "a.jsonl!/7"),
+        ("delete", "a.jsonl!/8"),
+    ]
+    report = syncing(prune=True, max_prune_share=1.0)
+    assert (report.changed, report.deleted) == (1, 2)
+    assert [uri for uri, *_ in documents(syncing)] == ["a.jsonl"]
+    assert syncing().unchanged == 1
+
+
+def test_a_record_whose_key_is_too_long_to_be_stored_costs_itself_alone(syncing: Syncing) -> None:
+    syncing.declare(type="files", paths=["docs"], json={"text": "body", "key": "id"})
+    syncing.write("a.jsonl", lines({"id": os.urandom(2_000).hex(), "body": "Bees."}, CATS))
+    plan, report = syncing(dry_run=True), syncing()
+    for each in (plan, report):
+        [failure] = each.failures
+        assert "more than the 2,600 that can be stored; give it a shorter name or key" in failure.reason
+        assert each.added == 1
+    assert [uri for uri, *_ in documents(syncing)] == ["a.jsonl!/8"]
+
+
 def test_json_in_an_archive_is_read_so_too(syncing: Syncing) -> None:
     syncing.declare(type="files", paths=["docs"], json={"text": "body", "title": "title"})
     out = io.BytesIO()

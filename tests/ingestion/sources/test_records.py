@@ -123,6 +123,18 @@ def test_a_wrong_query_or_url_is_told(syncing: Syncing, tmp_path: Path) -> None:
         syncing("tickets")
 
 
+def test_another_media_type_reads_rows_anew(syncing: Syncing, tmp_path: Path) -> None:
+    path = tmp_path / "tickets.db"
+    run_sqlite(path)("CREATE TABLE ticket (id INTEGER, body TEXT)")
+    run_sqlite(path)("INSERT INTO ticket VALUES (1, '<h1>Bees</h1><p>They make honey.</p>')")
+    keys = {"type": "sql", "url": f"sqlite:///{path}", "query": "SELECT * FROM ticket", "key": "id", "text": "body"}
+    syncing.declare("tickets", **keys)
+    syncing("tickets")
+    syncing.declare("tickets", **keys, media_type="text/html")
+    assert (syncing("tickets").changed, syncing("tickets").unchanged) == (1, 1)
+    assert "<p>" not in "".join(syncing.texts())
+
+
 def test_bytes_are_read_as_text(syncing: Syncing, tmp_path: Path) -> None:
     path = tmp_path / "blobs.db"
     connection = sqlite3.connect(path)
