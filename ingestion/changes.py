@@ -78,8 +78,8 @@ class Changes:
         before = self._known.get(item.uri)
         if before is None and (size := len(item.uri.encode("utf-8", "replace"))) > LONGEST_URI:
             raise UnreadableFile(
-                f"Its name has {size:,} bytes, more than the {LONGEST_URI:,} that can be stored; give it a shorter name or "
-                "key."
+                f"Its name has {size:,} bytes, more than the {LONGEST_URI:,} that can be stored; give it a shorter "
+                "name or key."
             )
         stored = None if before is None or self._again else _unstamped(before.stamp)
         content = item.read(max_bytes=max_bytes, known=stored)

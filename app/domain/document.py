@@ -7,6 +7,8 @@ from uuid import UUID
 
 MEMBER = "!/"
 """In URIs, between that of a file and the name of what is in it."""
+JSON_TYPES = ("application/json", "application/jsonl")
+"""The media types of documents that are whole JSON files."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from uuid import UUID
 from psycopg.errors import UniqueViolation
 from sqlalchemy import func, or_, select
 
-from app.domain.document import CollectionSummary, DocumentSummary, DocumentText
+from app.domain.document import JSON_TYPES, CollectionSummary, DocumentSummary, DocumentText
 from app.domain.errors import CollectionNotFound, DocumentNotFound
 from app.domain.index import IndexGeneration
 from app.storage import models as m
@@ -127,15 +127,17 @@ class DocumentStore:
     async def delete(self, workspace_id: UUID, document_id: UUID) -> None:
         """Delete a document with all its versions, and those of files in it; once this returns, nothing finds them.
 
-        Raises DocumentNotFound.
+        The records of a JSON file are not in what it was as a whole: they took its place. Raises DocumentNotFound.
         """
-        query = select(m.Document.collection_id, m.Document.source_uri).where(m.Document.id == document_id)
+        wanted = (m.Document.collection_id, m.Document.source_uri, m.Document.media_type)
+        query = select(*wanted).where(m.Document.id == document_id)
         async with self._database.transaction(workspace_id) as session:
             row = (await session.execute(query)).one_or_none()
         if row is None:
             raise DocumentNotFound
         inventory = Inventory(self._database, workspace_id, row[0])
-        if not await inventory.delete(list(await inventory.documents(row[1]))):
+        uris = [row[1]] if row[2] in JSON_TYPES else list(await inventory.documents(row[1]))
+        if not await inventory.delete(uris):
             raise DocumentNotFound
 
     async def delete_collection(self, workspace_id: UUID, name: str) -> int:

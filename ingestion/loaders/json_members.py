@@ -8,7 +8,7 @@ from urllib.parse import quote
 from app.domain.errors import DamagedFile
 from ingestion.loaders.characters import decode
 from ingestion.loaders.json_fields import JsonFields, pointer
-from ingestion.loaders.json_records import are_lines, as_lines, decoded, numbered_lines
+from ingestion.loaders.json_records import are_lines, as_lines, decoded, is_texts, numbered_lines
 from ingestion.loaders.member import Member
 from ingestion.storable import storable, storable_text
 
@@ -84,6 +84,6 @@ def _metadata(record: Any, fields: JsonFields) -> dict[str, object]:
 
 def _text(value: Any) -> str:
     """A text as it is, several as paragraphs, other data as the lines of a form."""
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+    if is_texts(value):
         return "\n\n".join(value)
     return "" if value is None else as_lines(value)

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -52,6 +52,11 @@ def decoded(text: str, where: str) -> Any:
         return msgspec.json.decode(text.removeprefix("\ufeff"))
     except msgspec.MsgspecError as error:
         raise DamagedFile(f"{where} is not JSON ({error}); correct it and ingest it again.") from error
+
+
+def is_texts(value: Any) -> TypeGuard[list[str]]:
+    """Whether it is a list of nothing but texts."""
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def as_lines(value: Any) -> str:

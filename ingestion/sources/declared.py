@@ -4,6 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from croniter import croniter
 from pydantic import (
@@ -29,6 +30,7 @@ from ingestion.sources.records import Columns
 from ingestion.sources.source import Source
 from ingestion.sources.sql import SqlSource
 
+_NO_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -42,13 +44,17 @@ _Names = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1
 
 
 def _with_environment(key: str, text: str) -> str:
-    """The text with `${NAME}` replaced by variables of the environment. Raises ConfigurationError naming the `key`."""
+    """The URL with `${NAME}` replaced by variables of the environment. Raises ConfigurationError naming the `key`.
+
+    In the user's name and password what would end them is escaped; so nothing of a password becomes a host's name.
+    """
 
     def value(found: re.Match[str]) -> str:
         known = environment_value(found[1])
         if known is None:
             raise ConfigurationError(f"{key}: the variable {found[1]} is not set in the environment.")
-        return known
+        secret = "://" in text[: found.start()] and "@" in text[found.end() :]
+        return quote(_NO_ESCAPE.sub("%25", known), safe="%") if secret else known
 
     return _VARIABLE.sub(value, text)
 
@@ -209,7 +215,7 @@ _DECLARED: TypeAdapter[Declared] = TypeAdapter(Declared)
 def read_sources(path: Path) -> dict[str, Declared]:
     """The declared sources by name. Raises ConfigurationError that names the key at fault and what it takes."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors on Windows mark UTF-8
     except FileNotFoundError as error:
         raise ConfigurationError(
             f"{path}: there is no such file; declare sources in it (docs/sync.md), or name another with "

@@ -124,7 +124,7 @@ def _ignored(path: Path, specs: Sequence[tuple[Path, GitIgnoreSpec]], slash: str
 
 def _ignore_file(path: Path) -> GitIgnoreSpec:
     try:
-        return GitIgnoreSpec.from_lines(path.read_text(encoding="utf-8").splitlines())
+        return GitIgnoreSpec.from_lines(path.read_text(encoding="utf-8-sig").splitlines())
     except (OSError, ValueError) as error:
         raise SourceUnavailable(f"{path} cannot be used ({error}); nothing was changed.") from error
 

@@ -13,6 +13,7 @@ import msgspec
 from app.domain.errors import SourceUnavailable, UnsupportedFormat
 from ingestion.loaders.characters import decode
 from ingestion.loaders.formats import TEXT_SUFFIXES
+from ingestion.loaders.json_records import as_lines, is_texts
 from ingestion.sources.source import Content, refuse_larger
 from ingestion.storable import storable, storable_text
 
@@ -101,7 +102,7 @@ def _content(columns: Columns, key: str, row: Mapping[str, object]) -> Content:
     title = row.get(columns.title) if columns.title is not None else None
     metadata = {name: storable(_plain(row[name])) for name in columns.metadata if row.get(name) is not None}
     name = f"{key}{TEXT_SUFFIXES[columns.media_type]}"
-    called = None if title is None else storable_text(_text(title))
+    called = None if title is None else storable_text(" ".join(_text(title).split()))
     return Content(name, _bytes(parts), title=called, metadata=metadata, media_type=columns.media_type)
 
 
@@ -113,6 +114,10 @@ def _bytes(parts: Sequence[object]) -> bytes:
 
 
 def _text(value: object) -> str:
+    """A list of texts as paragraphs, other lists and JSON as the lines of a form."""
+    if isinstance(value, list | tuple | dict):
+        plain = _plain(value)
+        return "\n\n".join(plain) if is_texts(plain) else as_lines(plain)
     if not isinstance(value, bytes):
         return str(value)
     try:
@@ -124,7 +129,7 @@ def _text(value: object) -> str:
 def _plain(value: object) -> object:
     """A value as JSON can hold it, and filters compare it."""
     match value:
-        case bool() | int() | float() | str():
+        case None | bool() | int() | float() | str():
             return value
         case Decimal():
             return int(value) if value.is_finite() and value == value.to_integral_value() else float(value)

@@ -1,7 +1,9 @@
 """SQL: the rows of a query, in any database that SQLAlchemy speaks to."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
@@ -12,6 +14,7 @@ from ingestion.sources.records import Columns, Record, Spool, records
 _DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 _DRIVERS |= {"mariadb": "mariadb+pymysql"}
 _ROWS_AT_ONCE = 500
+_COLON = re.compile(r"(?<!\\):")  # which SQLAlchemy would take for the begin of a parameter's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,8 @@ class SqlSource:
         try:
             with engine.connect() as connection:
                 options = {"stream_results": True, "max_row_buffer": _ROWS_AT_ONCE}
-                found = connection.execute(text(self.query), execution_options=options)
+                query = text(_COLON.sub(r"\:", self.query))
+                found = connection.execute(query, execution_options=options)
                 there = list(found.keys()) if found.returns_rows else []
                 missing = [name for name in self.columns.all if name not in there]
                 if missing:
@@ -60,12 +64,15 @@ class SqlSource:
 
 
 def _driven(name: str, url: str) -> URL:
-    """The URL with the driver that Footnote comes with. Raises ConfigurationError."""
+    """The URL with the driver that Footnote comes with.
+
+    Raises ConfigurationError, and SourceUnavailable for a file of SQLite that is not there: it would be made.
+    """
     try:
         parsed = make_url(url)
         parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
         parsed.get_dialect().import_dbapi()
-    except (ArgumentError, NoSuchModuleError) as error:
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise ConfigurationError(
             f"The url of {name} is not one of SQLAlchemy; for example postgresql://user:password@host/database."
         ) from error
@@ -73,4 +80,10 @@ def _driven(name: str, url: str) -> URL:
         raise ConfigurationError(
             f"{name} needs the package {error.name}; for MySQL and MariaDB install Footnote's extra `mysql`."
         ) from error
+    if "@" in (parsed.host or ""):
+        raise ConfigurationError(f"The url of {name} has an `@` in its user name or password; write it as %40.")
+    file = parsed.database or ""
+    is_file = parsed.get_backend_name() == "sqlite" and file and not file.startswith((":memory:", "file:"))
+    if is_file and not Path(file).is_file():
+        raise SourceUnavailable(f"The database of {name}: there is no file {file}. Nothing was changed.")
     return parsed

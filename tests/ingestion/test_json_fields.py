@@ -175,6 +175,20 @@ def test_another_declaration_reads_files_anew(syncing: Syncing) -> None:
     assert [uri for uri, *_ in documents(syncing)] == ["a.jsonl", "b.md"]
 
 
+def test_what_a_file_was_as_a_whole_is_deleted_without_its_records(syncing: Syncing) -> None:
+    syncing.write("a.jsonl", lines(BEES, CATS))
+    syncing()
+    syncing.declare(type="files", paths=["docs"], json={"text": "body", "key": "id"})
+    syncing()
+    [(whole,)] = syncing.rows("SELECT id FROM document WHERE source_uri LIKE '%.jsonl'")
+    environment = environment_of(syncing.settings)
+    shown = CliRunner().invoke(
+        command_line("documents"), ["documents", "--delete", str(whole), "--yes"], env=environment
+    )
+    assert (shown.exit_code, shown.stderr) == (0, "1 document deleted.\n")
+    assert [uri for uri, *_ in documents(syncing)] == ["a.jsonl!/7", "a.jsonl!/8"]
+
+
 def test_another_media_type_reads_records_anew(syncing: Syncing) -> None:
     syncing.write("a.jsonl", lines({"id": 1, "body": "<h1>Bees</h1><p>They make honey.</p>"}))
     syncing.declare(type="files", paths=["docs"], json={"text": "body", "key": "id"})

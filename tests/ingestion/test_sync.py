@@ -293,6 +293,16 @@ def test_patterns_and_ignore_files(syncing: Syncing) -> None:
     ]
 
 
+def test_files_that_mark_their_utf_8_are_read_as_others(syncing: Syncing) -> None:
+    syncing.write(".footnoteignore", "\ufeffdrafts\r\n*.tmp.md\r\n!keep.tmp.md\r\n")
+    for name in ("drafts/a.md", "b.tmp.md", "keep.tmp.md"):
+        syncing.write(name, f"The text of {name}.")
+    sources = syncing.settings.sources_file
+    sources.write_text("\ufeff" + sources.read_text())
+    assert syncing().added == 1
+    assert syncing.texts() == ["keep.tmp.md: The text of keep.tmp.md."]
+
+
 def test_a_file_name_that_is_not_unicode_stops_nothing(syncing: Syncing) -> None:
     for name in (b"gr\xfc\xdfe.md", b"gr\xfd\xdfe.md", b"\xfcch.html"):
         path = syncing.folder / os.fsdecode(name)

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from app.domain.errors import ConfigurationError, SourceUnavailable
+from ingestion.sources.declared import DeclaredSql, named_sources
 from tests.fixtures.mariadb_server import MariaDbServer
 from tests.fixtures.mongo_server import MongoServer
 from tests.fixtures.syncing import Syncing
@@ -110,6 +111,8 @@ def test_a_wrong_query_or_url_is_told(syncing: Syncing, tmp_path: Path) -> None:
         ({"url": "${NOT_THERE}"}, "sources.tickets.url: .*NOT_THERE is not set"),
         ({"url": "nonsense"}, "not one of SQLAlchemy"),
         ({"url": "oddbase://x/y"}, "not one of SQLAlchemy"),
+        ({"url": "postgresql://reader:word@localhost:port/x"}, "not one of SQLAlchemy"),
+        ({"url": "postgresql://reader:pass@word@localhost/x"}, "has an `@` in its user name or password; write it as"),
         ({"title": "headline"}, "no column headline; it has id, title"),
         ({"key": []}, "sources.tickets.key: "),
     ]
@@ -121,6 +124,60 @@ def test_a_wrong_query_or_url_is_told(syncing: Syncing, tmp_path: Path) -> None:
     syncing.declare("tickets", **{**KEYS, "url": f"sqlite:///{path}", "key": "title"})
     with pytest.raises(SourceUnavailable, match="Two rows of tickets have the key A"):
         syncing("tickets")
+
+
+@pytest.mark.parametrize(
+    ("password", "in_url"),
+    [
+        ("s3cr@t/a:b?c#d+e f", "s3cr%40t%2Fa%3Ab%3Fc%23d%2Be%20f"),
+        ("s3cr%40t", "s3cr%40t"),  # as it had to be written before
+        ("100%", "100%25"),
+    ],
+)
+def test_a_password_of_the_environment_may_have_any_characters(
+    syncing: Syncing, monkeypatch: pytest.MonkeyPatch, password: str, in_url: str
+) -> None:
+    monkeypatch.setenv("TICKETS_PASSWORD", password)
+    syncing.declare("tickets", **KEYS, url="postgresql://reader:${TICKETS_PASSWORD}@localhost:1/tickets")
+    [declared] = named_sources(syncing.settings.sources_file, ["tickets"])
+    assert isinstance(declared, DeclaredSql)
+    assert declared.full_url == f"postgresql://reader:{in_url}@localhost:1/tickets"
+    with pytest.raises(SourceUnavailable, match=r"localhost|127\.0\.0\.1") as caught:
+        syncing("tickets")
+    assert "@" not in caught.value.message
+
+
+def test_a_file_of_sqlite_that_is_not_there_is_told_and_not_made(syncing: Syncing, tmp_path: Path) -> None:
+    syncing.declare("tickets", **KEYS, url=f"sqlite:///{tmp_path}/tikcets.db")
+    with pytest.raises(SourceUnavailable, match=r"there is no file .*tikcets\.db\. Nothing was changed"):
+        syncing("tickets")
+    assert not (tmp_path / "tikcets.db").exists()
+
+
+def test_colons_in_a_query_are_its_own(syncing: Syncing, new_database: Callable[[str | None], str]) -> None:
+    url = new_database(None)
+    run_postgresql(url)("CREATE TABLE note (id int, body text, tags text[], about jsonb)")
+    run_postgresql(url)("""INSERT INTO note VALUES (1, 'A sail pulls.', '{a,b}', '{"n":1}')""")
+    query = """SELECT id::text, body, \':x\' AS x FROM note WHERE tags[:1] = \'{a}\' AND about @> \'{"n":1}\'"""
+    about = f'type = "sql"\nurl = "{url}"\nkey = "id"\ntext = ["body", "x"]\n'
+    for written in (query, query.replace("[:1]", r"[\:1]")):  # as it had to be written before
+        syncing.settings.sources_file.write_text(f"[sources.notes]\n{about}query = '''{written}'''")
+        syncing("notes")
+        assert syncing.texts() == ["1: A sail pulls.\n\n:x"]
+
+
+def test_lists_and_json_of_a_row_are_read_as_those_of_json_files(
+    syncing: Syncing, new_database: Callable[[str | None], str]
+) -> None:
+    url = new_database(None)
+    run_postgresql(url)("CREATE TABLE note (id int, parts text[], about jsonb, at timestamptz)")
+    run_postgresql(url)("""INSERT INTO note VALUES (1, '{A rope,A sail}', '{"n": [1, null], "by": "Ann"}', NULL)""")
+    run_postgresql(url)("INSERT INTO note VALUES (2, '{}', NULL, NULL)")
+    keys = {"type": "sql", "url": url, "query": "SELECT * FROM note", "key": "id", "text": ["parts", "about"]}
+    syncing.declare("notes", **keys, metadata=["about"])
+    assert (syncing("notes").added, syncing("notes").failures) == (1, [])
+    assert syncing.texts() == ["1: A rope\n\nA sail\n\nn:\n  - 1\n  - null\nby: Ann"]
+    assert syncing.rows("SELECT metadata->'about' FROM document_version") == [({"n": [1, None], "by": "Ann"},)]
 
 
 def test_another_media_type_reads_rows_anew(syncing: Syncing, tmp_path: Path) -> None:
