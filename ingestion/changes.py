@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from app.domain.document import MEMBER
-from app.domain.errors import UnreadableFile
+from app.domain.errors import EmptyFile, UnreadableFile
 from app.storage.inventory import StoredDocument
 from ingestion.sources.source import Content, Item, Vanished
 
@@ -112,6 +112,16 @@ class Changes:
             kept = known.uri in present or any(holder in present for holder in _holders(known.uri))
             if self._owns(known) and not kept:
                 self._gone[known.uri] = None
+
+    def without_text(self, change: Change, error: Exception) -> bool:
+        """Whether a record turned out to have no text when it was read, markup alone: then it is no document.
+
+        What was stored of it is counted among the vanished.
+        """
+        if change.content.media_type is None or not isinstance(error, EmptyFile):
+            return False
+        self.lost(change.uri)
+        return True
 
     def lost(self, uri: str) -> bool:
         """Count a document that turned out to be gone when it was read, and what was in it, among the vanished.

@@ -182,7 +182,8 @@ class _Pipeline:
             contents = await self._opened.place.parse(change.content, self._cutting)
             inner = inner_files(change.uri, contents.members, change.content.json_fields)
         except UnreadableFile as error:
-            self._report.failures.append(Failure(change.uri, error.message))
+            if not self._changes.without_text(change, error):
+                self._report.failures.append(Failure(change.uri, error.message))
             return []
         found = []
         for note in contents.notes:
@@ -194,6 +195,7 @@ class _Pipeline:
         for item in inner:
             if (changed := await self._look(item)) is not None:
                 found += await self._read(changed)
+                self._progress(self._report)
         return found
 
     def _done_reading(self) -> None:

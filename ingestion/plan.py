@@ -53,13 +53,18 @@ class Plan:
         try:
             look = partial(changes.look, item, max_bytes=self.settings.max_file_bytes)
             change = await asyncio.to_thread(look)
-            if change is None:
-                self.unchanged += 1
-                return
+        except UnreadableFile as error:
+            if not (isinstance(error, Vanished) and changes.lost(item.uri)):
+                self.failures.append(Failure(item.uri, error.message))
+            return
+        if change is None:
+            self.unchanged += 1
+            return
+        try:
             contents = await asyncio.to_thread(parse, change.content, cutting, self.sandbox)
             inner = inner_files(change.uri, contents.members, change.content.json_fields)
         except UnreadableFile as error:
-            if not (isinstance(error, Vanished) and changes.lost(item.uri)):
+            if not changes.without_text(change, error):
                 self.failures.append(Failure(item.uri, error.message))
             return
         for note in contents.notes:

@@ -21,7 +21,8 @@ def members(name: str, data: bytes, fields: JsonFields) -> tuple[Sequence[Member
     Raises DamagedFile for what is no JSON, where no record has a text, and for a key that is missing or another's.
     """
     text = decode(data)
-    records = numbered_lines(text) if are_lines(name) else enumerate(_listed(decoded(text, "The file"), fields), 1)
+    lines = are_lines(name, text)
+    records = numbered_lines(text) if lines else enumerate(_listed(decoded(text, "The file"), fields), 1)
     found, unmet = dict[str, Member](), {one.written: one for one in fields.all}
     read, has = 0, dict[str, None]()
     for number, record in records:

@@ -22,7 +22,8 @@ class JsonReader(StructureReader):
 
     def parse(self, name: str, data: bytes) -> ParsedDocument:
         """Each record with its title as a heading, its text, and its other fields as `name: value`."""
-        text, lines = decode(data), are_lines(name)
+        text = decode(data)
+        lines = are_lines(name, text)
         pieces = Pieces()
         if lines:
             for _, record in numbered_lines(text):
@@ -34,9 +35,18 @@ class JsonReader(StructureReader):
         return pieces.document(name, "application/jsonl" if lines else "application/json", PurePath(name).stem)
 
 
-def are_lines(name: str) -> bool:
-    """Whether a file of that name has a record a line."""
-    return PurePath(name).suffix.lower() in {".jsonl", ".ndjson"}
+def are_lines(name: str, text: str) -> bool:
+    """Whether a file has a record a line: by its name, or as many a program exports them under the name `.json`."""
+    if PurePath(name).suffix.lower() in {".jsonl", ".ndjson"}:
+        return True
+    first, _, more = text.removeprefix("\ufeff").lstrip().partition("\n")
+    if not (first.startswith("{") and first.rstrip().endswith("}") and more.strip()):
+        return False
+    try:
+        msgspec.json.decode(first)
+    except msgspec.MsgspecError:
+        return False
+    return True
 
 
 def numbered_lines(text: str) -> Iterator[tuple[int, Any]]:

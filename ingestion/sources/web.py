@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import mimetypes
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from email.message import Message
@@ -14,7 +15,7 @@ from urllib.parse import unquote, urldefrag
 from lxml import etree
 
 from app.domain.errors import SourceUnavailable, UnreadableFile
-from ingestion.loaders.formats import ARCHIVE, CSV, JSON, ODS, PLAIN, SUFFIXES, XLS, XLSX
+from ingestion.loaders.formats import ARCHIVE, CSV, JSON, NOTEBOOK, ODS, PLAIN, SUFFIXES, XLS, XLSX
 from ingestion.loaders.json_fields import JsonFields
 from ingestion.sources.fetch import Fetched, Fetcher
 from ingestion.sources.source import Content
@@ -23,7 +24,9 @@ MAX_SITEMAP_BYTES = 52_428_800  # 50 MB, uncompressed: sitemaps.org
 MAX_SITEMAPS = 1_000
 _SPACE = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
 _GZIP = b"\x1f\x8b"
-_VAGUE = {PLAIN, JSON, ARCHIVE}  # what content types say of files whose suffix tells more
+_VAGUE = {PLAIN, ARCHIVE}  # what content types say of files whose suffix tells more
+_JSON_NAMES = {JSON, NOTEBOOK}  # a notebook is JSON too; any other suffix is that of the program that answers
+_JSON_LINES = re.compile(r"(?:application|text)/(?:x-)?(?:ndjson|jsonl|json-?lines)")
 _SHEETS = {CSV, XLSX, ODS}
 _NO_CHARSETS = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "utf-7"}  # Python's, and no browser's
 
@@ -77,13 +80,21 @@ def _name(found: Fetched, media_type: Message) -> str:
     """
     name = unquote(found.url.path).rstrip("/").rpartition("/")[2]
     kind = media_type.get_content_type()
-    suffix = mimetypes.guess_extension(kind) or (".json" if kind.endswith("+json") else "")
+    suffix = _suffix(kind)
     told, named = SUFFIXES.get(suffix), SUFFIXES.get(Path(name).suffix.lower())
     if told is XLS and named in _SHEETS:  # as servers on Windows say of them
         return name
-    if told is None or (named is not None and (told in _VAGUE or told is named)):
+    more = named in _JSON_NAMES if told is JSON else told in _VAGUE or told is named
+    if told is None or (named is not None and more):
         return name or f"{found.url.host}.txt"
     return (name or found.url.host) + suffix
+
+
+def _suffix(kind: str) -> str:
+    """The suffix of files of a content type; empty when it is not known."""
+    if kind == "text/json" or kind.endswith("+json"):
+        return ".json"
+    return ".jsonl" if _JSON_LINES.fullmatch(kind) else mimetypes.guess_extension(kind) or ""
 
 
 def _in_utf8(body: bytes, media_type: Message) -> bytes:

@@ -189,6 +189,31 @@ def test_what_a_file_was_as_a_whole_is_deleted_without_its_records(syncing: Sync
     assert [uri for uri, *_ in documents(syncing)] == ["a.jsonl!/7", "a.jsonl!/8"]
 
 
+def test_a_record_of_markup_alone_has_no_text(syncing: Syncing) -> None:
+    syncing.declare(type="files", paths=["docs"], json={"text": "body", "key": "id", "media_type": "text/html"})
+    syncing.write("a.jsonl", lines(BEES, {"id": 8, "body": "<p>Cats sleep.</p>"}))
+    syncing()
+    syncing.write("a.jsonl", lines(BEES, {"id": 8, "body": "<p>&nbsp;</p>"}, {"id": 9, "body": "<br>"}))
+    plan = syncing(dry_run=True, prune=True, max_prune_share=1.0)
+    assert [(step.action, step.uri.rpartition("/docs/")[2]) for step in plan.plan] == [("delete", "a.jsonl!/8")]
+    report = syncing(prune=True, max_prune_share=1.0)
+    assert (plan.failures, report.failures, report.unchanged, report.deleted) == ([], [], 1, 1)
+    assert [uri for uri, *_ in documents(syncing)] == ["a.jsonl!/7"]
+
+
+def test_a_record_a_line_is_seen_under_the_name_json_too(syncing: Syncing) -> None:
+    """As MongoDB and many others export them."""
+    syncing.declare(type="files", paths=["docs"], json={"text": "body", "key": "id"})
+    syncing.write("a.json", "\ufeff\r\n" + lines(BEES, CATS).replace("\n", "\r\n\r\n"))
+    syncing.write("b.json", json.dumps({"id": 9, "body": "Dogs bark."}) + "\n")
+    syncing.write("c.json", json.dumps({"id": 10, "body": "Eels swim."}, indent=1))
+    assert syncing().failures == []
+    assert [uri for uri, *_ in documents(syncing)] == ["a.json!/7", "a.json!/8", "b.json!/9", "c.json!/10"]
+    syncing.write("a.json", lines(BEES) + "{}}\n")
+    [failure] = syncing().failures
+    assert "Line 2 is not JSON" in failure.reason
+
+
 def test_another_media_type_reads_records_anew(syncing: Syncing) -> None:
     syncing.write("a.jsonl", lines({"id": 1, "body": "<h1>Bees</h1><p>They make honey.</p>"}))
     syncing.declare(type="files", paths=["docs"], json={"text": "body", "key": "id"})
