@@ -16,6 +16,7 @@ from ingestion.sources.source import Content, Item, Vanished
 PARSER = "8"  # part of hashes and stamps: raised when loaders or chunks change, so that documents are taken anew
 
 LONGEST_URI = 2_600  # bytes; of 2,704 that a row of PostgreSQL's index has, some are the collection's
+GONE = "gone"  # the stamp of what is in a file no more and was not deleted: the file may not be read again
 _PLAIN = "text/plain"
 
 Kind = Literal["added", "changed", "moved"]
@@ -63,6 +64,9 @@ class Changes:
         ]
         self._movable = {document.content_hash: document.uri for document in vanished}
         self._gone = dict.fromkeys(document.uri for document in vanished)
+        for uri, document in known.items():
+            if document.stamp == GONE and self._owns(document) and uri not in there:
+                self._gone[uri] = None
         self._inside = defaultdict[str, list[StoredDocument]](list)  # by each file that it may be in
         for uri, document in known.items():
             for holder in _holders(uri) if uri not in there else ():
@@ -89,6 +93,7 @@ class Changes:
             return None
         if not content.data.strip() and self.lost(item.uri):
             raise Vanished("There is no text in it any more.")
+        self._gone.pop(item.uri, None)
         found, stamp = content_hash(content), _stamped(content.stamp)
         if before is None:
             old = self._movable.pop(found, None)
@@ -139,6 +144,11 @@ class Changes:
         return list(self._gone)
 
     @property
+    def kept(self) -> Mapping[str, str]:
+        """What to note of those that vanished, when they are not deleted: a stamp by URI."""
+        return {uri: GONE for uri in self._gone if self._known[uri].stamp != GONE}
+
+    @property
     def stored(self) -> int:
         """How many documents of the source the collection holds."""
         return sum(document.source == self._source for document in self._known.values())
@@ -149,7 +159,8 @@ class Changes:
     def _note(self, before: StoredDocument, stamp: str | None) -> None:
         if (before.stamp, before.source) != (stamp, before.source or self._source):
             self.unchanged[before.uri] = stamp
-            self.unchanged |= {inner.uri: None for inner in self._inside.get(before.uri, ())}
+            inside = self._inside.get(before.uri, ())
+            self.unchanged |= {inner.uri: None for inner in inside if inner.stamp != GONE}
 
 
 def taken_over(

@@ -113,6 +113,8 @@ async def sync(
                     _vanish(declared, changes, report, share if prune else None)
                     if prune and report.refused is None:
                         report.deleted = await run.inventory.delete(changes.vanished)
+                    else:
+                        await run.inventory.claim(report.source, changes.kept)
                 await ScheduledSyncs(database).synced(Principal().workspace_id, declared.name)
         finally:
             await asyncio.to_thread(source.close)

@@ -244,6 +244,27 @@ def test_records_are_deleted_when_their_declaration_is_taken_back(syncing: Synci
     assert syncing().unchanged == 1
 
 
+def test_records_that_vanished_and_were_kept_are_pruned_later(syncing: Syncing) -> None:
+    """Their file has a document again, and is not read as long as its size and time stay."""
+    path = syncing.write("a.jsonl", lines(BEES, CATS))
+    os.utime(path, (0, 0))
+    syncing.declare(type="files", paths=["docs"], json={"text": "body", "key": "id"})
+    syncing()
+    syncing.declare(type="files", paths=["docs"])
+    assert (syncing().vanished, syncing().vanished) == (2, 2)
+    os.utime(path, (1, 1))
+    assert (syncing().vanished, syncing(dry_run=True).vanished) == (2, 2)
+    assert syncing(prune=True, max_prune_share=1.0).deleted == 2
+    assert [uri for uri, *_ in documents(syncing)] == ["a.jsonl"]
+
+    syncing.declare(type="files", paths=["docs"], json={"text": "body", "key": "id"})
+    syncing()
+    syncing.write("a.jsonl", lines(BEES))
+    assert (syncing().vanished, syncing().vanished) == (2, 2)
+    syncing.write("a.jsonl", lines(BEES, CATS))
+    assert (syncing().vanished, syncing().vanished) == (1, 1), "it is there again"
+
+
 def test_a_record_whose_key_is_too_long_to_be_stored_costs_itself_alone(syncing: Syncing) -> None:
     syncing.declare(type="files", paths=["docs"], json={"text": "body", "key": "id"})
     syncing.write("a.jsonl", lines({"id": os.urandom(2_000).hex(), "body": "Bees."}, CATS))
