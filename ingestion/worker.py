@@ -1,8 +1,9 @@
 """Worker: takes jobs out of the queue: uploads, and syncs that are due."""
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from app.domain.principal import Principal
 from app.providers.embedder import make_embedder
 from app.settings import Settings
 from app.storage.engine import Database, unavailable
+from app.storage.inventory import StoredDocument
 from app.storage.jobs import JobStore
 from app.storage.queue import QUEUE, UPLOAD, open_queue
 from app.storage.revision import require_current
@@ -150,7 +152,10 @@ class Worker:
             report = Report()
             if stored or not anew:
                 file = UploadedFile(upload, self._files.path_of(job.id))
-                report = await ingest([file], Changes(stored, again=True), run)
+                changes = Changes(_held(stored, upload.uri), [file], source=upload.uri, again=True)
+                report = await ingest([file], changes, run)
+                if not report.failures:
+                    await run.inventory.delete(changes.vanished)
             if report.failures:
                 return report.failures[0].reason
             if anew and await self._lost_document(workspace, job):  # it was deleted meanwhile, and stays so
@@ -218,6 +223,11 @@ class Worker:
         await self._queue.job_manager.delete_old_jobs(nb_hours=FAILED_KEPT_H, queue=QUEUE, include_failed=True)
         await self._scheduled.forget(Principal().workspace_id, after_h=FAILED_KEPT_H)
         await self._files.tidy_all(keep=self._settings.keep_uploads)
+
+
+def _held(stored: Mapping[str, StoredDocument], uri: str) -> dict[str, StoredDocument]:
+    """What is stored of a file, and as its own what was in it, which goes when the file has it no more."""
+    return {one: document if one == uri else replace(document, source=uri) for one, document in stored.items()}
 
 
 def _task_name(source: Declared) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.domain.errors import EmptyFile
 from app.domain.job import Upload
 from ingestion.sources.source import Content, Vanished, refuse_larger
 
@@ -20,7 +21,7 @@ class UploadedFile:
         return self.upload.uri
 
     def read(self, *, max_bytes: int, known: str | None = None) -> Content | None:
-        """The bytes; None when `known` is their hash. Raises FileTooLarge, Vanished."""
+        """The bytes; None when `known` is their hash. Raises EmptyFile, FileTooLarge, Vanished."""
         stamp = self.upload.sha256.hex()
         if known == stamp:
             return None
@@ -32,4 +33,6 @@ class UploadedFile:
                 "The uploaded file is not in the data folder of this worker; workers need the folder `uploads` of the "
                 "server that took it. Upload it again."
             ) from error
+        if not data.strip():
+            raise EmptyFile
         return Content(self.upload.name, data, stamp, self.upload.title, self.upload.metadata)

@@ -180,6 +180,25 @@ async def test_the_file_of_an_archive_goes_with_the_last_document_of_it(
     assert files_kept(settings) == set()
 
 
+async def test_what_an_archive_has_no_more_goes_with_its_next_upload(
+    client: httpx.AsyncClient, settings: Settings
+) -> None:
+    await uploaded(client, settings, "all.zip", zip_of(bees="Bees make honey.", cats="Cats sleep."))
+    await uploaded(client, settings, "other.zip", zip_of(bees="Other bees make wax."))
+    last = await uploaded(client, settings, "all.zip", zip_of(bees="Bees make honey.", dogs="Dogs bark."))
+    uris = ["upload:all.zip!/bees.md", "upload:all.zip!/dogs.md", "upload:other.zip!/bees.md"]
+    assert [one["uri"] for one in (await client.get("/v1/documents")).json()["documents"]] == uris
+    assert await found(client, "cats sleep") == []
+    assert last["chunks"] == 2
+
+    for broken, said in ((b" ", "There is no text"), (b"PK\x03\x04", "damaged")):
+        taken = await upload(client, "all.zip", broken)
+        await work(settings)
+        job = await job_of(client, taken)
+        assert (job["state"], said in str(job["problem"])) == ("failed", True)
+    assert [one["uri"] for one in (await client.get("/v1/documents")).json()["documents"]] == uris
+
+
 @pytest.mark.parametrize("at_work", [False, True], ids=["waiting", "at work"])
 async def test_a_document_that_is_deleted_meanwhile_does_not_come_back(
     client: httpx.AsyncClient, settings: Settings, monkeypatch: pytest.MonkeyPatch, *, at_work: bool
