@@ -23,7 +23,8 @@ from ingestion.writing import WRITERS, WRITTEN_CHUNKS, Writing
 
 log = structlog.get_logger()
 
-QUEUE = 16  # documents parsed ahead of the embedder
+QUEUE = 16  # files parsed ahead of the embedder
+READ_AHEAD = 64  # documents of one file parsed ahead of it
 BATCH_CHUNKS = 64  # documents are gathered until they have this many chunks, then embedded together
 
 
@@ -75,6 +76,7 @@ class _Read:
 
 
 _Batch = Sequence[_Read]
+_File = asyncio.Queue[_Read | None]  # the documents of a file as they are parsed, None after the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ class _Pipeline:
         self._embedders = asyncio.Semaphore(run.place.embedders)
         self._unembedded = asyncio.Semaphore(2 * run.place.embedders)  # batches, and so below
         self._unwritten = asyncio.Semaphore(batches_ahead(run.place.embedders))
-        self._parsed = asyncio.Queue[asyncio.Task[list[_Read]] | None](QUEUE + run.place.parsers)
+        self._parsed = asyncio.Queue[_File | None](QUEUE + run.place.parsers)
         self._embedded = asyncio.Queue[asyncio.Task[_Embedded] | None]()
 
     async def run(self, items: Sequence[Item]) -> None:
@@ -154,7 +156,9 @@ class _Pipeline:
             if change is None:
                 self._done_reading()
             else:
-                await self._parsed.put(tasks.create_task(self._parse(change)))
+                file = _File(READ_AHEAD)
+                tasks.create_task(self._parse(change, file))
+                await self._parsed.put(file)
         await self._parsed.put(None)
 
     async def _look(self, item: Item) -> Change | None:
@@ -170,33 +174,30 @@ class _Pipeline:
         self._report.unchanged += change is None
         return change
 
-    async def _parse(self, change: Change) -> list[_Read]:
-        try:
-            return await self._read(change)
-        finally:
-            self._done_reading()
+    async def _parse(self, change: Change, file: _File) -> None:
+        await self._read(change, file)
+        self._done_reading()
+        await file.put(None)
 
-    async def _read(self, change: Change) -> list[_Read]:
-        """The document of a file, and those of the files in it; what cannot be read is noted."""
+    async def _read(self, change: Change, file: _File) -> None:
+        """Put the document of a file, and those of the files in it; what cannot be read is noted."""
         try:
             contents = await self._opened.place.parse(change.content, self._cutting)
             inner = inner_files(change.uri, contents.members, change.content.json_fields)
         except UnreadableFile as error:
             if not self._changes.without_text(change, error):
                 self._report.failures.append(Failure(change.uri, error.message))
-            return []
-        found = []
+            return
         for note in contents.notes:
             log.warning("ingest.note", uri=change.uri, note=note)
         if contents.parsed is not None:
             self._report.cut += len(contents.parsed.chunks)
-            found.append(_Read(replace(change, content=replace(change.content, data=b"")), contents.parsed))
+            await file.put(_Read(replace(change, content=replace(change.content, data=b"")), contents.parsed))
         self._changes.keep_members(change.uri, {item.uri for item in inner}, itself=contents.parsed is not None)
         for item in inner:
             if (changed := await self._look(item)) is not None:
-                found += await self._read(changed)
+                await self._read(changed, file)
                 self._progress(self._report)
-        return found
 
     def _done_reading(self) -> None:
         self._parsers.release()
@@ -216,11 +217,13 @@ class _Pipeline:
         What is there goes out when there is room for a batch and the next document is not parsed yet.
         """
         batch, size = list[_Read](), 0
-        while (parsed := await self._parsed.get()) is not None:
-            if batch and not parsed.done() and self._has_room():
-                yield batch
-                batch, size = [], 0
-            for read in await parsed:
+        while (file := await self._parsed.get()) is not None:
+            while True:
+                if batch and file.empty() and self._has_room():
+                    yield batch
+                    batch, size = [], 0
+                if (read := await file.get()) is None:
+                    break
                 if batch and size + len(read.parsed.chunks) > BATCH_CHUNKS:
                     yield batch
                     batch, size = [], 0

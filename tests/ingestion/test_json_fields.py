@@ -1,5 +1,6 @@
 """JSON with declared fields: each record becomes a document with its own text, title, metadata and URI."""
 
+import asyncio
 import io
 import json
 import os
@@ -15,6 +16,9 @@ from app.domain.errors import ConfigurationError, DamagedFile, InvalidInput
 from app.embedded.connect import environment_of
 from ingestion.loaders.dispatch import records
 from ingestion.loaders.json_fields import JsonFields, pointer
+from ingestion.parsing import Contents, Cutting
+from ingestion.place import Here
+from ingestion.sources.source import Content
 from tests.fixtures.syncing import Syncing
 from tests.fixtures.website import Website
 
@@ -263,6 +267,27 @@ def test_records_that_vanished_and_were_kept_are_pruned_later(syncing: Syncing) 
     assert (syncing().vanished, syncing().vanished) == (2, 2)
     syncing.write("a.jsonl", lines(BEES, CATS))
     assert (syncing().vanished, syncing().vanished) == (1, 1), "it is there again"
+
+
+def test_records_are_stored_while_others_of_their_file_are_read(
+    syncing: Syncing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncing.declare(type="files", paths=["docs"], json={"text": "body", "key": "id"})
+    syncing.write("a.jsonl", lines(*({"id": n, "body": f"The text of {n}."} for n in range(200))))
+    parse, stored = Here.parse, list[int]()
+
+    async def last_waits(self: Here, content: Content, cutting: Cutting) -> Contents:
+        for _ in range(200 if content.name == "199.txt" else 0):
+            [(there,)] = syncing.rows("SELECT count(*) FROM document")
+            if there:
+                stored.append(there)
+                break
+            await asyncio.sleep(0.05)
+        return await parse(self, content, cutting)
+
+    monkeypatch.setattr(Here, "parse", last_waits)
+    assert syncing().added == 200
+    assert stored, "an interruption would have cost them all"
 
 
 def test_a_record_whose_key_is_too_long_to_be_stored_costs_itself_alone(syncing: Syncing) -> None:
