@@ -57,7 +57,8 @@ async def upload_document(
     ] = False,
 ) -> Taken:
     """Take a file in; a worker makes a document of it. 202 with its job; 200 when there is nothing to do."""
-    received = Received(file.file, file.filename or "", collection, title or None, _metadata(metadata), again)
+    called = (title or "").strip() or None
+    received = Received(file.file, file.filename or "", collection, called, _metadata(metadata), again)
     job, new = await services.uploads.take(principal, received)
     if not new:
         response.status_code = 200

@@ -39,6 +39,8 @@ def members(name: str, data: bytes, fields: JsonFields) -> tuple[Sequence[Member
         data, title, metadata = said.encode("utf-8", "replace"), _title(record, fields), _metadata(record, fields)
         found[key] = Member(key, data, called, title, metadata, fields.media_type)
     there = ", ".join(list(has)[:_MOST_NAMES]) or "none"
+    if not read:
+        return [], ["There are no records."]
     if not found:
         where = " or ".join(f"`{one}`" for one in fields.text)
         raise DamagedFile(

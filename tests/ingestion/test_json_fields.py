@@ -328,6 +328,24 @@ def test_what_is_not_found_is_said(syncing: Syncing) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "text", "empty", "records"),
+    [("a.json", [BEES, CATS], [], None), ("a.json", {"items": [BEES, CATS]}, {"items": []}, "items")],
+)
+def test_a_list_that_became_empty_has_no_records_any_more(
+    syncing: Syncing, name: str, text: object, empty: object, records: str | None
+) -> None:
+    fields = {"text": "body", "key": "id"} | ({"records": records} if records else {})
+    syncing.declare(type="files", paths=["docs"], json=fields)
+    syncing.write(name, json.dumps(text))
+    syncing()
+    syncing.write(name, json.dumps(empty))
+    report = syncing(prune=True)
+    assert (report.failures, report.vanished, report.deleted) == ([], 2, 0)
+    assert report.refused is not None, "more than may go at once"
+    assert syncing(prune=True, max_prune_share=1.0).deleted == 2
+
+
+@pytest.mark.parametrize(
     ("name", "text", "fields", "said"),
     [
         ("a.jsonl", lines({"id": 1}, {"x": 2}), {"text": ["body", "/a/b"]}, "no text"),

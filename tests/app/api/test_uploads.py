@@ -23,6 +23,10 @@ async def test_an_uploaded_file_becomes_a_document(client: httpx.AsyncClient, se
     assert files_kept(settings) == {job["id"]}
     document = (await client.get(f"/v1/documents/{job['document_id']}")).json()
     assert (document["uri"], document["title"]) == ("upload:lamp.md", "Lamp of the island")
+    blank = await upload(client, "lamp2.md", LAMP + b"It is new.", title=" \n")
+    await work(settings)
+    document = (await client.get(f"/v1/documents/{(await job_of(client, blank))['document_id']}")).json()
+    assert document["title"] == "The lamp"
     body = {"query": "how far is the lamp seen", "filter": {"year": 1921}}
     assert len((await client.post("/v1/search", json=body)).json()["passages"]) == 1
 
