@@ -45,6 +45,7 @@ class Jobs(BaseModel):
 async def upload_document(
     principal: PrincipalDep,
     services: ServicesDep,
+    request: Request,
     response: Response,
     file: Annotated[
         UploadFile, File(description="A file of a supported format; another of its name is a new version.")
@@ -57,6 +58,8 @@ async def upload_document(
     ] = False,
 ) -> Taken:
     """Take a file in; a worker makes a document of it. 202 with its job; 200 when there is nothing to do."""
+    if len((await request.form()).getlist("file")) > 1:
+        raise InvalidInput("file: there is more than one; send each by itself, or all of them as a ZIP archive.")
     called = (title or "").strip() or None
     received = Received(file.file, file.filename or "", collection, called, _metadata(metadata), again)
     job, new = await services.uploads.take(principal, received)

@@ -169,7 +169,7 @@ class _DeclaredRecords(_Declared):
     key: _Names
     text: _Names
     title: str | None = None
-    metadata: tuple[str, ...] = ()
+    metadata: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     media_type: _TextType = "text/plain"
 
     @property

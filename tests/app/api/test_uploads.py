@@ -146,6 +146,12 @@ async def test_what_cannot_be_taken_is_refused_and_not_kept(
     assert (await client.get("/v1/jobs")).json()["jobs"] == []
 
 
+async def test_of_two_files_none_is_left_out_silently(client: httpx.AsyncClient, settings: Settings) -> None:
+    refused = await client.post("/v1/documents", files=[("file", ("a.md", b"one")), ("file", ("b.md", b"two"))])
+    assert (refused.status_code, "send each by itself" in refused.json()["detail"]) == (422, True)
+    assert files_kept(settings) == set()
+
+
 async def test_a_name_is_a_name_and_no_path(client: httpx.AsyncClient, settings: Settings, tmp_path: Path) -> None:
     taken = await upload(client, "../../etc/lamp.md")
     assert taken.json()["job"]["name"] == "lamp.md"

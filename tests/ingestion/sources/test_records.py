@@ -174,7 +174,7 @@ def test_lists_and_json_of_a_row_are_read_as_those_of_json_files(
     run_postgresql(url)("""INSERT INTO note VALUES (1, '{A rope,A sail}', '{"n": [1, null], "by": "Ann"}', NULL)""")
     run_postgresql(url)("INSERT INTO note VALUES (2, '{}', NULL, NULL)")
     keys = {"type": "sql", "url": url, "query": "SELECT * FROM note", "key": "id", "text": ["parts", "about"]}
-    syncing.declare("notes", **keys, metadata=["about"])
+    syncing.declare("notes", **keys, metadata="about")
     assert (syncing("notes").added, syncing("notes").failures) == (1, [])
     assert syncing.texts() == ["1: A rope\n\nA sail\n\nn:\n  - 1\n  - null\nby: Ann"]
     assert syncing.rows("SELECT metadata->'about' FROM document_version") == [({"n": [1, None], "by": "Ann"},)]
