@@ -11,6 +11,7 @@ from app.api.problems import RESPONSES
 from app.api.streams import EventStream
 from app.api.text import Name, QuestionText
 from app.api.turns import require_short
+from app.api.visitors import encoder
 from app.domain.errors import InvalidInput
 from app.domain.filter import Filter
 from app.domain.filter_fields import BUILT_IN
@@ -73,11 +74,12 @@ async def chat(body: ChatRequest, principal: VisitorDep, services: ServicesDep) 
     """
     settings = services.settings
     require_short(body.message, "message", settings)
-    if body.model not in {None, settings.chat_model}:
-        raise InvalidInput(f"model: this server runs {settings.chat_model!r}; leave `model` out or name that one")
+    name = services.model.profile.name  # without the folder of a file
+    if body.model not in {None, name, settings.chat_model}:
+        raise InvalidInput(f"model: this server runs {name!r}; leave `model` out or name that one")
     question = Question(body.message, body.conversation_id, body.collection, body.filter)
     run = await services.runs.start(principal, question)
-    response = EventStream(heartbeat_s=settings.heartbeat_s)
+    response = EventStream(heartbeat_s=settings.heartbeat_s, encode=encoder(principal))
     response.batches = services.runs.follow_batches(run.id, take=response.take)
     response.headers["X-Run-Id"] = str(run.id)
     return response

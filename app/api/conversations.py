@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from app.api.dependencies import PrincipalDep, ServicesDep, VisitorDep
 from app.api.problems import RESPONSES
+from app.api.visitors import conversation_for
 from app.bootstrap import Services
 from app.domain.conversation import Conversation, ConversationSummary
 from app.domain.errors import ConversationNotFound
@@ -37,7 +38,7 @@ async def list_conversations(
 @router.get("/v1/conversations/{conversation_id}")
 async def get_conversation(conversation_id: UUID, principal: VisitorDep, services: ServicesDep) -> Conversation:
     """A conversation with its messages, oldest first; a running answer names its run, whose events tell the rest."""
-    return await _readable(conversation_id, principal, services)
+    return conversation_for(principal, await _readable(conversation_id, principal, services))
 
 
 @router.delete("/v1/conversations/{conversation_id}", status_code=204)

@@ -10,6 +10,7 @@ from app.api.chat import CollectionName, FilterBody
 from app.api.dependencies import PrincipalDep, ServicesDep, VisitorDep
 from app.api.problems import RESPONSES
 from app.api.text import MAX_INTEGER, Name, Text
+from app.api.visitors import document_for
 from app.domain.document import CollectionSummary, DocumentSummary, DocumentText
 from app.domain.errors import DocumentNotFound, InvalidInput
 from app.domain.passage import Leg, Passage
@@ -103,4 +104,4 @@ async def get_document(
     document = await services.documents.text(principal.workspace_id, document_id, version)
     if not principal.may_see(document.collection):
         raise DocumentNotFound
-    return document
+    return document_for(principal, document)

@@ -10,6 +10,7 @@ from app.api.dependencies import ServicesDep, VisitorDep
 from app.api.problems import RESPONSES
 from app.api.streams import EventStream
 from app.api.text import MAX_INTEGER
+from app.api.visitors import encoder
 from app.domain.run import RunState
 
 router = APIRouter(tags=["runs"])
@@ -36,7 +37,7 @@ async def events(
     last_event_id: Annotated[int, Header(ge=0, le=MAX_INTEGER, description="Give what follows this event.")] = 0,
 ) -> Response:
     """The run's events after `Last-Event-ID`, exactly the rest: those that were written and those to come."""
-    response = EventStream(heartbeat_s=services.settings.heartbeat_s)
+    response = EventStream(heartbeat_s=services.settings.heartbeat_s, encode=encoder(principal))
     batches = await services.runs.read_batches(principal, run_id, last_event_id, response.take)
     if batches is None:
         return Response(status_code=204)

@@ -1,7 +1,7 @@
 """Streams: a run's log as a server-sent event response."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Generator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -47,10 +47,17 @@ class EventStream(Response):
     media_type = "text/event-stream"
     batches: AsyncGenerator[list[LoggedEvent], None]
 
-    def __init__(self, status_code: int = 200, *, heartbeat_s: float) -> None:
+    def __init__(
+        self,
+        status_code: int = 200,
+        *,
+        heartbeat_s: float,
+        encode: Callable[[LoggedEvent], bytes] = native.encode,
+    ) -> None:
         super().__init__(status_code=status_code, headers=HEADERS)
         del self.headers["content-length"]
         self._heartbeat_s = heartbeat_s
+        self._encode = encode
         self._sent_at = 0.0
         self._send: Send | None = None
         self._rest: Awaitable[None] | None = None
@@ -82,7 +89,7 @@ class EventStream(Response):
         has to be woken.
         """
         assert self._send is not None  # noqa: S101 - `batches` waits
-        steps = self._send(_body(b"".join(map(native.encode, batch)))).__await__()
+        steps = self._send(_body(b"".join(map(self._encode, batch)))).__await__()
         try:
             awaited = next(steps)
         except StopIteration:
@@ -107,7 +114,7 @@ class EventStream(Response):
                         rest, self._rest = self._rest, None
                         await rest
                         self._sent_at = loop.time()
-                    for body in _bodies(batch):
+                    for body in _bodies(map(self._encode, batch)):
                         await send(_body(body))
                         self._sent_at = loop.time()
                     if not batch and loop.time() - self._sent_at >= self._heartbeat_s:
@@ -142,11 +149,10 @@ class Unwound:
             await stream.go_on(receive, send)
 
 
-def _bodies(batch: list[LoggedEvent]) -> Iterator[bytes]:
+def _bodies(frames: Iterable[bytes]) -> Iterator[bytes]:
     """The events in few pieces. A server asks whether its client keeps up before each, and holds the whole of one."""
     piece, size = list[bytes](), 0
-    for event in batch:
-        frame = native.encode(event)
+    for frame in frames:
         if piece and size + len(frame) > PIECE_BYTES:
             yield b"".join(piece)
             piece, size = [], 0

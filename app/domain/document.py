@@ -3,12 +3,21 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
+from urllib.parse import unquote
 from uuid import UUID
 
 MEMBER = "!/"
 """In URIs, between that of a file and the name of what is in it."""
 JSON_TYPES = ("application/json", "application/jsonl")
 """The media types of documents that are whole JSON files."""
+
+
+def public_name(uri: str) -> str:
+    """What anyone may know of where a document is: the address of a web page, the name alone of anything else."""
+    if uri.startswith(("http://", "https://")):
+        return uri
+    place, member, inner = uri.partition(MEMBER)
+    return unquote(place.rpartition("/")[2]) + member + inner
 
 
 @dataclass(frozen=True, slots=True)

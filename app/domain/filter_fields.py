@@ -76,6 +76,13 @@ def check_filter(wanted: Filter, fields: Mapping[str, frozenset[str]]) -> None:
                 raise InvalidFilter(_mismatch(name, kind_of(value), held), pointer)
 
 
+def check_visitors_filter(wanted: Filter) -> None:
+    """Refuse what would tell visitors, one comparison at a time, the folders of the server. Raises InvalidFilter."""
+    for condition in conditions(wanted):
+        if condition.field.name == "source_uri":
+            raise InvalidFilter("visitors cannot filter by 'source_uri'.", condition.field.pointer)
+
+
 def _operands(condition: Condition) -> list[tuple[str, Scalar]]:
     """The values of a condition, each with where it stands."""
     match condition:

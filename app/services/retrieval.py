@@ -9,6 +9,7 @@ import numpy as np
 
 from app.domain.errors import CollectionNotFound, InvalidInput
 from app.domain.filter import Filter
+from app.domain.filter_fields import check_visitors_filter
 from app.domain.index import IndexGeneration
 from app.domain.passage import Leg, Passage
 from app.domain.phrases import quoted_phrases, without_quotes
@@ -165,8 +166,14 @@ class Retrieval:
         await self._documents.collection_ids(principal.workspace_id, name)
 
     async def require_filter(self, principal: Principal, wanted: Filter | None) -> None:
-        """Raise InvalidFilter when it names a field or a type that the workspace's documents never had."""
-        await self._fields.require(principal.workspace_id, wanted)
+        """Raise InvalidFilter when it names a field or a type that the workspace's documents never had.
+
+        A visitor is not told which fields other collections have, nor where the server keeps its files.
+        """
+        if principal.collection is None:
+            await self._fields.require(principal.workspace_id, wanted)
+        elif wanted is not None:
+            check_visitors_filter(wanted)
 
     async def generation(self) -> IndexGeneration | None:
         """The index generation to search: the active one, or one that it replaced and that fits this embedder.

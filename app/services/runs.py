@@ -320,7 +320,7 @@ class Runs:
 
         A run that ended already stays as it is. Raises RunNotFound, DatabaseUnavailable, StopNotConfirmed.
         """
-        run, message = await self._store.get(principal.workspace_id, run_id)
+        run, message = await self._store.get(principal.workspace_id, run_id, only_in=principal.collection)
         if run.state is RunState.RUNNING:
             writing = self._active.get(run_id)
             if writing is not None and not writing.given_away:
@@ -348,7 +348,7 @@ class Runs:
 
     async def get(self, principal: Principal, run_id: UUID) -> Run:
         """A run as stored. Raises RunNotFound, DatabaseUnavailable."""
-        run, _ = await self._store.get(principal.workspace_id, run_id)
+        run, _ = await self._store.get(principal.workspace_id, run_id, only_in=principal.collection)
         return run
 
     async def read(
@@ -371,7 +371,7 @@ class Runs:
         log, or, once that expired, from the stored message; `take` may get some of them as `RunLog.read` gives them.
         Raises RunNotFound, RunLogUnavailable, DatabaseUnavailable.
         """
-        run, message = await self._store.get(principal.workspace_id, run_id)
+        run, message = await self._store.get(principal.workspace_id, run_id, only_in=principal.collection)
         if run.last_event is not None and run.last_event <= after < RENDERED:
             return None
         if after > RENDERED and run.state is not RunState.RUNNING:

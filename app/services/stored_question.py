@@ -13,6 +13,7 @@ def stored(principal: Principal, question: Question) -> dict[str, Any]:
     """The question as JSON; the conversation that it belongs to is the run's."""
     return {
         "asked_by": principal.name,
+        "visits": principal.collection,
         "text": question.text,
         "collection": question.collection,
         "filter": None if question.filter is None else filter_json(question.filter),
@@ -26,7 +27,7 @@ def restored(run: Run, kept: dict[str, Any] | None) -> tuple[Principal, Question
     """Who asked and what; an empty question when nothing was kept."""
     if kept is None:
         return Principal(run.workspace_id), Question("")
-    return Principal(run.workspace_id, kept["asked_by"]), Question(
+    return Principal(run.workspace_id, kept["asked_by"], kept.get("visits")), Question(
         kept["text"],
         run.conversation_id if kept["continues"] else None,
         kept["collection"],

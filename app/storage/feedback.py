@@ -12,7 +12,9 @@ HISTORY_MESSAGES = 7
 _PUT = """
 INSERT INTO feedback (message_id, principal, workspace_id, rating, comment)
 SELECT id, %(principal)s, workspace_id, %(rating)s, %(comment)s FROM message
-WHERE id = %(message)s AND role = 'assistant'
+WHERE id = %(message)s AND role = 'assistant' AND (%(only_in)s::text IS NULL OR EXISTS (
+    SELECT FROM conversation c WHERE c.id = message.conversation_id AND c.collection = %(only_in)s
+))
 ON CONFLICT (message_id, principal) DO UPDATE
     SET rating = excluded.rating, updated_at = now(), comment = CASE
         WHEN excluded.rating = feedback.rating THEN coalesce(excluded.comment, feedback.comment)
@@ -39,7 +41,13 @@ class FeedbackStore:
 
         Raises MessageNotFound.
         """
-        said = {"principal": principal.name, "rating": rating, "comment": comment, "message": message_id}
+        said = {
+            "principal": principal.name,
+            "rating": rating,
+            "comment": comment,
+            "message": message_id,
+            "only_in": principal.collection,
+        }
         async with self._database.connection(principal.workspace_id) as connection:
             row = await (await connection.execute(_PUT, said)).fetchone()
         if row is None:

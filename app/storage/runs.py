@@ -92,13 +92,19 @@ class RunStore:
         async with self._database.reading(workspace_id) as connection:
             await require_few(connection, asked_by, at_once)
 
-    async def get(self, workspace_id: UUID, run_id: UUID) -> tuple[Run, Message]:
-        """A run and the message that it fills. Raises RunNotFound."""
+    async def get(self, workspace_id: UUID, run_id: UUID, *, only_in: str | None = None) -> tuple[Run, Message]:
+        """A run and the message that it fills; with `only_in` one of that collection's conversations alone.
+
+        Raises RunNotFound.
+        """
         query = (
             select(m.Run, m.Message)
             .join(m.Message, m.Message.id == m.Run.message_id)
             .where(m.Run.id == run_id, m.Run.workspace_id == workspace_id)
         )
+        if only_in is not None:
+            talk = m.Conversation
+            query = query.join(talk, talk.id == m.Run.conversation_id).where(talk.collection == only_in)
         async with self._database.transaction(workspace_id) as session:
             row = (await session.execute(query)).one_or_none()
             if row is None:

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
+from app.domain.errors import ProviderRejected
 from app.main import create_app
 from app.settings import Settings
 from ingestion.pipeline import Report
@@ -117,3 +119,93 @@ async def test_they_go_on_with_their_conversations_and_not_with_those_of_others(
             assert (await visitor.post("/v1/chat", json=body)).status_code == 404
             assert len((await owner.get(path)).json()["messages"]) == 2
     assert (await visitor.delete(f"/v1/conversations/{mine}")).status_code == 204
+
+
+async def test_runs_and_answers_of_other_collections_are_not_there_for_them(
+    server: Server, visitor: httpx.AsyncClient
+) -> None:
+    async with bearing(server, OWNER) as owner:
+        for asked in ({}, {"collection": "default"}):
+            started = (await chat(owner, "How long does the rye loaf rest?", **asked))[0].data
+            run = f"/v1/runs/{started['run_id']}"
+            rating = f"/v1/messages/{started['message_id']}/feedback"
+            assert (await visitor.get(f"{run}/events")).json()["code"] == "run_not_found"
+            assert (await visitor.post(f"{run}/cancel")).json()["code"] == "run_not_found"
+            assert (await visitor.put(rating, json={"rating": "down"})).json()["code"] == "message_not_found"
+    mine = (await chat(visitor, "How many rakes does the shed hold?"))[0].data
+    assert (await visitor.get(f"/v1/runs/{mine['run_id']}/events")).status_code == 200
+    assert (await visitor.post(f"/v1/runs/{mine['run_id']}/cancel")).status_code == 200
+    put = await visitor.put(f"/v1/messages/{mine['message_id']}/feedback", json={"rating": "up"})
+    assert put.status_code == 200
+
+
+async def test_they_see_the_names_of_files_and_not_the_folders_of_the_server(
+    server: Server, visitor: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    events = await chat(visitor, "How many rakes does the shed hold?")
+    started, passages = events[0].data, events[1].data["passages"]
+    assert [passage["uri"] for passage in passages] == ["shed.md"]
+    seen = [await visitor.get(f"/v1/runs/{started['run_id']}/events")]
+    log = server.services.run_log
+    expiry = log._redis.delete(log._key(UUID(started["run_id"])))
+    await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(expiry, server.loop))  # type: ignore[arg-type]
+    seen += [
+        await visitor.get(path)
+        for path in (
+            f"/v1/runs/{started['run_id']}/events",
+            f"/v1/conversations/{started['conversation_id']}",
+            f"/v1/documents/{passages[0]['document_id']}",
+            f"/v1/documents/{passages[0]['document_id']}?version={passages[0]['version_id']}",
+        )
+    ]
+    for response in seen:
+        assert response.status_code == 200
+        assert '"uri":"shed.md"' in response.text
+        assert str(tmp_path) not in response.text
+    async with bearing(server, OWNER) as owner:
+        whole = await owner.get(f"/v1/runs/{started['run_id']}/events")
+        assert (tmp_path / "shed.md").as_uri() in whole.text
+
+
+async def test_filters_tell_them_nothing_of_folders_and_of_other_collections(
+    server: Server, visitor: httpx.AsyncClient, ingest: Callable[..., Report], tmp_path: Path
+) -> None:
+    folder = tmp_path / "other"
+    folder.mkdir()
+    (folder / "secret.md").write_text("---\nproject_lead: Ada\n---\n# Plans\n\nThe plan is ready.\n")
+    await asyncio.to_thread(ingest, folder, collection="plans")
+    asked: dict[str, Any] = {"message": "How many rakes?", "filter": {"$not": {"source_uri": {"$gte": "file:///t"}}}}
+    refused = await visitor.post("/v1/chat", json=asked)
+    assert (refused.status_code, refused.json()["pointer"]) == (422, "/filter/$not/source_uri")
+    for field in ("project_lead", "project_leads"):
+        events = await chat(visitor, "How many rakes does the shed hold?", filter={field: {"$gte": 3}})
+        assert events[1].data["passages"] == []
+        assert events[-1].type == "run.completed"
+    events = await chat(visitor, "How many rakes does the shed hold?", filter={"title": "The shed"})
+    assert len(events[1].data["passages"]) == 1
+
+
+async def test_a_model_that_fails_does_not_tell_them_where_it_is(
+    server: Server, visitor: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = "http://10.0.0.5:11434/v1 knows no model `own` (404); check FOOTNOTE_CHAT_MODEL and its base URL."
+
+    async def refuse(*_: object, **__: object) -> list[object]:
+        raise ProviderRejected(reason)
+
+    monkeypatch.setattr(server.services.retrieval, "ranked", refuse)
+    events = await chat(visitor, "How many rakes does the shed hold?")
+    problem = events[-1].data["problem"]
+    assert (problem["code"], "10.0.0.5" in problem["detail"]) == ("provider_rejected", False)
+    path = f"/v1/conversations/{events[0].data['conversation_id']}"
+    assert "10.0.0.5" not in (await visitor.get(path)).text
+    async with bearing(server, OWNER) as owner:
+        assert (await owner.get(path)).json()["messages"][-1]["problem"]["detail"] == reason
+
+
+async def test_the_file_of_a_model_is_named_without_its_folder(
+    server: Server, visitor: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(vars(server.services.settings), "chat_model", "gguf:/srv/models/own.gguf")
+    refused = await visitor.post("/v1/chat", json={"message": "Why?", "model": "another"})
+    assert (refused.status_code, "/srv" in refused.text) == (422, False)

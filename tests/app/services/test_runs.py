@@ -388,3 +388,12 @@ def test_a_question_is_kept_whole() -> None:
     run = Run(new_id(), DEFAULT_WORKSPACE_ID, new_id(), new_id(), RunState.RUNNING, 1, datetime.now(UTC))
     principal, again = restored(run, json.loads(json.dumps(stored_question(Principal(name="key-2"), asked))))
     assert (principal.name, again) == ("key-2", asked)
+
+
+def test_a_restored_question_is_still_a_visitors() -> None:
+    principal, question = Principal(name="visitors:garden", collection="garden"), Question("Why?", collection="garden")
+    run = Run(new_id(), DEFAULT_WORKSPACE_ID, new_id(), new_id(), RunState.RUNNING, 1, datetime.now(UTC))
+    kept = stored_question(principal, question)
+    assert restored(run, kept) == (principal, question)
+    del kept["visits"]  # as workers of the version before keep it
+    assert restored(run, kept)[0].name == principal.name
