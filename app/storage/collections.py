@@ -15,10 +15,11 @@ _FIND = "SELECT id FROM collection WHERE name = %s"
 # Duplicates first: a document that goes hands its chunks over to those that are left.
 _URIS = "SELECT source_uri FROM document WHERE collection_id = %s ORDER BY duplicate_of IS NULL, id"
 _DELETE = "DELETE FROM collection WHERE id = %s AND NOT EXISTS (SELECT FROM document WHERE collection_id = %s)"
-# Sums over chunks, which are gone; each row that is left counts up to nothing.
+# Sums over chunks, which are gone; each row that is left counts up to nothing. Batches first: whoever adds them up at
+# this moment is waited for, and what it makes of them is seen after that.
 _STATISTICS = (
-    "DELETE FROM lexical_term WHERE collection_id = %s",
     "DELETE FROM lexical_batch WHERE collection_id = %s",
+    "DELETE FROM lexical_term WHERE collection_id = %s",
     "DELETE FROM lexical_total WHERE collection_id = %s",
 )
 _OF_DOCUMENT = "fk_document_collection_id_collection"

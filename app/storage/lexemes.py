@@ -95,5 +95,5 @@ async def wrong_statistics(connection: WorkspaceConnection, generation_id: int) 
 
 async def forget_statistics(connection: WorkspaceConnection) -> None:
     """Delete the statistics of generations that are gone, in every workspace."""
-    for table in ("lexical_term", "lexical_batch", "lexical_total"):
+    for table in ("lexical_batch", "lexical_term", "lexical_total"):  # as they become terms
         await connection.execute(sql.SQL(_FORGET).format(table=sql.Identifier(table)))

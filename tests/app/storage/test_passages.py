@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from psycopg import AsyncRawCursor
+from psycopg import AsyncRawCursor, sql
 
 from app.domain.errors import CollectionNotFound
 from app.domain.filter_wire import parse_filter
@@ -154,6 +154,25 @@ async def test_statistics_are_right_without_a_deleted_collection(store: Store, m
             query = f"SELECT DISTINCT {column} FROM {table}"
             left_of = [] if table == "lexical_batch" else [(store.collections["one"],)]
             assert await (await connection.execute(query)).fetchall() == left_of, table
+
+
+async def test_counts_that_are_added_up_while_their_collection_is_deleted_go_too(store: Store) -> None:
+    await store.write("one", "ferry", config="simple")
+    await store.write_all({f"batch:{n}": f"keeper {n}" for n in range(40)}, collection="two", config="simple")
+    async with store.database.connection(WORKSPACE) as connection:
+        await add_up(connection, store.generation.id)
+        deleting = asyncio.create_task(delete_collection(store.database, WORKSPACE, "two"))
+        _, waiting = await asyncio.wait([deleting], timeout=0.5)
+        assert waiting
+    assert await deleting == 40
+    async with store.database.reading(WORKSPACE) as connection:
+        assert await wrong_statistics(connection, store.generation.id) == 0
+        for table in WORD_TABLES:
+            found = await connection.execute(
+                sql.SQL("SELECT count(*) FROM {} WHERE collection_id = %s").format(sql.Identifier(table)),
+                (store.collections["two"],),
+            )
+            assert await found.fetchall() == [(0,)], table
 
 
 async def test_a_collection_that_is_deleted_meanwhile_takes_no_more(store: Store) -> None:
