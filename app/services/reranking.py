@@ -52,6 +52,9 @@ class Reranking:
             scores = task.result()
         except ProviderError as error:
             return self._failed(passages, "failed", error.message)
+        except Exception:  # a reply that breaks what reads it: nested without end, or in a charset that is none
+            log.exception("rerank.crashed", reranker=self._reranker.name)
+            return self._failed(passages, "failed", "The reranker sent something unexpected.")
         RERANKINGS.labels("applied").inc()
         scored = [replace(passage, score=score) for passage, score in zip(head, scores, strict=True)]
         return Reranked([*sorted(scored, key=lambda passage: -passage.score), *tail], applied=True)

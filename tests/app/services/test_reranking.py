@@ -170,3 +170,12 @@ async def test_a_fault_of_ours_is_not_hidden() -> None:
 
     with pytest.raises(ValueError, match="zip"):
         await Reranking(Fake(scores), timeout_s=LIMIT_S, candidates=10).apply("q", PASSAGES)
+
+
+async def test_a_reply_that_breaks_its_reader_fails_open() -> None:
+    async def breaks(_: Sequence[str]) -> list[float]:
+        raise RecursionError("maximum recursion depth exceeded while deserializing an object")
+
+    reranked = await Reranking(Fake(breaks), timeout_s=LIMIT_S, candidates=10).apply("q", PASSAGES)
+    assert (names(reranked.passages), reranked.applied) == ("abcd", False)
+    assert reranked.reason == "The reranker sent something unexpected."
