@@ -2,7 +2,8 @@
 
 import re
 
-_QUOTED = re.compile(r'["“„«]([^"“”„«»]+)["”“»]')
+# “English”, „German“ and »German«, «French», ”Swedish” and »Swedish»
+_QUOTED = re.compile(r'(?:["“„«](?=[^"“”„«»]+["”“»])|»(?=[^"“”„«»]+[«»])|”(?=[^"“”„«»]+”))([^"“”„«»]+).')
 PROSE_CHARS = 100  # with so much outside of its quotes, a text was pasted and its quotes are punctuation
 
 

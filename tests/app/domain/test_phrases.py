@@ -10,6 +10,8 @@ from app.domain.phrases import quoted_phrases, without_quotes
     [
         ('who said "three keepers" here', ("three keepers",)),
         ("„drei Wächter“ und «deux gardiens» and “one keeper”", ("drei Wächter", "deux gardiens", "one keeper")),
+        ("»drei Wächter« und »ein Wächter«", ("drei Wächter", "ein Wächter")),
+        ("”tre vakter” och »en vakt»", ("tre vakter", "en vakt")),
         ("“港口的灯”在哪里", ("港口的灯",)),
         ('"  " is nothing', ()),
         ('an inch is 1" long', ()),
