@@ -45,7 +45,8 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ConversationSummary:
-    """A conversation as listed; `title` is the beginning of its first question."""
+    """A conversation as listed; `title` is the beginning of its first question, `collection` the one that all of its
+    questions were about, if there is such."""
 
     id: UUID
     title: str

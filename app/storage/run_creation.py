@@ -38,8 +38,10 @@ copied_runs AS (
     FROM talk, unnest(%(originals)s::uuid[], %(copies)s::uuid[], %(copied_runs)s::uuid[]) copy(original, id, run_id)
     JOIN run r ON r.message_id = copy.original
 ),"""
-_CONTINUE = """UPDATE conversation SET updated_at = now() WHERE id = %(conversation)s
-    AND (%(only_in)s::text IS NULL OR collection = %(only_in)s) RETURNING id"""
+# It belongs to a collection as long as no question in it was about others: visitors of that collection may read it.
+_CONTINUE = """UPDATE conversation SET updated_at = now(),
+    collection = CASE WHEN collection = %(collection)s::text THEN collection END
+    WHERE id = %(conversation)s AND (%(only_in)s::text IS NULL OR collection = %(only_in)s) RETURNING id"""
 _CREATE = """
 WITH talk AS ({talk}),{copies}
 forgotten AS (

@@ -209,3 +209,20 @@ async def test_the_file_of_a_model_is_named_without_its_folder(
     monkeypatch.setitem(vars(server.services.settings), "chat_model", "gguf:/srv/models/own.gguf")
     refused = await visitor.post("/v1/chat", json={"message": "Why?", "model": "another"})
     assert (refused.status_code, "/srv" in refused.text) == (422, False)
+
+
+async def test_a_conversation_that_goes_on_about_other_collections_is_not_theirs_any_more(
+    server: Server, visitor: httpx.AsyncClient
+) -> None:
+    started = (await chat(visitor, "How many rakes does the shed hold?"))[0].data
+    conversation_id, path = started["conversation_id"], f"/v1/conversations/{started['conversation_id']}"
+    async with bearing(server, OWNER) as owner:
+        await chat(owner, "What does the shed hold?", conversation_id=conversation_id, collection="garden")
+        assert len((await visitor.get(path)).json()["messages"]) == 4
+        beyond = await chat(owner, "How long does the rye loaf rest?", conversation_id=conversation_id)
+        assert beyond[1].data["passages"]
+        assert (await owner.get(path)).json()["collection"] is None
+    assert (await visitor.get(path)).status_code == 404
+    assert (await visitor.get(f"/v1/runs/{beyond[0].data['run_id']}/events")).status_code == 404
+    again = await visitor.post("/v1/chat", json={"message": "And?", "conversation_id": conversation_id})
+    assert again.json()["code"] == "conversation_not_found"
