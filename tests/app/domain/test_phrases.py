@@ -13,6 +13,7 @@ from app.domain.phrases import quoted_phrases, without_quotes
         ("»drei Wächter« und »ein Wächter«", ("drei Wächter", "ein Wächter")),
         ("”tre vakter” och »en vakt»", ("tre vakter", "en vakt")),
         ("“港口的灯”在哪里", ("港口的灯",)),
+        ('"a lamp" and "a lamp" again', ("a lamp",)),
         ('"  " is nothing', ()),
         ('an inch is 1" long', ()),
         ("it's the keepers' lamp", ()),
