@@ -8,7 +8,7 @@ PROSE_CHARS = 100  # with so much outside of its quotes, a text was pasted and i
 
 
 def quoted_phrases(text: str) -> tuple[str, ...]:
-    """What stands in double quotes of any form, once and in its order; nothing where the quotes are those of a longer text."""
+    """What stands in double quotes of any form, each once; nothing where the quotes are those of a longer text."""
     if len(_QUOTED.sub(" ", text).strip()) > PROSE_CHARS:
         return ()
     return tuple(dict.fromkeys(phrase for phrase in _QUOTED.findall(text) if phrase.strip()))
