@@ -40,6 +40,11 @@ INSERT INTO chunk_lexeme (chunk_id, generation_id, collection_id, config, length
 SELECT %(id)s, g.id, %(collection)s, 'english', r.length, r.terms, r.impacts
 FROM index_generation g, lexical_row(%(collection)s, 'english', %(text)s) r
 """
+VECTORS = """
+UPDATE chunk_lexeme SET metadata = filter_form(jsonb_build_object('year', 2020, 'collection_id', collection_id));
+INSERT INTO chunk_embedding (chunk_id, generation_id, collection_id, embedding, metadata)
+SELECT chunk_id, generation_id, collection_id, '[1, 0]', metadata FROM chunk_lexeme;
+"""
 
 
 def test_migrates_up_down_and_up_again(new_database: Callable[[str | None], str]) -> None:
@@ -95,6 +100,29 @@ def test_counts_of_batches_are_added_up_on_the_way_back(new_database: Callable[[
         assert sum(count for (count,) in counts) == len(
             connection.execute("SELECT unnest(terms) FROM chunk_lexeme").fetchall()
         )
+
+
+def test_documents_come_along_from_every_revision(new_database: Callable[[str | None], str]) -> None:
+    url = new_database(None)
+    migrate(url)
+    values = {name: new_id() for name in ("collection", "document", "version")} | {"workspace": DEFAULT_WORKSPACE_ID}
+    with psycopg.connect(url) as connection:
+        connection.execute(f"SELECT set_config('footnote.workspace_id', '{DEFAULT_WORKSPACE_ID}', false)")
+        connection.execute(BEFORE, values)
+        connection.execute(CHUNK, {**values, "id": new_id(), "text": "the ferry leaves", "ordinal": 0})
+        connection.execute(VECTORS)
+    wanted = metadata_of(url)
+    for revision in ("0018", "0016", "0012", "0005", "0004", "0003"):
+        migrate(url, revision)
+        assert migrate(url) == (revision, HEAD)
+        assert metadata_of(url) == wanted
+
+
+def metadata_of(url: str) -> list[object]:
+    """What filters see of every chunk."""
+    with psycopg.connect(url) as connection:
+        found = connection.execute("SELECT metadata FROM chunk_embedding UNION ALL SELECT metadata FROM chunk_lexeme")
+        return [metadata for (metadata,) in found]
 
 
 def terms_of(url: str, chunk_id: UUID) -> list[int]:

@@ -28,20 +28,22 @@ DOWN = """(
 
 def upgrade() -> None:
     op.execute(FORM)
-    _every_row(UP)
+    # The tables are written anew: an UPDATE would leave rows of the old form in them until the transaction ends, and
+    # migration 0017, in the same one, builds an index of all that is there.
+    _every_row(f"ALTER TABLE {{table}} ALTER COLUMN metadata TYPE jsonb USING {UP}")
 
 
 def downgrade() -> None:
-    _every_row(DOWN)
+    _every_row(f"UPDATE {{table}} SET metadata = {DOWN}")  # noqa: S608 - constants
     op.execute("DROP FUNCTION filter_form")
 
 
-def _every_row(metadata: str) -> None:
+def _every_row(statement: str) -> None:
     """The large indexes are built anew afterwards, which is faster than to add every row to them."""
     indexes = op.get_bind().exec_driver_sql(INDEXES).fetchall()
     for name, _ in indexes:
         op.execute(f"DROP INDEX {name}")
     for table in ("chunk_embedding", "chunk_lexeme"):
-        op.execute(f"UPDATE {table} SET metadata = {metadata}")  # noqa: S608 - constants
+        op.execute(statement.replace("{table}", table))
     for _, definition in indexes:
         op.execute(definition)
