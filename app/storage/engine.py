@@ -11,9 +11,10 @@ import msgspec
 import psycopg
 from pgvector.psycopg import register_vector_async
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
@@ -27,12 +28,35 @@ BUSY_TIMEOUT_S = 10  # when many ask at once, each waits for a connection that a
 _SET_WORKSPACE = text("SELECT set_config('footnote.workspace_id', :workspace_id, true)")
 
 
+_FORM = (
+    "DATABASE_URL must look like postgresql://user:password@host:5432/database. In the password, @ is written as %40, "
+    ": as %3A, / as %2F and % as %25; behind a ? stands what libpq knows, such as sslmode=require."
+)
+
+
 def libpq_url(url: str) -> str:
-    """The URL as psycopg wants it; takes `postgres://` and SQLAlchemy's `postgresql+driver://` too."""
+    """The URL as psycopg wants it; takes `postgres://` and SQLAlchemy's `postgresql+driver://` too.
+
+    Raises ConfigurationError, without the URL, when libpq cannot read it or would take a part of the password for the
+    host.
+    """
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.split("+")[0] not in {"postgres", "postgresql"}:
-        raise ConfigurationError("DATABASE_URL must look like postgresql://user:password@host:5432/database.")
+        raise ConfigurationError(_FORM)
+    try:
+        parts = conninfo_to_dict(f"postgresql://{rest}")
+    except psycopg.ProgrammingError:  # names what it could not read, perhaps the password
+        raise ConfigurationError(_FORM) from None
+    ports = str(parts.get("port") or "").replace(",", "")
+    if "@" in str(parts.get("host")) or not (ports.isdecimal() or not ports):
+        raise ConfigurationError(_FORM)
     return f"postgresql://{rest}"
+
+
+def engine_options(url: str) -> dict[str, Any]:
+    """What makes SQLAlchemy's engine connect to libpq's URL, which it would read otherwise than libpq."""
+    told = {"connect_timeout": CONNECT_TIMEOUT_S, "client_encoding": "utf8"}
+    return {"url": "postgresql+psycopg://", "connect_args": conninfo_to_dict(libpq_url(url)) | told}
 
 
 class WorkspaceConnection(psycopg.AsyncConnection[Any]):
@@ -91,13 +115,12 @@ class Database:
         """Nothing is opened yet; see `open`."""
         self.url = libpq_url(url)
         self.engine = create_async_engine(
-            make_url(self.url).set(drivername="postgresql+psycopg"),
+            **engine_options(url),
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=BUSY_TIMEOUT_S,
             pool_pre_ping=True,
             pool_use_lifo=True,
-            connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
         )
         self._session = async_sessionmaker(self.engine, expire_on_commit=False)
         self._pool = _LastUsedFirst(

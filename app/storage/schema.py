@@ -7,11 +7,12 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, make_url, text
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
-from app.domain.errors import ConfigurationError, DatabaseUnavailable
-from app.storage.engine import CONNECT_TIMEOUT_S, libpq_url, reason_of
+from app.domain.errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
+from app.storage.engine import engine_options, reason_of
+from app.storage.revision import HEAD, newer
 
 _LOCK = 0x666F6F746E6F7465  # "footnote": one migration at a time, whoever starts it
 
@@ -23,26 +24,22 @@ def _config(connection: Connection | None = None) -> Config:
     return config
 
 
-def _engine(url: str) -> Engine:
-    return create_engine(
-        make_url(libpq_url(url)).set(drivername="postgresql+psycopg"),
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
-    )
-
-
 def migrate(url: str, revision: str = "head") -> tuple[str | None, str | None]:
     """Upgrade (or, to an older revision or `base`, downgrade) the schema; returns the revisions before and after.
 
-    Raises DatabaseUnavailable, and ConfigurationError when there is no such revision or the role may not create what is
-    needed.
+    Raises DatabaseUnavailable, SchemaOutdated when a newer version made the schema, and ConfigurationError when there
+    is no such revision or the role may not create what is needed.
     """
-    engine = _engine(url)
+    engine = create_engine(**engine_options(url))
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
             connection.commit()
             before = MigrationContext.configure(connection).get_current_revision()
+            _require_unicode(connection)
             connection.commit()
+            if before is not None and before > HEAD:
+                raise SchemaOutdated(newer(before))
             script = ScriptDirectory.from_config(_config())
             down = revision == "base" or (before is not None and revision in _ancestors(script, before))
             (command.downgrade if down else command.upgrade)(_config(connection), revision)
@@ -57,11 +54,23 @@ def migrate(url: str, revision: str = "head") -> tuple[str | None, str | None]:
         raise ConfigurationError(f"The schema cannot be brought to `{revision}`: {reason_of(error)}") from error
     except ProgrammingError as error:
         raise ConfigurationError(
-            f"The database refused the migration: {error.orig}. The role of DATABASE_URL needs CREATE on the database "
-            "and the extension pgvector (`CREATE EXTENSION vector`, once, by an administrator)."
+            f"The database refused the migration: {reason_of(error)}. The role of DATABASE_URL needs to own the "
+            "database and its tables, and the extension pgvector (`CREATE EXTENSION vector`, once, by an administrator)."
         ) from error
+    except DBAPIError as error:
+        raise ConfigurationError(f"The migration failed, nothing has changed: {reason_of(error)}.") from error
     finally:
         engine.dispose()
+
+
+def _require_unicode(connection: Connection) -> None:
+    """Raise ConfigurationError when the database cannot hold every text."""
+    encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
+    if encoding != "UTF8":
+        raise ConfigurationError(
+            f"The database has the encoding {encoding}, Footnote needs UTF8: make one with "
+            "`CREATE DATABASE footnote ENCODING 'UTF8' TEMPLATE template0`."
+        )
 
 
 def _ancestors(script: ScriptDirectory, revision: str) -> set[str]:

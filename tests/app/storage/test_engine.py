@@ -7,6 +7,8 @@ from app.domain.errors import ConfigurationError, DatabaseUnavailable
 from app.domain.principal import DEFAULT_WORKSPACE_ID
 from app.storage import engine
 from app.storage.engine import Database, libpq_url
+from app.storage.revision import HEAD
+from app.storage.schema import migrate
 
 
 @pytest.fixture
@@ -58,3 +60,36 @@ def test_every_common_scheme_is_taken(scheme: str) -> None:
 def test_other_urls_are_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="DATABASE_URL"):
         libpq_url(url)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "me:p@ss@host/db",
+        "me:p/ss@host/db",
+        "me:100%@host/db",
+        "me:a:b/c@host:5432/db",
+        "me@host:port/db",
+        "me@host/db?pool_size=5",
+    ],
+)
+def test_a_url_that_libpq_reads_otherwise_is_refused_without_its_password(rest: str) -> None:
+    with pytest.raises(ConfigurationError, match="%40") as refused:
+        libpq_url(f"postgresql://{rest}")
+    assert rest not in refused.value.message
+    assert "ss@" not in refused.value.message
+
+
+async def test_both_pools_and_migrations_read_the_url_as_libpq_does(database_url: str) -> None:
+    query = dict(part.split("=") for part in database_url.partition("?")[2].split("&"))
+    name = database_url.partition("?")[0].rpartition("/")[2]
+    folder, port = query["host"].replace("/", "%2F"), query["port"]
+    for hosts in (f"{folder}:{port}", f"127.0.0.1:1,{folder}:{port}"):
+        url = f"postgresql://footnote@{hosts}/{name}"
+        assert migrate(url) == (HEAD, HEAD)
+        database = Database(url)
+        await database.open()
+        await database.ping()
+        async with database.connection(DEFAULT_WORKSPACE_ID) as connection:
+            assert await (await connection.execute("SELECT 1")).fetchone() == (1,)
+        await database.close()

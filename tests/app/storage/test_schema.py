@@ -15,6 +15,7 @@ from app.storage.engine import Database, libpq_url
 from app.storage.models import Base, new_id
 from app.storage.revision import HEAD, require_current
 from app.storage.schema import migrate
+from tests.fixtures.services import with_database
 
 BEFORE = """
 WITH c AS (INSERT INTO collection (id, workspace_id, name) VALUES (%(collection)s, %(workspace)s, 'c')),
@@ -206,6 +207,41 @@ async def test_an_empty_database_is_named_outdated(new_database: Callable[[str |
             await require_current(database)
     finally:
         await database.close()
+
+
+async def test_a_schema_of_a_newer_version_is_left_alone(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9001'")
+    with pytest.raises(SchemaOutdated, match="newer version"):
+        migrate(database_url)
+    database = Database(database_url)
+    try:
+        with pytest.raises(SchemaOutdated, match="newer version"):
+            await require_current(database)
+    finally:
+        await database.close()
+
+
+async def test_a_role_without_rights_is_not_sent_to_migrate(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("REVOKE SELECT ON alembic_version FROM CURRENT_USER")
+    database = Database(database_url)
+    try:
+        with pytest.raises(ConfigurationError, match="permission denied for table alembic_version") as refused:
+            await require_current(database)
+    finally:
+        await database.close()
+    assert "footnote migrate" not in refused.value.message
+
+
+def test_a_database_that_cannot_hold_every_text(new_database: Callable[[str | None], str]) -> None:
+    url = new_database(None)
+    name = url.partition("?")[0].rpartition("/")[2]
+    with psycopg.connect(with_database(url, "postgres"), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name}")
+        connection.execute(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    with pytest.raises(ConfigurationError, match="SQL_ASCII, Footnote needs UTF8"):
+        migrate(url)
 
 
 def test_a_server_that_is_not_there(tmp_path: object) -> None:
