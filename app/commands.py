@@ -377,7 +377,8 @@ async def _has_documents(settings: Settings) -> bool:
 
 
 def _announce(settings: Settings, url: str) -> None:
-    record_address(settings.data_dir, url)
+    if settings.database_url is None:  # the services are its own
+        record_address(settings.data_dir, url)
     err.print(f"\n  [bold]Footnote is ready:[/] {url}\n  Ask something there, or stop with Ctrl-C.\n", highlight=False)
 
 

@@ -1,6 +1,7 @@
 """Serving: the HTTP server's life in this process, from its services to its last open stream."""
 
 import asyncio
+import errno
 import gc
 import signal
 import socket
@@ -17,6 +18,7 @@ from app.settings import Settings
 from app.telemetry import configure_tracing
 
 DRAIN_SHARE = 0.8  # of the grace period; the rest is for closing
+BACKLOG = 2048  # connections that wait for a worker to accept them
 
 
 class _Server(uvicorn.Server):
@@ -72,7 +74,7 @@ class _Server(uvicorn.Server):
 def listening(settings: Settings) -> Iterator[socket.socket]:
     """The bound socket, to be had before anything is started for nothing.
 
-    Raises ConfigurationError when the address is not safe or the port is taken.
+    Raises ConfigurationError when the address is not safe, is not this machine's, or the port is taken.
     """
     settings.require_safe_listener()
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -80,10 +82,15 @@ def listening(settings: Settings) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((settings.host, settings.port))
+            # Bound alone, it would let another process bind the same port, and one of both fail when all is started.
+            listener.listen(BACKLOG)
         except OSError as error:
+            advice = {
+                errno.EADDRINUSE: f"Stop what uses it, or choose another with --port {settings.port % 65535 + 1}.",
+                errno.EACCES: "Only root may use ports below 1024; choose another with --port 8000.",
+            }.get(error.errno or 0, "Choose an address of this machine with --host.")
             raise ConfigurationError(
-                f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
-                f"Stop what uses it, or choose another with --port {settings.port + 1}."
+                f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. {advice}"
             ) from error
         yield listener
 

@@ -19,7 +19,6 @@ from app.telemetry import configure_logging
 log = structlog.get_logger()
 
 READY_S = 60
-BACKLOG = 2048  # connections that wait for a worker to accept them
 
 
 async def check_services(settings: Settings) -> None:
@@ -35,7 +34,6 @@ def serve_with(settings: Settings, listener: socket.socket, workers: int, *, on_
     answers over; SIGTTIN and SIGTTOU add and take away one.
     """
     configure_logging(level=settings.log_level, json=settings.log_format == "json")
-    listener.listen(BACKLOG)
     with TemporaryDirectory(prefix="footnote-metrics-") as folder:
         # read by prometheus_client in each worker, so that any of them can tell the metrics of all
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder

@@ -256,6 +256,16 @@ class RunLogUnavailable(Unavailable):
 
     code = "run_log_unavailable"
 
+    def __init__(self, message: str | None = None, reason: str = "") -> None:
+        """`reason` is what the driver said; clients are not told."""
+        self.reason = reason
+        super().__init__(message)
+
+    @property
+    def for_operators(self) -> str:
+        """With the reason."""
+        return f"Redis/Valkey (REDIS_URL) cannot be used: {self.reason}" if self.reason else self.message
+
 
 class ShuttingDown(Unavailable):
     """This worker is shutting down; try again."""

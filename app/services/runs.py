@@ -447,7 +447,7 @@ class Runs:
                 waits = False
             except FootnoteError as error:
                 if not waits:
-                    log.warning("run.keeper_waits", error=error.message)
+                    log.warning("run.keeper_waits", error=error.for_operators)
                 waits = True
             try:
                 async with asyncio.timeout(self._limits.lease_s / 3):

@@ -18,4 +18,4 @@ def run_log_unavailable() -> Iterator[None]:
     try:
         yield
     except GONE as error:
-        raise RunLogUnavailable from error
+        raise RunLogUnavailable(reason=str(error)) from error

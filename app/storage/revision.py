@@ -11,7 +11,7 @@ HEAD = "0021"  # the newest in migrations/versions
 
 
 async def require_current(database: Database) -> None:
-    """Raise SchemaOutdated when the database is not at this version's revision, ConfigurationError if that is hidden."""
+    """Raise SchemaOutdated when the database is not at this version's revision, ConfigurationError if it hides that."""
     with unavailable():
         async with database.engine.connect() as connection:
             try:

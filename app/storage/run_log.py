@@ -73,7 +73,8 @@ class RunLog:
                 retry=Retry(NoBackoff(), 1),  # a connection that its server has closed; who waits longer does it here
                 driver_info=DriverInfo(),  # made for each connection otherwise, from the package's files
             )
-        except ValueError as error:
+            pool.make_connection()  # which looks at the URL's options, and connects to nothing
+        except (ValueError, TypeError) as error:
             raise ConfigurationError("REDIS_URL must look like redis://:password@host:6379/0.") from error
         self._redis: Redis = Redis.from_pool(pool)
         self._take = self._redis.register_script(_TAKE)
@@ -101,12 +102,13 @@ class RunLog:
             return
 
     async def ping(self) -> None:
-        """Raise RunLogUnavailable when Redis does not answer."""
+        """Raise RunLogUnavailable when Redis does not answer, or takes nothing (a replica, or one that is full)."""
         with run_log_unavailable():
-            await self._redis.ping()
+            await self._redis.set(f"{self._prefix}ping", "", px=1)
 
     async def describe(self) -> str:
-        """The server's name and version. Raises RunLogUnavailable."""
+        """The server's name and version. Raises RunLogUnavailable, also when it takes nothing."""
+        await self.ping()
         with run_log_unavailable():
             info: Any = await self._redis.info("server")
         name = info.get("server_name", "redis")

@@ -55,7 +55,7 @@ def migrate(url: str, revision: str = "head") -> tuple[str | None, str | None]:
     except ProgrammingError as error:
         raise ConfigurationError(
             f"The database refused the migration: {reason_of(error)}. The role of DATABASE_URL needs to own the "
-            "database and its tables, and the extension pgvector (`CREATE EXTENSION vector`, once, by an administrator)."
+            "database and its tables, and pgvector to be there (`CREATE EXTENSION vector`, once, by an administrator)."
         ) from error
     except DBAPIError as error:
         raise ConfigurationError(f"The migration failed, nothing has changed: {reason_of(error)}.") from error

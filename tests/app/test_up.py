@@ -15,7 +15,10 @@ import pytest
 from sse_starlette.sse import AppStatus
 
 from app import cli, commands
+from app.domain.errors import ConfigurationError
 from app.embedded.services import owner_of
+from app.serving import listening
+from app.settings import Settings
 from tests.fixtures.installation import free_port
 
 
@@ -111,3 +114,28 @@ def test_serve_uses_the_services_of_the_two_urls(
     with meanwhile(lambda: None if answers(url).json()["status"] == "ready" else pytest.fail("not ready")):
         assert run(monkeypatch, "serve", "--host", "::1", "--port", port) == 0
     assert f"serving on {url}" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_up_uses_the_services_of_the_two_urls_too(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with meanwhile(lambda: None if answers(url).json()["status"] == "ready" else pytest.fail("not ready")):
+        assert run(monkeypatch, "up", "--no-handbook", "--port", port) == 0
+    assert f"Footnote is ready: {url}" in capsys.readouterr().err
+
+
+def test_a_port_is_taken_before_it_is_served() -> None:
+    settings = Settings(port=free_port())
+    with listening(settings), pytest.raises(ConfigurationError, match="Address already in use"), listening(settings):
+        pass
+
+
+def test_an_address_of_another_machine_is_not_told_to_change_the_port() -> None:
+    settings = Settings(host="192.0.2.1", api_keys="a key of sixteen characters", port=free_port())
+    with pytest.raises(ConfigurationError, match="--host"), listening(settings):
+        pass

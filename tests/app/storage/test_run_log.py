@@ -1,13 +1,19 @@
 """The run log: order, resuming, fencing, and what happens while Valkey is away."""
 
 import asyncio
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
-from app.domain.errors import RunFenced, RunLogUnavailable
+from app.domain.errors import ConfigurationError, RunFenced, RunLogUnavailable
 from app.domain.run import LoggedEvent, RunCompleted, TextDelta
+from app.embedded.binaries import valkey_binary
 from app.storage.models import new_id
 from app.storage.run_log import RunLog
 
@@ -133,8 +139,57 @@ async def test_without_valkey_the_writers_own_worker_still_streams(nowhere: str)
     events = await asyncio.wait_for(reading, 30)
     assert [event.id for event in events] == [1, 2, 3, 4, 5, 6]
     assert not await writer.flushed(0.1)
-    with pytest.raises(RunLogUnavailable):
+    with pytest.raises(RunLogUnavailable) as failed:
         await log.ping()
+    assert "nothing.sock" in failed.value.for_operators
+    assert "nothing.sock" not in failed.value.message, "clients are not told"
     with pytest.raises(RunLogUnavailable):
         await collect(log, new_id())
+    await log.close()
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1/0?ssl_cert_reqs=none", "127.0.0.1:6379", "mysql://127.0.0.1"])
+def test_a_url_that_the_driver_cannot_use_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="REDIS_URL"):
+        RunLog(url)
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[str]:
+    """The URL of a Valkey of the test's own, whose settings can be changed."""
+    with tempfile.TemporaryDirectory(prefix="fn-") as path:
+        folder = Path(path)
+        server = subprocess.Popen([valkey_binary(), "--port", "0", "--save", "", "--unixsocket", folder / "v.sock"])
+        try:
+            deadline = time.monotonic() + 20
+            while not (folder / "v.sock").exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            yield f"unix://{folder / 'v.sock'}"
+        finally:
+            server.terminate()
+            server.wait()
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (("REPLICAOF", "127.0.0.1", "1"), "read only replica"),
+        (("CONFIG", "SET", "maxmemory", "1", "maxmemory-policy", "noeviction"), "maxmemory"),
+        (("CONFIG", "SET", "requirepass", "secret"), "already authenticated"),
+    ],
+)
+async def test_a_valkey_that_takes_nothing_is_not_ok(own_valkey: str, command: tuple[str, ...], reason: str) -> None:
+    log = RunLog(own_valkey)
+    await log.ping()
+    assert (await log.describe()).startswith("valkey")
+    await log.close()
+    client = Redis.from_url(own_valkey)
+    await client.execute_command(*command)
+    await client.aclose()
+    log = RunLog(own_valkey)
+    for look in (log.ping, log.describe):
+        with pytest.raises(RunLogUnavailable) as failed:
+            await look()
+        assert reason in failed.value.for_operators
     await log.close()
