@@ -299,7 +299,12 @@ def load_settings(**overrides: object) -> Settings:
 
     What `.env` names joins the environment, where the providers' packages look for their keys; what is set there stays.
     """
-    load_dotenv(".env")
+    try:
+        load_dotenv(
+            ".env", encoding="utf-8-sig"
+        )  # Windows' editors begin files with a mark that is no name's
+    except UnicodeDecodeError as error:
+        raise ConfigurationError("The file .env is not UTF-8; save it as such.") from error
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:

@@ -78,9 +78,11 @@ def configure_logging(*, level: str, json: bool) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    # plain: structlog's own choice prints every frame's variables, in which keys and questions stand
+    console = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer() if json else console
     tail: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, renderer] if json else [renderer]
     structlog.configure(
         processors=[*shared, *tail],

@@ -11,7 +11,7 @@
     ├── TooManyRequests         (TooManyRuns)
     ├── ConfigurationError      (UnknownModel, MissingKey, EmbedderMismatch, SchemaOutdated)
     ├── Unavailable             (DatabaseUnavailable, RunLogUnavailable, ShuttingDown, StopNotConfirmed,
-    │                            SourceUnavailable)
+    │                            SourceUnavailable, UploadNotStored)
     ├── ProviderError           (ProviderUnavailable, ProviderRejected, ProviderTimedOut)
     ├── RunFenced
     ├── EmbeddedError           (ServiceDidNotStart, FolderInUse, FolderNotWritable)
@@ -283,6 +283,12 @@ class SourceUnavailable(Unavailable):
     """The source cannot be listed, so nothing was changed; try again."""
 
     code = "source_unavailable"
+
+
+class UploadNotStored(Unavailable):
+    """The server has no place for the file, so nothing was kept; try again when its disk has room."""
+
+    code = "upload_not_stored"
 
 
 class ProviderError(FootnoteError):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 from uuid import UUID
 
-from app.domain.errors import InvalidInput
+from app.domain.errors import InvalidInput, UploadNotStored
 from app.domain.job import Job, JobState, ScheduledSync, Upload
 from app.domain.principal import Principal
 from app.storage.documents import DocumentStore
@@ -50,7 +50,7 @@ class Uploads:
     async def take(self, principal: Principal, received: Received) -> tuple[Job, bool]:
         """Store a file and queue it; False when the last file of its name was the very same, unless wanted `again`.
 
-        Raises InvalidInput, DatabaseUnavailable; nothing is kept then.
+        Raises InvalidInput, UploadNotStored, DatabaseUnavailable; nothing is kept then.
         """
         name = Path(received.name.replace("\\", "/")).name.replace("\x00", "").strip()
         if not name or len(name) > MAX_NAME_CHARS:
@@ -58,7 +58,10 @@ class Uploads:
         job_id = new_job_id()
         path = self._files.path_of(job_id)
         try:
-            size, digest = await asyncio.to_thread(_store, received.file, path)
+            try:
+                size, digest = await asyncio.to_thread(_store, received.file, path)
+            except OSError as error:  # the disk is full, or the folder is not there or not writable
+                raise UploadNotStored from error
             if not size:
                 raise InvalidInput("file: it is empty.")
             upload = Upload(received.collection, name, size, digest, received.title, received.metadata)

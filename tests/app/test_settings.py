@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+import structlog
 
 from app.domain.errors import ConfigurationError
 from app.settings import Settings, load_settings
+from app.telemetry import configure_logging
 
 
 @pytest.fixture
@@ -81,3 +83,25 @@ def test_a_visitors_key_is_none_of_the_owner_s(folder: Path) -> None:
         load_settings()
     os.environ["FOOTNOTE_VISITOR_KEYS"] = f"faq:2026:{'v' * 16}"
     assert [(about, key.get_secret_value()) for about, key in load_settings().visitor_keys] == [("faq:2026", "v" * 16)]
+
+
+def test_a_file_as_windows_writes_it(folder: Path) -> None:
+    (folder / ".env").write_bytes("FOOTNOTE_PORT=8123 # ours\r\nFOOTNOTE_LOG_LEVEL='error'\r\n".encode("utf-8-sig"))
+    settings = load_settings()
+    assert (settings.port, settings.log_level) == (8123, "error")
+    (folder / ".env").write_bytes("FOOTNOTE_PORT=8123".encode("utf-16"))
+    with pytest.raises(ConfigurationError, match=r"\.env is not UTF-8"):
+        load_settings()
+
+
+@pytest.mark.parametrize("json", [False, True])
+def test_a_fault_is_logged_without_the_values_at_hand(json: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(level="info", json=json)
+    headers = {"authorization": "-".join(("a", "key", "of", "somebody"))}
+    try:
+        assert headers["wanted"]
+    except KeyError as error:
+        structlog.get_logger().error("request.crashed", exc_info=error)
+    logged = capsys.readouterr().err
+    assert "KeyError" in logged
+    assert "a-key-of-somebody" not in logged

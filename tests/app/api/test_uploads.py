@@ -1,6 +1,7 @@
 """Uploads over HTTP: files become documents by way of the queue; what goes wrong is told, and nothing is left."""
 
 import asyncio
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.services import uploads
 from app.settings import Settings
 from tests.fixtures.server import Server
 from tests.fixtures.uploading import LAMP, files_kept, found, job_of, upload, work
@@ -29,6 +31,22 @@ async def test_an_uploaded_file_becomes_a_document(client: httpx.AsyncClient, se
     assert document["title"] == "The lamp"
     body = {"query": "how far is the lamp seen", "filter": {"year": 1921}}
     assert len((await client.post("/v1/search", json=body)).json()["passages"]) == 1
+
+
+async def test_a_full_disk_is_told_and_nothing_is_kept(
+    client: httpx.AsyncClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_file: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as context:
+        context.setattr(uploads.os, "fsync", full)
+        refused = await upload(client)
+    assert (refused.status_code, refused.json()["code"]) == (503, "upload_not_stored")
+    assert refused.headers["Retry-After"]
+    assert files_kept(settings) == set()
+    assert (await client.get("/v1/jobs")).json()["jobs"] == []
+    assert (await upload(client)).status_code == 202
 
 
 async def test_the_same_file_again_is_a_duplicate(client: httpx.AsyncClient, settings: Settings) -> None:
