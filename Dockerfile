@@ -12,7 +12,10 @@ COPY docs docs
 RUN uv pip install --no-deps .
 
 FROM python:3.12-slim
-RUN useradd --create-home --uid 10001 footnote
+# The packaged language model and GGUF files need OpenMP.
+RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
+# A volume for the data folder, where uploads lie, takes over whose it is here.
+RUN useradd --create-home --uid 10001 footnote && install -d -o footnote -g footnote -m 711 /home/footnote/.footnote
 COPY --from=build /srv/footnote/.venv /srv/footnote/.venv
 ENV PATH=/srv/footnote/.venv/bin:$PATH PYTHONUNBUFFERED=1 FOOTNOTE_HOST=0.0.0.0 FOOTNOTE_LOG_FORMAT=json
 USER footnote

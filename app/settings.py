@@ -300,9 +300,7 @@ def load_settings(**overrides: object) -> Settings:
     What `.env` names joins the environment, where the providers' packages look for their keys; what is set there stays.
     """
     try:
-        load_dotenv(
-            ".env", encoding="utf-8-sig"
-        )  # Windows' editors begin files with a mark that is no name's
+        load_dotenv(".env", encoding="utf-8-sig")  # Windows' editors begin files with a mark that is no name's
     except UnicodeDecodeError as error:
         raise ConfigurationError("The file .env is not UTF-8; save it as such.") from error
     try:

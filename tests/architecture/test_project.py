@@ -50,3 +50,17 @@ def test_no_file_names_a_package_index() -> None:
     index = re.compile("pypi" + r"\.org|python" + r"hosted\.org|registry\." + r"npmjs\.org|deb\." + r"debian\.org")
     named = [path for path in tracked_files() if index.search(path.read_bytes().decode(errors="ignore"))]
     assert named == []
+
+
+def test_compose_has_a_worker_that_shares_the_uploads() -> None:
+    services = re.split(r"^  (?=\w+:$)", (ROOT / "docker-compose.yml").read_text(), flags=re.MULTILINE)
+    server = next(service for service in services if service.startswith("footnote:"))
+    worker = next(service for service in services if service.startswith("worker:"))
+    assert '"footnote", "worker"' in worker
+    assert "disable: true" in worker, "the image's health check asks a server"
+    image = (ROOT / "Dockerfile").read_text()
+    for service in (server, worker):
+        folder = re.search(r"data:(/\S+)", service)
+        assert folder, "what one stores, the other reads"
+        assert f"install -d -o footnote -g footnote -m 711 {folder[1]}" in image, "the user may write to the volume"
+    assert "libgomp1" in image, "the packaged language model loads it, the slim image lacks it"
