@@ -73,7 +73,7 @@ class RunLog:
                 retry=Retry(NoBackoff(), 1),  # a connection that its server has closed; who waits longer does it here
                 driver_info=DriverInfo(),  # made for each connection otherwise, from the package's files
             )
-            pool.make_connection()  # which looks at the URL's options, and connects to nothing
+            pool.make_connection()  # type: ignore[no-untyped-call] # looks at the URL's options, connects to nothing
         except (ValueError, TypeError) as error:
             raise ConfigurationError("REDIS_URL must look like redis://:password@host:6379/0.") from error
         self._redis: Redis = Redis.from_pool(pool)

@@ -57,6 +57,7 @@ def test_compose_has_a_worker_that_shares_the_uploads() -> None:
     server = next(service for service in services if service.startswith("footnote:"))
     worker = next(service for service in services if service.startswith("worker:"))
     assert '"footnote", "worker"' in worker
+    assert "build: ." in worker, "an image's name would be looked for elsewhere"
     assert "disable: true" in worker, "the image's health check asks a server"
     image = (ROOT / "Dockerfile").read_text()
     for service in (server, worker):
