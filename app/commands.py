@@ -365,7 +365,13 @@ def _start(settings: Settings, *command: str) -> subprocess.Popen[bytes]:
     """Another command on the same services; its standard input ends when this process does."""
     environment = environment_of(settings) | {"FOOTNOTE_DATA_DIR": str(settings.data_dir)}
     arguments = [sys.executable, "-m", "app.cli", *command]
-    return subprocess.Popen(arguments, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(
+        arguments,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C in the terminal is for this process, which ends the other
+    )
 
 
 async def _has_documents(settings: Settings) -> bool:

@@ -139,3 +139,12 @@ def test_an_address_of_another_machine_is_not_told_to_change_the_port() -> None:
     settings = Settings(host="192.0.2.1", api_keys="a key of sixteen characters", port=free_port())
     with pytest.raises(ConfigurationError, match="--host"), listening(settings):
         pass
+
+
+def test_ctrl_c_is_for_the_first_process_which_ends_the_others(settings: Settings) -> None:
+    others = commands._start(settings, "worker", "--until-eof")
+    try:
+        assert os.getsid(others.pid) == others.pid
+    finally:
+        commands._end(others)
+    assert others.returncode is not None
