@@ -110,7 +110,7 @@ def test_merged_cells_of_xlsx_say_it_in_each_row_and_once_in_each() -> None:
     for row in rows:
         book.active.append(row)  # type: ignore[union-attr]
     for place in ("A2:A4", "B2:C2", "E1:F1048576", "XFD1:XFD9"):
-        book.active.merge_cells(place)  # type: ignore[union-attr]
+        book.active.merged_cells.add(place)  # type: ignore[union-attr]
     book.save(out)
     assert read("a.xlsx", out.getvalue()).text == f"## Sheet\n\n{MERGED}"
 
