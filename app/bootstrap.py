@@ -31,15 +31,11 @@ from app.storage.documents import DocumentStore
 from app.storage.engine import Database
 from app.storage.feedback import FeedbackStore
 from app.storage.generations import readable_generation
-from app.storage.jobs import JobStore
 from app.storage.passages import SearchOptions
-from app.storage.queue import open_queue
 from app.storage.rate_limit import RateLimit
 from app.storage.revision import require_current
 from app.storage.run_log import RunLog
 from app.storage.runs import RunStore
-from app.storage.scheduled_syncs import ScheduledSyncs
-from app.storage.upload_files import UploadFiles
 
 log = structlog.get_logger()
 
@@ -136,12 +132,7 @@ async def open_services(settings: Settings, *, worker: bool = True) -> AsyncIter
             conversations,
             documents,
             Embedding(embedder, count_tokens, decode_tokens),
-            Uploads(
-                JobStore(database, open_queue(database.url)),
-                UploadFiles(database, settings.uploads_dir),
-                documents,
-                ScheduledSyncs(database),
-            ),
+            Uploads.on(database, settings.uploads_dir),
             FeedbackStore(database),
         )
 

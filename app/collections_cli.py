@@ -17,11 +17,7 @@ from app.services.uploads import Uploads
 from app.settings import Settings, load_settings
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
-from app.storage.jobs import JobStore
-from app.storage.queue import open_queue
 from app.storage.revision import require_current
-from app.storage.scheduled_syncs import ScheduledSyncs
-from app.storage.upload_files import UploadFiles
 from app.telemetry import configure_logging
 
 T = TypeVar("T")
@@ -57,13 +53,7 @@ async def _listed(database: Database) -> list[CollectionSummary]:
 
 
 async def _delete(settings: Settings, database: Database, name: str) -> int:
-    return await uploads_on(settings, database).delete_collection(Principal(), name)
-
-
-def uploads_on(settings: Settings, database: Database) -> Uploads:
-    """The uploads, with whose files documents are deleted."""
-    jobs, files = JobStore(database, open_queue(database.url)), UploadFiles(database, settings.uploads_dir)
-    return Uploads(jobs, files, DocumentStore(database), ScheduledSyncs(database))
+    return await Uploads.on(database, settings.uploads_dir).delete_collection(Principal(), name)
 
 
 def on_database(settings: Settings, action: Callable[[Database], Awaitable[T]]) -> T:

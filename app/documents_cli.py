@@ -10,11 +10,12 @@ from uuid import UUID
 import msgspec
 import typer
 
-from app.collections_cli import on_database, uploads_on
+from app.collections_cli import on_database
 from app.domain.document import DocumentSummary, DocumentText
 from app.domain.errors import DocumentNotFound, InvalidInput
 from app.domain.principal import Principal
 from app.embedded.connect import connected
+from app.services.uploads import Uploads
 from app.settings import Settings, load_settings
 from app.storage.documents import DocumentStore
 from app.storage.engine import Database
@@ -86,6 +87,7 @@ async def _found(database: Database, ids: list[UUID]) -> list[DocumentText]:
 
 
 async def _delete_all(settings: Settings, database: Database, ids: list[UUID]) -> None:
+    uploads = Uploads.on(database, settings.uploads_dir)
     for document_id in ids:
         with suppress(DocumentNotFound):  # it went with the mail that it was attached to
-            await uploads_on(settings, database).delete(Principal(), document_id)
+            await uploads.delete(Principal(), document_id)

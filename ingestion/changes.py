@@ -7,11 +7,16 @@ from hashlib import sha256
 from typing import Literal
 
 import msgspec
+import structlog
 
 from app.domain.document import MEMBER
 from app.domain.errors import EmptyFile, UnreadableFile
 from app.storage.inventory import StoredDocument
+from ingestion.parsing import Contents
+from ingestion.sources.inner import InnerFile, inner_files
 from ingestion.sources.source import Content, Item, Vanished
+
+log = structlog.get_logger()
 
 PARSER = "8"  # part of hashes and stamps: raised when loaders or chunks change, so that documents are taken anew
 
@@ -104,7 +109,7 @@ class Changes:
         self._note(before, stamp)
         return None
 
-    def keep_members(self, uri: str, present: Collection[str], *, itself: bool = True) -> None:
+    def _keep_members(self, uri: str, present: Collection[str], *, itself: bool = True) -> None:
         """Count documents of what is no longer in the file at `uri` among the vanished; `present` are still there.
 
         Unless the file has a document `itself`, one that it had before has vanished too.
@@ -117,6 +122,17 @@ class Changes:
             kept = known.uri in present or any(holder in present for holder in _holders(known.uri))
             if self._owns(known) and not kept:
                 self._gone[known.uri] = None
+
+    def inside(self, change: Change, contents: Contents) -> list[InnerFile]:
+        """The files in what was read, of which those that are in it no more have vanished; notes of it are logged.
+
+        Raises FileTooLarge.
+        """
+        inner = inner_files(change.uri, contents.members, change.content.json_fields)
+        for note in contents.notes:
+            log.warning("ingest.note", uri=change.uri, note=note)
+        self._keep_members(change.uri, {item.uri for item in inner}, itself=contents.parsed is not None)
+        return inner
 
     def without_text(self, change: Change, error: Exception) -> bool:
         """Whether a record turned out to have no text when it was read, markup alone: then it is no document.

@@ -7,7 +7,6 @@ from functools import partial
 from time import perf_counter
 
 import numpy as np
-import structlog
 
 from app.domain.document import Chunk
 from app.domain.errors import UnreadableFile
@@ -17,11 +16,8 @@ from ingestion.changes import Change, Changes
 from ingestion.opening import Opened
 from ingestion.parsing import Cutting, Parsed
 from ingestion.situating import Arriving, Situating
-from ingestion.sources.inner import inner_files
 from ingestion.sources.source import Item, Vanished
 from ingestion.writing import WRITERS, WRITTEN_CHUNKS, Writing
-
-log = structlog.get_logger()
 
 QUEUE = 16  # files parsed ahead of the embedder
 READ_AHEAD = 64  # documents of one file parsed ahead of it
@@ -183,17 +179,14 @@ class _Pipeline:
         """Put the document of a file, and those of the files in it; what cannot be read is noted."""
         try:
             contents = await self._opened.place.parse(change.content, self._cutting)
-            inner = inner_files(change.uri, contents.members, change.content.json_fields)
+            inner = self._changes.inside(change, contents)
         except UnreadableFile as error:
             if not self._changes.without_text(change, error):
                 self._report.failures.append(Failure(change.uri, error.message))
             return
-        for note in contents.notes:
-            log.warning("ingest.note", uri=change.uri, note=note)
         if contents.parsed is not None:
             self._report.cut += len(contents.parsed.chunks)
             await file.put(_Read(replace(change, content=replace(change.content, data=b"")), contents.parsed))
-        self._changes.keep_members(change.uri, {item.uri for item in inner}, itself=contents.parsed is not None)
         for item in inner:
             if (changed := await self._look(item)) is not None:
                 await self._read(changed, file)

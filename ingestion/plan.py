@@ -8,8 +8,6 @@ from functools import partial
 from typing import Literal
 from uuid import UUID
 
-import structlog
-
 from app.domain.errors import UnreadableFile
 from app.settings import Settings
 from app.storage.engine import Database
@@ -18,10 +16,7 @@ from ingestion.context_forecast import ContextForecast, opened_forecast
 from ingestion.parsing import Cutting, parse
 from ingestion.pipeline import Failure
 from ingestion.sandbox import Sandbox
-from ingestion.sources.inner import inner_files
 from ingestion.sources.source import Item, Vanished
-
-log = structlog.get_logger()
 
 Action = Literal["add", "change", "move", "delete", "keep"]
 _ACTIONS: dict[str, Action] = {"added": "add", "changed": "change", "moved": "move"}
@@ -62,18 +57,15 @@ class Plan:
             return
         try:
             contents = await asyncio.to_thread(parse, change.content, cutting, self.sandbox)
-            inner = inner_files(change.uri, contents.members, change.content.json_fields)
+            inner = changes.inside(change, contents)
         except UnreadableFile as error:
             if not changes.without_text(change, error):
                 self.failures.append(Failure(item.uri, error.message))
             return
-        for note in contents.notes:
-            log.warning("ingest.note", uri=change.uri, note=note)
         if contents.parsed is not None:
             self.steps.append(Step(_ACTIONS[change.kind], change.uri, change.moved_from))
             if self.forecast is not None:
                 await self.forecast.add(change, contents.parsed)
-        changes.keep_members(change.uri, {file.uri for file in inner}, itself=contents.parsed is not None)
         for file in inner:
             await self.add(changes, file)
 

@@ -12,7 +12,9 @@ from app.domain.errors import InvalidInput, UploadNotStored
 from app.domain.job import Job, JobState, ScheduledSync, Upload
 from app.domain.principal import Principal
 from app.storage.documents import DocumentStore
+from app.storage.engine import Database
 from app.storage.jobs import JobStore, new_job_id
+from app.storage.queue import open_queue
 from app.storage.scheduled_syncs import ScheduledSyncs
 from app.storage.upload_files import UploadFiles
 
@@ -46,6 +48,12 @@ class Uploads:
         self._scheduled = scheduled
         self._files = files
         self._documents = documents
+
+    @classmethod
+    def on(cls, database: Database, folder: Path) -> "Uploads":
+        """Those of a database, with their files in a folder."""
+        jobs, files = JobStore(database, open_queue(database.url)), UploadFiles(database, folder)
+        return cls(jobs, files, DocumentStore(database), ScheduledSyncs(database))
 
     async def take(self, principal: Principal, received: Received) -> tuple[Job, bool]:
         """Store a file and queue it; False when the last file of its name was the very same, unless wanted `again`.

@@ -1,13 +1,13 @@
 """JSON members: records of JSON as files of their own, each with the text, the title and the metadata that it has."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
 from app.domain.errors import DamagedFile
 from ingestion.loaders.characters import decode
-from ingestion.loaders.json_fields import JsonFields, pointer
+from ingestion.loaders.json_fields import JsonFields, Pointer, pointer
 from ingestion.loaders.json_records import are_lines, as_lines, decoded, is_texts, numbered_lines
 from ingestion.loaders.member import Member
 from ingestion.storable import storable, storable_text
@@ -23,7 +23,7 @@ def members(name: str, data: bytes, fields: JsonFields) -> tuple[Sequence[Member
     text = decode(data)
     lines = are_lines(name, text)
     records = numbered_lines(text) if lines else enumerate(_listed(decoded(text, "The file"), fields), 1)
-    found, unmet = dict[str, Member](), {one.written: one for one in fields.all}
+    found, unmet, named = dict[str, Member](), {one.written: one for one in fields.all}, fields.named
     read, has = 0, dict[str, None]()
     for number, record in records:
         read += 1
@@ -36,7 +36,7 @@ def members(name: str, data: bytes, fields: JsonFields) -> tuple[Sequence[Member
         if key in found:
             raise DamagedFile(f"Two records have the key {key}; name fields that tell them apart as the key.")
         called = f"{key if fields.key else f'{PurePath(name).stem} {number}'}{fields.suffix}"
-        data, title, metadata = said.encode("utf-8", "replace"), _title(record, fields), _metadata(record, fields)
+        data, title, metadata = said.encode("utf-8", "replace"), _title(record, fields), _metadata(record, named)
         found[key] = Member(key, data, called, title, metadata, fields.media_type)
     there = ", ".join(list(has)[:_MOST_NAMES]) or "none"
     if not read:
@@ -80,8 +80,8 @@ def _title(record: Any, fields: JsonFields) -> str | None:
     return None if value is None else storable_text(" ".join(_text(value).split())) or None
 
 
-def _metadata(record: Any, fields: JsonFields) -> dict[str, object]:
-    found = {name: place.of(record) for name, place in fields.named.items()}
+def _metadata(record: Any, named: Mapping[str, Pointer]) -> dict[str, object]:
+    found = {name: place.of(record) for name, place in named.items()}
     return {storable_text(name): storable(value) for name, value in found.items() if value is not None}
 
 

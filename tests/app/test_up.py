@@ -104,29 +104,29 @@ def test_up_serves_the_page_and_the_handbook_and_ends_with_a_signal(
 
 
 @pytest.mark.usefixtures("folder")
-def test_serve_uses_the_services_of_the_two_urls(
-    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("command", "host", "said"),
+    [
+        (("serve", "--host", "::1"), "[::1]", "serving on"),
+        (("up", "--no-handbook"), "127.0.0.1", "Footnote is ready:"),
+    ],
+)
+def test_the_services_of_the_two_urls_are_used(
+    command: tuple[str, ...],
+    host: str,
+    said: str,
+    database_url: str,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("REDIS_URL", redis_url)
     port = free_port()
-    url = f"http://[::1]:{port}"
+    url = f"http://{host}:{port}"
     with meanwhile(lambda: None if answers(url).json()["status"] == "ready" else pytest.fail("not ready")):
-        assert run(monkeypatch, "serve", "--host", "::1", "--port", port) == 0
-    assert f"serving on {url}" in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures("folder")
-def test_up_uses_the_services_of_the_two_urls_too(
-    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("REDIS_URL", redis_url)
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    with meanwhile(lambda: None if answers(url).json()["status"] == "ready" else pytest.fail("not ready")):
-        assert run(monkeypatch, "up", "--no-handbook", "--port", port) == 0
-    assert f"Footnote is ready: {url}" in capsys.readouterr().err
+        assert run(monkeypatch, *command, "--port", port) == 0
+    assert f"{said} {url}" in capsys.readouterr().err
 
 
 def test_a_port_is_taken_before_it_is_served() -> None:

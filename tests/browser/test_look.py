@@ -243,22 +243,24 @@ async def test_its_own_page_follows_the_reader_s_font_size(visit: OpenReader, fa
 
 
 async def test_as_a_block_it_is_no_higher_than_the_window(visit: OpenReader, fake: FakeServer) -> None:
-    reader = await visit(fake.url)
-    await reader.embed("footnote-chat { display: block; }")
-    for number in range(4):
-        await reader.ask(f"Question {number}?")
-        await reader.finished()
+    reader = await filled(visit, fake, "footnote-chat { display: block; }")
     assert await reader.page.evaluate("document.documentElement.scrollHeight") < 1_000
     assert await reader.page.locator("footnote-chat .reading").evaluate("it => it.scrollHeight > it.clientHeight")
 
 
 async def test_with_a_border_it_is_no_higher_than_the_window(visit: OpenReader, fake: FakeServer) -> None:
+    reader = await filled(visit, fake, "footnote-chat { border: 3px solid; padding: 1rem; }")
+    assert await reader.page.locator("footnote-chat").evaluate("it => it.offsetHeight") <= 800
+
+
+async def filled(visit: OpenReader, fake: FakeServer, style: str) -> Reader:
+    """Answers that are higher than the window, in a foreign page with these rules."""
     reader = await visit(fake.url)
-    await reader.embed("footnote-chat { border: 3px solid; padding: 1rem; }")
+    await reader.embed(style)
     for number in range(4):
         await reader.ask(f"Question {number}?")
         await reader.finished()
-    assert await reader.page.locator("footnote-chat").evaluate("it => it.offsetHeight") <= 800
+    return reader
 
 
 async def measured(reader: Reader, style: str) -> list[list[str]]:

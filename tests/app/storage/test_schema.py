@@ -200,13 +200,17 @@ def test_a_workspace_sees_and_writes_its_own_rows_only(database_url: str) -> Non
         assert connection.execute("SELECT name FROM collection").fetchall() == [("secret",)]
 
 
-async def test_an_empty_database_is_named_outdated(new_database: Callable[[str | None], str]) -> None:
-    database = Database(new_database(None))
+async def required(url: str) -> None:
+    database = Database(url)
     try:
-        with pytest.raises(SchemaOutdated, match="footnote migrate"):
-            await require_current(database)
+        await require_current(database)
     finally:
         await database.close()
+
+
+async def test_an_empty_database_is_named_outdated(new_database: Callable[[str | None], str]) -> None:
+    with pytest.raises(SchemaOutdated, match="footnote migrate"):
+        await required(new_database(None))
 
 
 async def test_a_schema_of_a_newer_version_is_left_alone(database_url: str) -> None:
@@ -214,23 +218,15 @@ async def test_a_schema_of_a_newer_version_is_left_alone(database_url: str) -> N
         connection.execute("UPDATE alembic_version SET version_num = '9001'")
     with pytest.raises(SchemaOutdated, match="newer version"):
         migrate(database_url)
-    database = Database(database_url)
-    try:
-        with pytest.raises(SchemaOutdated, match="newer version"):
-            await require_current(database)
-    finally:
-        await database.close()
+    with pytest.raises(SchemaOutdated, match="newer version"):
+        await required(database_url)
 
 
 async def test_a_role_without_rights_is_not_sent_to_migrate(database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         connection.execute("REVOKE SELECT ON alembic_version FROM CURRENT_USER")
-    database = Database(database_url)
-    try:
-        with pytest.raises(ConfigurationError, match="permission denied for table alembic_version") as refused:
-            await require_current(database)
-    finally:
-        await database.close()
+    with pytest.raises(ConfigurationError, match="permission denied for table alembic_version") as refused:
+        await required(database_url)
     assert "footnote migrate" not in refused.value.message
 
 
