@@ -38,10 +38,12 @@ async def test_a_key_that_asks_too_often_is_told_when_to_try_again(
         assert (await chat(other, "Why?"))[-1].type == "run.completed"
 
 
+@pytest.mark.usefixtures("corpus")
 async def test_answers_at_once_are_limited_until_one_ends(
     settings: Settings, serve: Callable[[Settings], Server]
 ) -> None:
-    server = serve(settings.model_copy(update={"runs_at_once": 1}))
+    slowly = {"scripted_tokens_per_s": 50}  # the first answer is still being written when the second is asked for
+    server = serve(settings.model_copy(update={"runs_at_once": 1} | slowly))
     async with server.client() as client:
         async with client.stream("POST", "/v1/chat", json={"message": "Why?"}) as first:
             assert first.status_code == 200
