@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from pgvector import HalfVector
 from psycopg import AsyncRawCursor
 from psycopg.rows import tuple_row
 
@@ -149,7 +150,7 @@ class PassageIndex:
             cap = max(cap, PER_WORD / routing.share, routing.in_scope if routing.in_scope <= FEW else 0)
         return {
             "text": query.text,
-            "vector": query.vector,
+            "vector": HalfVector(query.vector),
             "collection": query.collection,
             "k": query.k,
             "dense_candidates": self.dense_candidates(query, routing.route),

@@ -60,7 +60,7 @@ scope AS MATERIALIZED (
 _EXACT = """
     SELECT chunk_id, distance
     FROM (
-        SELECT l.chunk_id, l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions}) AS distance
+        SELECT l.chunk_id, l.embedding <=> %(vector)s::halfvec AS distance
         FROM chunk_embedding l
         WHERE l.generation_id = {generation} AND l.collection_id = ANY((SELECT ids FROM scope)::uuid[]) {filter}
         OFFSET 0
@@ -73,8 +73,7 @@ _KEYED = """
     FROM (
         SELECT place, distance
         FROM (
-            SELECT l.ctid AS place, l.chunk_id,
-                l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions}) AS distance
+            SELECT l.ctid AS place, l.chunk_id, l.embedding <=> %(vector)s::halfvec AS distance
             FROM chunk_embedding l WHERE {keys} {beyond} OFFSET 0
         ) measured
         WHERE {needed} ORDER BY distance, chunk_id LIMIT %(dense_candidates)s
@@ -97,9 +96,9 @@ near AS MATERIALIZED ({exact})"""
 _WALK = """
     SELECT chunk_id, distance
     FROM (
-        SELECT l.*, l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions}) AS distance
+        SELECT l.*, l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec AS distance
         FROM chunk_embedding l WHERE l.generation_id = {generation}
-        ORDER BY l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions}) OFFSET 0
+        ORDER BY l.embedding::halfvec({dimensions}) <=> %(vector)s::halfvec OFFSET 0
     ) l
     WHERE l.collection_id = ANY((SELECT ids FROM scope)::uuid[]) {filter}
     LIMIT %(dense_candidates)s"""
