@@ -189,7 +189,7 @@ class Settings(BaseSettings):
     bm25_k1: float = Field(1.2, gt=0, le=10, description="BM25: how slowly repetition of a word stops counting.")
     bm25_b: float = Field(0.75, ge=0, le=1, description="BM25: how much a chunk's length counts.")
     hnsw_candidate_rows: int = Field(
-        8,
+        16,
         ge=0,
         description="So many chunks are compared one by one in the time in which the HNSW index yields a candidate; "
         "from it follows which way a search goes.",

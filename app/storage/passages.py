@@ -43,7 +43,7 @@ class SearchOptions:
     rare_cap: int = 500
     k1: float = 1.2
     b: float = 0.75
-    candidate_rows: int = 8
+    candidate_rows: int = 16
     ef_search: int = 150
 
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
+from pgvector import HalfVector
 from pgvector.psycopg import register_vector_async
 from psycopg import sql
 from psycopg.rows import tuple_row
@@ -35,23 +36,23 @@ ORDER BY n.distance
 """
 _INDEX = """
 WITH near AS MATERIALIZED (
-    SELECT chunk_id, embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions}) AS distance
+    SELECT chunk_id, embedding::halfvec({dimensions}) <=> %(vector)s::halfvec AS distance
     FROM chunk_embedding WHERE generation_id = {generation}
-    ORDER BY embedding::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions}) LIMIT %(k)s
+    ORDER BY embedding::halfvec({dimensions}) <=> %(vector)s::halfvec LIMIT %(k)s
 )
 """
 _PREFILTER = """
 WITH near AS MATERIALIZED (
     SELECT chunk_id, distance FROM (
-        SELECT id AS chunk_id, embedding <=> %(vector)s::halfvec({dimensions}) AS distance
+        SELECT id AS chunk_id, embedding <=> %(vector)s::halfvec AS distance
         FROM {narrow} {where} OFFSET 0
     ) measured ORDER BY distance LIMIT %(k)s
 )
 """
 _ITERATIVE = """
 WITH near AS MATERIALIZED (
-    SELECT id AS chunk_id, embedding <=> %(vector)s::halfvec({dimensions}) AS distance FROM {narrow} {where}
-    ORDER BY embedding <=> %(vector)s::halfvec({dimensions}) LIMIT %(k)s
+    SELECT id AS chunk_id, embedding <=> %(vector)s::halfvec AS distance FROM {narrow} {where}
+    ORDER BY embedding <=> %(vector)s::halfvec LIMIT %(k)s
 )
 """
 STATEMENTS = {"index": _INDEX, "prefilter": _PREFILTER, "iterative": _ITERATIVE}
@@ -127,7 +128,7 @@ class BareSql:
 
 
 def _values(probe: Probe, k: int) -> dict[str, object]:
-    values: dict[str, object] = {"vector": probe.vector, "k": k}
+    values: dict[str, object] = {"vector": HalfVector(probe.vector), "k": k}
     if probe.narrowing.collection is not None:
         values["tenant"] = COLLECTIONS.index(probe.narrowing.collection)
     return values

@@ -440,3 +440,16 @@ async def test_values_are_found_by_the_index_of_keys(store: Store, wire: Any, in
             rows = await (await connection.execute(b"EXPLAIN (GENERIC_PLAN) " + statement(shape).text)).fetchall()
             plan = "\n".join(line for (line,) in rows)
             assert all(name in plan[plan.index(part) :] for name in indexes)
+
+
+PREPARED = "SELECT parameter_types::text FROM pg_prepared_statements WHERE statement LIKE '%%<=>%%'"
+
+
+@pytest.mark.parametrize("route", ["exact", "index", "whole"])
+async def test_a_vector_is_sent_as_the_index_stores_it(store: Store, route: Route) -> None:
+    await store.write("t:1", "river")
+    await store.search("river", "dense", route=route, k=1)
+    async with store.database.reading(WORKSPACE) as connection:  # the one that was used last
+        types = [row[0] for row in await (await connection.execute(PREPARED)).fetchall()]
+    assert types  # one of another type would be made one of this for every row that is measured
+    assert all("halfvec" in found and "{vector" not in found and ",vector" not in found for found in types)
