@@ -187,6 +187,24 @@ class Database:
                 version, vector, bypasses = (await connection.execute(_DESCRIBE)).one()
                 return version, vector, bypasses
 
+    async def require_sessions(self) -> None:
+        """Raise ConfigurationError when a pooler lends one server process to several connections in turn.
+
+        Row-level security and the search are set for a session and its statements prepared in it: one connection would
+        have another's workspace, or none of its statements.
+        """
+        with unavailable():
+            async with self._pool.connection() as idle, self.engine.connect() as busy:
+                before = await (await idle.execute(_PROCESS, prepare=False)).fetchone() or (None,)
+                held = await busy.scalar(text(_PROCESS))  # its transaction takes the process that was free last
+                after = await (await idle.execute(_PROCESS, prepare=False)).fetchone() or (None,)
+        if before != after or before == (held,):
+            raise ConfigurationError(
+                "DATABASE_URL leads to a connection pooler that pools transactions, which mixes up the sessions that "
+                "Footnote needs. Let it pool sessions (PgBouncer: pool_mode = session), or name PostgreSQL's own host "
+                "and port."
+            )
+
     async def identity(self) -> str:
         """What tells this database from others; the same for every worker on it."""
         with unavailable():
@@ -206,6 +224,7 @@ async def _check(connection: WorkspaceConnection) -> None:
         await AsyncConnectionPool.check_connection(connection)
 
 
+_PROCESS = "SELECT pg_backend_pid()"
 _IDENTITY = text("SELECT datname || ':' || oid FROM pg_database WHERE datname = current_database()")
 _DESCRIBE = text("""
     SELECT current_setting('server_version'),

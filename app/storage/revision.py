@@ -11,7 +11,10 @@ HEAD = "0021"  # the newest in migrations/versions
 
 
 async def require_current(database: Database) -> None:
-    """Raise SchemaOutdated when the database is not at this version's revision, ConfigurationError if it hides that."""
+    """Raise SchemaOutdated when the database is not at this version's revision.
+
+    ConfigurationError if it hides that, or if its sessions are shared.
+    """
     with unavailable():
         async with database.engine.connect() as connection:
             try:
@@ -30,6 +33,7 @@ async def require_current(database: Database) -> None:
             f"The database schema is at revision {current or 'none'}, this version needs {HEAD}: "
             "run `footnote migrate`."
         )
+    await database.require_sessions()
 
 
 def newer(revision: str) -> str:

@@ -75,7 +75,10 @@ class RunLog:
             )
             pool.make_connection()  # type: ignore[no-untyped-call] # looks at the URL's options, connects to nothing
         except (ValueError, TypeError) as error:
-            raise ConfigurationError("REDIS_URL must look like redis://:password@host:6379/0.") from error
+            raise ConfigurationError(
+                "REDIS_URL must look like redis://:password@host:6379/0; behind a ? stand options of redis-py, such as "
+                "ssl_ca_certs=FILE with rediss://."
+            ) from error
         self._redis: Redis = Redis.from_pool(pool)
         self._take = self._redis.register_script(_TAKE)
         self._prefix = prefix

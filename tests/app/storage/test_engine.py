@@ -9,6 +9,7 @@ from app.storage import engine
 from app.storage.engine import Database, libpq_url
 from app.storage.revision import HEAD
 from app.storage.schema import migrate
+from tests.fixtures.pooler import pooler
 
 
 @pytest.fixture
@@ -41,6 +42,20 @@ async def test_the_connection_that_was_used_last_is_used_next(database_url: str)
         async with database.reading(DEFAULT_WORKSPACE_ID) as connection:
             assert connection is last
     await database.close()
+
+
+async def test_a_pooler_of_transactions_is_refused(database_url: str) -> None:
+    database = Database(database_url, pool_size=1)
+    await database.open()
+    await database.require_sessions()
+    await database.close()
+    async with pooler(database_url) as url:
+        database = Database(url, pool_size=1)
+        await database.open()
+        await database.ping()
+        with pytest.raises(ConfigurationError, match="pools transactions"):
+            await database.require_sessions()
+        await database.close()
 
 
 async def test_a_statements_own_error_is_not_an_outage(database: Database) -> None:
