@@ -242,6 +242,11 @@ class unavailable:  # noqa: N801 - used as a context manager
         gone = isinstance(error, OperationalError | InterfaceError | psycopg.OperationalError | psycopg.InterfaceError)
         gone = gone or (isinstance(error, DBAPIError) and error.connection_invalidated)
         gone = gone or isinstance(error, PoolTimeout | PoolExhausted | TimeoutError)
+        if error is not None and isinstance(getattr(error, "orig", error), psycopg.errors.QueryCanceled):
+            raise DatabaseUnavailable(
+                f"PostgreSQL ended a statement ({reason_of(error)}); nothing was lost, try again shortly. Where "
+                "statement_timeout ends them, raise it for the role of DATABASE_URL."
+            ) from error
         if error is not None and gone:
             raise DatabaseUnavailable(reason=reason_of(error)) from error
 

@@ -94,6 +94,7 @@ async def _build(
     memory_mb = build_memory_mb(row[0] if row else 0, generation.dimensions, most_mb=servers_mb)
     workers = max(_WORKERS, await _servers_own(connection, "max_parallel_maintenance_workers"))
     await _set(connection, "maintenance_work_mem", f"{memory_mb}MB")
+    await _set(connection, "statement_timeout", "0")  # of a role that serves questions, perhaps
     for name, statement in creations:
         await _drop(connection, name)
         await _set(connection, "max_parallel_maintenance_workers", str(workers))

@@ -33,6 +33,7 @@ def migrate(url: str, revision: str = "head") -> tuple[str | None, str | None]:
     engine = create_engine(**engine_options(url))
     try:
         with engine.connect() as connection:
+            connection.execute(text("SET statement_timeout = 0"))  # a large table's new index takes its time
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
             connection.commit()
             before = MigrationContext.configure(connection).get_current_revision()

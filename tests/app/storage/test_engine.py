@@ -1,12 +1,14 @@
 """The database's pools: a connection that stays busy too long is said to be unavailable, and comes back."""
 
+import psycopg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from app.domain.errors import ConfigurationError, DatabaseUnavailable
 from app.domain.principal import DEFAULT_WORKSPACE_ID
 from app.storage import engine
-from app.storage.engine import Database, libpq_url
+from app.storage.engine import Database, libpq_url, unavailable
 from app.storage.revision import HEAD
 from app.storage.schema import migrate
 from tests.fixtures.pooler import pooler
@@ -63,6 +65,17 @@ async def test_a_statements_own_error_is_not_an_outage(database: Database) -> No
         async with database.transaction(DEFAULT_WORKSPACE_ID) as session:
             await session.execute(text("SELECT * FROM nowhere"))
     assert not isinstance(failed.value, DatabaseUnavailable)
+    await database.close()
+
+
+async def test_a_statement_that_takes_too_long_for_the_role_is_told(database: Database) -> None:
+    await database.open()
+    with pytest.raises(DatabaseUnavailable) as ended:
+        async with database.reading(DEFAULT_WORKSPACE_ID, {"statement_timeout": "50"}) as connection:
+            await connection.execute("SELECT pg_sleep(60)")
+    assert "raise it for the role" in ended.value.for_operators
+    with pytest.raises(DatabaseUnavailable, match="for as long as"), unavailable():
+        raise OperationalError("SELECT 1", {}, psycopg.errors.QueryCanceled("for as long as it may"))
     await database.close()
 
 

@@ -1,5 +1,7 @@
 """First loads: the search indexes go and are built at the end, unless another process sees to them."""
 
+import asyncio
+
 import psycopg
 import pytest
 
@@ -20,6 +22,9 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 async def complete(store: Store) -> bool:
     async with store.database.connection(WORKSPACE) as connection:
         return not await lacks_indexes(connection, store.generation)
+
+
+WAITS = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
 
 
 async def test_many_documents_for_an_empty_index(store: Store) -> None:
@@ -83,11 +88,17 @@ async def test_the_indexes_are_left_to_the_process_that_is_at_them(store: Store)
 async def test_an_index_cut_off_in_its_build_is_built_again(store: Store, database_url: str) -> None:
     async with maintenance(store.database) as alone:
         await drop_indexes(alone, store.generation)
-        with psycopg.connect(database_url) as writer:
+        await alone.execute("SET statement_timeout = '1s'")
+        with psycopg.connect(database_url) as writer, psycopg.connect(database_url, autocommit=True) as operator:
             writer.execute("LOCK chunk_embedding IN ROW EXCLUSIVE MODE")  # the build waits for it to end
-            await alone.execute("SET statement_timeout = '200ms'")
-            with pytest.raises(psycopg.errors.QueryCanceled):
-                await build_indexes(alone, store.generation)
+            build = asyncio.create_task(build_indexes(alone, store.generation))
+            while not operator.execute(WAITS, (alone.info.backend_pid,)).fetchone():
+                await asyncio.sleep(0.01)
+            operator.execute("SELECT pg_cancel_backend(%s)", (alone.info.backend_pid,))
+            with pytest.raises(psycopg.errors.QueryCanceled, match="user request"):
+                await build
+        row = await (await alone.execute("SHOW statement_timeout")).fetchone()
+        assert row == ("0",)  # a build may take as long as it does
     assert not await complete(store)
     async with FirstLoad(store.database, store.generation) as load:
         await load.begin(1)
