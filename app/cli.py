@@ -1,6 +1,8 @@
 """Command line: `footnote`. Imports the command that is run and no other: the service's own take a second."""
 
+import errno
 import gc
+import os
 import sys
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -46,17 +48,27 @@ def command_line(name: str | None = None) -> typer.Typer:
 
 
 def main() -> None:
-    """The console script: turns domain errors into a line and exit code 2."""
+    """The console script: turns domain errors into a line and exit code 2, a full disk into a line and exit code 1."""
     try:
         # what is imported stays to the end: looking for garbage in it, now and at the exit, takes a third of the time
         gc.disable()
         cli = command_line(sys.argv[1] if len(sys.argv) > 1 else None)
         gc.freeze()
         gc.enable()
-        cli()
+        try:
+            cli()
+        finally:
+            sys.stdout.flush()
     except FootnoteError as error:
         Console(stderr=True).print(f"footnote: {error.for_operators}", highlight=False, markup=False, soft_wrap=True)
         sys.exit(2)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EPIPE}:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where the rest goes, which Python writes last
+        if error.errno != errno.EPIPE:  # whoever read it has gone, and wants no more
+            sys.stderr.write(f"footnote: {error.strerror}. Make room, then run the command again.\n")
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
 

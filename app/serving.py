@@ -113,7 +113,9 @@ def serve(settings: Settings, listener: socket.socket, *, on_started: Callable[[
             )
             config.load()
             quieten_garbage_collector()
-            await _Server(config, services, lambda: on_started(url_of(settings, listener))).serve([listener])
+            server = _Server(config, services, lambda: on_started(url_of(settings, listener)))
+            await asyncio.sleep(0)  # Ctrl-C until now ends this here; uvicorn would log its own end as an error
+            await server.serve([listener])
 
     with asyncio.Runner(loop_factory=event_loop()) as runner:
         runner.run(run())

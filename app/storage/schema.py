@@ -30,6 +30,8 @@ def migrate(url: str, revision: str = "head") -> tuple[str | None, str | None]:
     Raises DatabaseUnavailable, SchemaOutdated when a newer version made the schema, and ConfigurationError when there
     is no such revision or the role may not create what is needed.
     """
+    if not revision.strip():
+        raise ConfigurationError("The revision is empty; leave it out for this version's, or name an older one.")
     engine = create_engine(**engine_options(url))
     try:
         with engine.connect() as connection:

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -280,6 +281,22 @@ def test_a_revision_that_is_none_is_one_line(footnote: Footnote) -> None:
     code, _, err = footnote("migrate", "--revision", "nope")
     assert (code, err.count("\n")) == (2, 1)
     assert "The schema cannot be brought to `nope`: Can't locate revision" in err
+
+
+def test_an_empty_revision_is_one_line(footnote: Footnote) -> None:
+    code, _, err = footnote("migrate", "--revision", " ")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "The revision is empty" in err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+@pytest.mark.parametrize(("where", "says"), [("> /dev/full", "Make room"), ("| true", "")])
+def test_output_that_cannot_be_written_ends_in_a_line(where: str, says: str) -> None:
+    command = f"set -o pipefail; {sys.executable} -m app.cli --help {where}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == (1 if says else 0)
+    assert says == "" or done.returncode == 1
 
 
 def test_a_taken_port_is_named_with_a_way_out(footnote: Footnote) -> None:
