@@ -1,5 +1,6 @@
 """Policy: what the gate looks at, and what it stops for; `evals/gate.toml` is the one that comes with Footnote."""
 
+from codecs import BOM_UTF8
 from pathlib import Path
 
 import msgspec
@@ -35,7 +36,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load_policy(path: Path = DEFAULT) -> Policy:
     """Raises InvalidInput with what is wrong."""
     try:
-        policy = msgspec.toml.decode(path.read_bytes(), type=Policy)
+        policy = msgspec.toml.decode(path.read_bytes().removeprefix(BOM_UTF8), type=Policy)
     except OSError as error:
         raise InvalidInput(f"{path}: the policy cannot be read ({error.strerror}).") from error
     except msgspec.MsgspecError as error:

@@ -60,7 +60,7 @@ def active_versions(folder: Path) -> dict[str, int]:
 def _chosen(path: Path) -> dict[str, int]:
     """The version numbers that a file names."""
     try:
-        table = tomllib.loads(_bytes(path).decode())
+        table = tomllib.loads(_bytes(path).decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is not TOML: {error}.") from error
     for name, number in table.items():
@@ -105,12 +105,12 @@ def activate(folder: Path, name: str, version: int) -> int:
     prompt_text(folder, name, version)
     read_prompt(folder, name, version)
     path, before = folder / _ACTIVE, active_versions(folder)[name]
-    text, line = path.read_text() if path.is_file() else _HEADER, f"{name} = {version}"
+    text, line = path.read_text("utf-8-sig") if path.is_file() else _HEADER, f"{name} = {version}"
     text, found = re.subn(rf"(?m)^{re.escape(name)}\s*=.*$", line, text)
     text += "" if found else ("" if text.endswith("\n") else "\n") + line + "\n"
     try:
         draft = path.with_suffix(".draft")
-        draft.write_text(text)
+        draft.write_text(text, "utf-8")
         draft.replace(path)
     except OSError as error:
         raise ConfigurationError(
@@ -124,7 +124,7 @@ def read_prompt(folder: Path, name: str, version: int) -> Prompt:
     """A version of a prompt, checked. Raises ConfigurationError."""
     path = prompt_path(folder, name, version)
     data = _bytes(path)
-    parts = _FILE.fullmatch(data.decode(errors="replace").replace("\r\n", "\n"))
+    parts = _FILE.fullmatch(data.decode("utf-8-sig", errors="replace").replace("\r\n", "\n"))
     if parts is None:
         raise ConfigurationError(f"{path} needs front matter between `---` lines, then `## system`, then `## user`.")
     _check_variables(path, _fields(path, parts["front"]), parts["system"] + parts["user"], _SUPPLIED[name])

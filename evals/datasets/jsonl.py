@@ -39,7 +39,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Lines with their numbers from 1, empty ones left out. Raises InvalidInput."""
     if not path.is_file():
         raise InvalidInput(f"{path}: there is no such file.")
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:  # editors on Windows mark UTF-8
         try:
             for number, line in enumerate(file, start=1):
                 if line.strip():

@@ -1,5 +1,6 @@
 """BEIR folders: what is read of them, and what is said of a malformed one."""
 
+from codecs import BOM_UTF8
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,14 @@ def test_qrels_may_lie_where_beir_puts_them(folder: Path) -> None:
     (folder / "qrels").mkdir()
     (folder / "qrels.tsv").rename(folder / "qrels" / "test.tsv")
     assert list(load_beir(folder).queries) == ["q1", "q2", "q3"]
+
+
+def test_files_that_windows_wrote_are_read(folder: Path) -> None:
+    before = load_beir(folder)
+    for path in folder.iterdir():
+        path.write_bytes(BOM_UTF8 + path.read_bytes().replace(b"\n", b"\r\n"))
+    after = load_beir(folder)
+    assert (list(after.corpus), after.queries, after.qrels) == (list(before.corpus), before.queries, before.qrels)
 
 
 def test_another_corpus_has_another_fingerprint(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The gate: right verdicts on changes whose effect is known, refusals, reports, exit codes."""
 
 import json
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -21,8 +22,14 @@ from evals.paired import (
     sign_test_p,
     wilson_interval,
 )
-from evals.policy import Measure, Policy, load_policy
+from evals.policy import DEFAULT, Measure, Policy, load_policy
 from tests.evals.conftest import Footnote
+
+
+def test_a_policy_that_windows_wrote_is_read(tmp_path: Path) -> None:
+    policy = tmp_path / "gate.toml"
+    policy.write_bytes(BOM_UTF8 + DEFAULT.read_bytes().replace(b"\n", b"\r\n"))
+    assert load_policy(policy) == load_policy()
 
 
 @pytest.mark.parametrize("size", [30, 200])

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from codecs import BOM_UTF8
 from pathlib import Path
 
 import pytest
@@ -92,9 +93,10 @@ def test_values_are_never_interpreted(folder: Path) -> None:
     assert user == "Question: $history ${x} $$ {y}, for $5"
 
 
-def test_line_ends_of_windows_are_taken(folder: Path) -> None:
+def test_files_that_windows_wrote_are_taken(folder: Path) -> None:
     path = folder / "answer" / "v1.md"
-    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    for file in (path, folder / "ACTIVE.toml"):
+        file.write_bytes(BOM_UTF8 + file.read_bytes().replace(b"\n", b"\r\n"))
     assert PromptFiles(folder).active("answer").system == "Be brief."
 
 
