@@ -8,6 +8,7 @@ from app.domain.conversation import ChatMessage
 from app.domain.errors import ProviderError
 from app.domain.ports import ChatDelta, ChatModelProfile
 from app.providers.resilience import Endpoint
+from app.providers.thoughts import WithoutThoughts
 from app.providers.well_formed import WellFormed
 
 if TYPE_CHECKING:
@@ -58,12 +59,12 @@ class LangChainChatModel:
         chunks: asyncio.Queue[AIMessageChunk | ProviderError | None] = asyncio.Queue()
         reader = asyncio.create_task(self._read(messages, max_tokens, chunks))
         try:
-            ending, text = _Ending(), WellFormed()
+            ending, text, answer = _Ending(), WellFormed(), WithoutThoughts()
             while (chunk := await self._next(chunks)) is not None:
                 ending.see(chunk)
-                if piece := text.feed(str(chunk.text)):
+                if piece := answer.feed(text.feed(str(chunk.text))):
                     yield ChatDelta(piece)
-            if rest := text.flush():
+            if rest := answer.feed(text.flush()) + answer.flush():
                 yield ChatDelta(rest)
             if ending.finish_reason is None:
                 raise self._endpoint.broke_off()

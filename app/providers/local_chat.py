@@ -12,6 +12,7 @@ from app.domain.conversation import ChatMessage
 from app.domain.errors import ConfigurationError, ProviderError, ProviderRejected, ProviderUnavailable
 from app.domain.ports import ChatDelta, ChatModelProfile
 from app.providers.llama_process import LlamaProcess
+from app.providers.thoughts import WithoutThoughts
 
 # Chat templates mark turns with tokens such as <|im_end|>; in a message they must stay text, or a passage could
 # speak with the system's voice.
@@ -55,13 +56,15 @@ class LocalChatModel:
 
     async def stream(self, messages: Sequence[ChatMessage], *, max_tokens: int) -> AsyncGenerator[ChatDelta, None]:
         """Stream one answer; see `ChatModel.stream`. A prompt that does not fit raises ProviderRejected."""
-        finish_reason = "stop"
+        finish_reason, answer = "stop", WithoutThoughts()
         async with aclosing(self._chunks(_body(messages, max_tokens))) as chunks:
             async for chunk in chunks:
                 for choice in chunk["choices"]:
                     finish_reason = choice["finish_reason"] or finish_reason
-                    if text := (choice["delta"].get("content") or "").replace("\0", ""):
+                    if text := answer.feed((choice["delta"].get("content") or "").replace("\0", "")):
                         yield ChatDelta(text)
+                if chunk.get("usage") and (rest := answer.flush()):
+                    yield ChatDelta(rest)
                 if usage := chunk.get("usage"):
                     yield ChatDelta("", usage["prompt_tokens"], usage["completion_tokens"], _normalised(finish_reason))
 

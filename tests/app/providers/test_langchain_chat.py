@@ -63,6 +63,16 @@ async def test_what_no_database_takes_is_made_whole(provider: str) -> None:
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
+async def test_thoughts_sent_as_text_are_left_out(provider: str) -> None:
+    words = ["<thi", "nk>\nWell", " then…</", "think>", "\n\nAt", " nine."]
+    with fake_upstream(tokens=len(words), words=words) as upstream:
+        async with model_at(upstream, provider) as model:
+            *pieces, last = await read(model)
+            assert [piece.text for piece in pieces] == ["At", " nine."]
+            assert last == ChatDelta("", 7, 6, "stop")
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
 async def test_closing_ends_the_generation_upstream(provider: str) -> None:
     with fake_upstream(tokens=1000, tokens_per_s=100) as upstream:
         async with model_at(upstream, provider) as model:
