@@ -10,6 +10,7 @@ from uuid import UUID
 from msgspec import UNSET
 
 from app.domain.conversation import ChatMessage
+from app.domain.errors import ProviderError, ProviderRejected, ProviderUnavailable
 from app.domain.filter import Filter
 from app.domain.passage import Passage
 from app.domain.ports import ChatModel, TokenCounter
@@ -218,6 +219,8 @@ class Answering:
                     usage = usage if usage.completion_tokens else self._counted(messages, footnoting.written)
                     finish_reason = "stop"
                     break
+        if not (withhold or footnoting.written.strip()):
+            raise self._said_nothing(finish_reason)
         provenance.mark("last_token")
         last = time_ns()
         span_between("first token", began, first or last)
@@ -234,6 +237,16 @@ class Answering:
         span_between("attribute", last, time_ns())
         yield usage
         yield RunCompleted("refused" if declined else _finish_reason(finish_reason))
+
+    def _said_nothing(self, finish_reason: str) -> ProviderError:
+        """An empty answer is none; the reader is told, and whoever chose the model."""
+        name = self._model.profile.name
+        if finish_reason == "length":
+            return ProviderRejected(
+                f"{name} used its {self._max_tokens} tokens before it came to an answer, as models do that think "
+                "first: raise FOOTNOTE_CHAT_MAX_TOKENS, or choose one that does not."
+            )
+        return ProviderUnavailable(f"{name} gave an empty answer; ask again, or choose another model.")
 
     def _counted(self, messages: Sequence[ChatMessage], written: str) -> Usage:
         """What a model has read and written that was stopped before it told."""

@@ -45,7 +45,7 @@ async def test_answers_at_once_are_limited_until_one_ends(
     slowly = {"scripted_tokens_per_s": 50}  # the first answer is still being written when the second is asked for
     server = serve(settings.model_copy(update={"runs_at_once": 1} | slowly))
     async with server.client() as client:
-        async with client.stream("POST", "/v1/chat", json={"message": "Why?"}) as first:
+        async with client.stream("POST", "/v1/chat", json={"message": "Why? [[tokens=1000]]"}) as first:
             assert first.status_code == 200
             run_id = first.headers["X-Run-Id"]
             refused = await client.post("/v1/chat", json={"message": "Why?"})

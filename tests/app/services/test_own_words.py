@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from app.domain.errors import ProviderError, ProviderRejected, ProviderUnavailable
 from app.domain.run import RunCompleted, TextDelta, Usage
 from app.services.attribution import keeps_to
 from tests.app.services.test_several_turns import OPTIONS, answer
@@ -41,6 +42,22 @@ async def test_a_model_that_repeats_itself_is_stopped(server: Server) -> None:
     assert isinstance(usage, Usage)
     assert usage.prompt_tokens > 20 < usage.completion_tokens
     assert end == RunCompleted("stop")
+
+
+@pytest.mark.usefixtures("corpus")
+@pytest.mark.parametrize(
+    ("finish_reason", "error", "says"),
+    [("stop", ProviderUnavailable, "gave an empty answer"), ("length", ProviderRejected, "raise FOOTNOTE_CHAT_MAX")],
+)
+async def test_an_empty_answer_is_none(
+    server: Server, finish_reason: str, error: type[ProviderError], says: str
+) -> None:
+    question = "How long does the ferry to Holm Island take?"
+    with pytest.raises(error, match=says):
+        await answer(server, Replies(" \n", finish_reason=finish_reason), question, options=OPTIONS)
+    withheld = replace(OPTIONS, withhold=True)
+    events = await answer(server, Replies(" \n", finish_reason=finish_reason), question, options=withheld)
+    assert events[-1] == RunCompleted("stop"), "the documents' own words took its place"
 
 
 @pytest.mark.parametrize(
