@@ -195,10 +195,10 @@ class Database:
         """
         with unavailable():
             async with self._pool.connection() as idle, self.engine.connect() as busy:
-                before = await (await idle.execute(_PROCESS, prepare=False)).fetchone() or (None,)
-                held = await busy.scalar(text(_PROCESS))  # its transaction takes the process that was free last
-                after = await (await idle.execute(_PROCESS, prepare=False)).fetchone() or (None,)
-        if before != after or before == (held,):
+                before = await (await idle.execute(_PROCESS, prepare=False)).fetchone()
+                held = tuple((await busy.execute(text(_PROCESS))).one())  # its transaction takes one that is free
+                shared = before == held or before != await (await idle.execute(_PROCESS, prepare=False)).fetchone()
+        if shared:
             raise ConfigurationError(
                 "DATABASE_URL leads to a connection pooler that pools transactions, which mixes up the sessions that "
                 "Footnote needs. Let it pool sessions (PgBouncer: pool_mode = session), or name PostgreSQL's own host "
@@ -224,7 +224,7 @@ async def _check(connection: WorkspaceConnection) -> None:
         await AsyncConnectionPool.check_connection(connection)
 
 
-_PROCESS = "SELECT pg_backend_pid()"
+_PROCESS = "SELECT pg_backend_pid(), pg_postmaster_start_time()"  # of several servers two may have the same number
 _IDENTITY = text("SELECT datname || ':' || oid FROM pg_database WHERE datname = current_database()")
 _DESCRIBE = text("""
     SELECT current_setting('server_version'),
