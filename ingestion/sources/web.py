@@ -10,7 +10,7 @@ from email.message import Message
 from fnmatch import fnmatchcase
 from io import BytesIO
 from pathlib import Path
-from urllib.parse import unquote, urldefrag
+from urllib.parse import unquote, urldefrag, urljoin
 
 from lxml import etree
 
@@ -22,7 +22,9 @@ from ingestion.sources.source import Content
 
 MAX_SITEMAP_BYTES = 52_428_800  # 50 MB, uncompressed: sitemaps.org
 MAX_SITEMAPS = 1_000
-_SPACE = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
+_ENTRIES = {"urlset": "url", "sitemapindex": "sitemap"}  # in whatever namespace: sites write it in many ways
+_BEFORE = codecs.BOM_UTF8 + b" \t\r\n"  # what XML would take no declaration after
+_URL = re.compile("https?://", re.IGNORECASE)
 _GZIP = b"\x1f\x8b"
 _VAGUE = {PLAIN, ARCHIVE}  # what content types say of files whose suffix tells more
 _JSON_NAMES = {JSON, NOTEBOOK}  # a notebook is JSON too; any other suffix is that of the program that answers
@@ -172,12 +174,24 @@ class WebSource:
     def _sitemap(self, url: str) -> tuple[list[str], list[str]]:
         """The pages and the further sitemaps that one names."""
         try:
-            body = _unpacked(self.fetcher.get(url, max_bytes=MAX_SITEMAP_BYTES).body)
+            body = _unpacked(self.fetcher.get(url, max_bytes=MAX_SITEMAP_BYTES).body).lstrip(_BEFORE)
+            if listed := _lines(body):
+                return listed, []
             root = etree.fromstring(body, etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False))
         except (UnreadableFile, etree.XMLSyntaxError, OSError, EOFError) as error:
             raise SourceUnavailable(f"The sitemap {url} cannot be read: {error} Nothing was changed.") from error
-        pages = [text.strip() for text in root.itertext(f"{_SPACE}loc") if text.strip()]
-        return ([], pages) if root.tag == f"{_SPACE}sitemapindex" else (pages, [])
+        kind = etree.QName(root).localname
+        if kind not in _ENTRIES:
+            raise SourceUnavailable(f"{url} is no sitemap, it begins with <{kind}>. Nothing was changed.")
+        named = (str(place.xpath("string()")).strip() for place in root.iterfind(f"{{*}}{_ENTRIES[kind]}/{{*}}loc"))
+        pages = [urljoin(url, place) for place in named if place]
+        return ([], pages) if kind == "sitemapindex" else (pages, [])
+
+
+def _lines(body: bytes) -> list[str]:
+    """The pages of a sitemap of text, a URL a line; none where it is another."""
+    listed = body.decode(errors="replace").split()
+    return listed if all(_URL.match(line) for line in listed) else []
 
 
 def _unpacked(body: bytes) -> bytes:

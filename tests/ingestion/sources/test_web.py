@@ -198,6 +198,40 @@ def test_sitemaps_of_sitemaps_packed_ones_and_entities(syncing: Syncing, website
     assert syncing().vanished == 1, "no entity is followed, so there is no page"
 
 
+@pytest.mark.parametrize(
+    "sitemap",
+    [
+        "<urlset><url><loc>{site}/a</loc></url></urlset>",
+        '<urlset xmlns="https://www.sitemaps.org/schemas/sitemap/0.9"><url><loc>\n{site}/a\n</loc></url></urlset>',
+        '\n<?xml version="1.0"?><urlset xmlns="http://www.google.com/schemas/sitemap/0.84"><url><loc>/a</loc></url></urlset>',
+        "\ufeff{site}/a\r\n",
+        (
+            '<urlset xmlns:image="http://www.google.com/schemas/sitemap-image/1.1"><url><loc>{site}/a</loc>'
+            "<image:image><image:loc>{site}/a.png</image:loc></image:image></url></urlset>"
+        ),
+    ],
+)
+def test_sitemaps_as_sites_write_them(syncing: Syncing, website: Website, sitemap: str) -> None:
+    website.page("/a", "<p>Page a.</p>")
+    website.pages["/sitemap.xml"] = Answer(sitemap.replace("{site}", website.url).encode())
+    declared = {"type": "web", "requests_per_s": 100, "allow_networks": ["127.0.0.1"]}
+    syncing.declare(**declared, sitemaps=[f"{website.url}/sitemap.xml"])
+    report = syncing()
+    assert (report.added, report.failures) == (1, [])
+
+
+def test_what_is_no_sitemap_makes_no_page_vanish(syncing: Syncing, website: Website) -> None:
+    website.page("/a", "<p>Page a.</p>")
+    website.sitemap("/a")
+    declared = {"type": "web", "requests_per_s": 100, "allow_networks": ["127.0.0.1"]}
+    syncing.declare(**declared, sitemaps=[f"{website.url}/sitemap.xml"])
+    assert syncing().added == 1
+    website.pages["/sitemap.xml"] = Answer(b"<html><body><p>Nothing is here.</p></body></html>")
+    with pytest.raises(SourceUnavailable, match="is no sitemap, it begins with <html>"):
+        syncing()
+    assert syncing.texts() == ["a: Page a."]
+
+
 def test_robots_txt_is_obeyed(fetcher: Fetcher, website: Website) -> None:
     website.pages["/robots.txt"] = Answer(
         b"User-agent: *\nDisallow: /\n\nUser-agent: Footnote\nDisallow: /private*.html$\n"
