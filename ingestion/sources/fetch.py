@@ -1,9 +1,12 @@
 """Fetch: one page at a time over HTTP, politely, within limits, and from nowhere that is not public."""
 
+import gzip
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from io import BytesIO
 
 import httpcore
 import httpx
@@ -24,6 +27,7 @@ TIMEOUT_S = {"connect": 10.0, "read": 30.0, "write": 30.0, "pool": 10.0}
 PAGE_TIMEOUT_S = 120.0
 
 _ROBOTS = "/robots.txt"
+_GZIP = {"gzip", "x-gzip"}
 _REDIRECTS = {301, 302, 303, 307, 308}
 _LATER = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 
@@ -103,7 +107,7 @@ class Fetcher:
                             raise FileTooLarge(f"The page has more than the limit of {max_bytes:,} bytes.")
                         if time.monotonic() > deadline:
                             raise UnreadableFile(f"The page did not arrive within {PAGE_TIMEOUT_S:.0f} s.")
-                return Fetched(url, response.status, received, bytes(body))
+                return Fetched(url, response.status, received, _plain(bytes(body), received, max_bytes))
         except AddressRefused as error:
             raise UnreadableFile(f"Not fetched: {error}.") from error
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
@@ -139,7 +143,7 @@ class Fetcher:
             target = _page(str(target.join(found.headers.get("location", ""))))
         if found.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return None
-        text = found.body.decode("utf-8", "replace") if found.status == HTTPStatus.OK else ""
+        text = found.body.decode("utf-8-sig", "replace") if found.status == HTTPStatus.OK else ""
         return Protego.parse(text)
 
 
@@ -161,9 +165,27 @@ def _accepted(found: Fetched) -> Fetched:
         raise Vanished(f"The server says that there is no such page ({found.status}).")
     if found.status not in {HTTPStatus.OK, HTTPStatus.NOT_MODIFIED}:
         raise UnreadableFile(f"The server answered with status {found.status}.")
-    if found.headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnreadableFile("The server sends the page compressed although it was asked not to.")
+    if (coding := _coding(found.headers)) not in {"identity", *_GZIP}:
+        raise UnreadableFile(f"The server sends the page compressed ({coding}) although it was asked not to.")
     return found
+
+
+def _coding(headers: Mapping[str, str]) -> str:
+    return headers.get("content-encoding", "").strip().lower() or "identity"
+
+
+def _plain(body: bytes, headers: Mapping[str, str], max_bytes: int) -> bytes:
+    """The body out of gzip, which stores of files send to whoever asks. Raises FileTooLarge, UnreadableFile."""
+    if not body or _coding(headers) not in _GZIP:
+        return body
+    try:
+        with gzip.GzipFile(fileobj=BytesIO(body)) as packed:
+            plain = packed.read(max_bytes + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UnreadableFile(f"The page is compressed and damaged: {error}.") from error
+    if len(plain) > max_bytes:
+        raise FileTooLarge(f"The page has more than the limit of {max_bytes:,} bytes.")
+    return plain
 
 
 def _origin(url: httpx.URL) -> str:

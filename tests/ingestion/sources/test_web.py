@@ -246,6 +246,17 @@ def test_robots_txt_is_obeyed(fetcher: Fetcher, website: Website) -> None:
     assert "/private/x.html" not in {path for path, _ in website.asked}
 
 
+def test_robots_txt_may_begin_with_the_mark_of_windows_and_pages_may_be_packed(
+    fetcher: Fetcher, website: Website
+) -> None:
+    website.pages["/robots.txt"] = Answer("\ufeffUser-agent: *\nDisallow: /private\n".encode())
+    website.page("/private", "secret")
+    with pytest.raises(UnreadableFile, match=r"robots\.txt keeps Footnote"):
+        fetcher.get(f"{website.url}/private", max_bytes=MAX)
+    website.pages["/packed"] = Answer(gzip.compress(b"open"), 200, {"content-encoding": "GZIP"})
+    assert fetcher.get(f"{website.url}/packed", max_bytes=MAX).body == b"open"
+
+
 def test_nothing_is_fetched_when_robots_txt_fails(fetcher: Fetcher, website: Website) -> None:
     website.pages["/robots.txt"] = Answer(b"", 500)
     with pytest.raises(UnreadableFile, match="could not be read"):
@@ -272,9 +283,11 @@ def test_limits_and_statuses(fetcher: Fetcher, website: Website) -> None:
     website.pages["/round"] = Answer(b"", 301, {"location": "/round"})
     website.pages["/gone"] = Answer(b"", 410)
     website.pages["/broken"] = Answer(b"", 500)
-    website.pages["/packed"] = Answer(gzip.compress(b"x"), 200, {"content-encoding": "gzip"})
+    website.pages["/packed"] = Answer(b"x", 200, {"content-encoding": "br"})
+    website.pages["/damaged"] = Answer(gzip.compress(b"x" * 99)[:-9], 200, {"content-encoding": "gzip"})
+    website.pages["/bomb"] = Answer(gzip.compress(b"x" * 10 * MAX), 200, {"content-encoding": "gzip"})
     kinds = {"/big": FileTooLarge, "/round": UnreadableFile, "/gone": Vanished, "/broken": UnreadableFile}
-    for path, kind in (kinds | {"/packed": UnreadableFile}).items():
+    for path, kind in (kinds | {"/packed": UnreadableFile, "/damaged": UnreadableFile, "/bomb": FileTooLarge}).items():
         with pytest.raises(kind):
             fetcher.get(website.url + path, max_bytes=MAX)
 
