@@ -82,6 +82,7 @@ async def _look(name: str, check: Callable[[], Awaitable[tuple[State, str]]]) ->
 
 async def _database(database: Database) -> tuple[State, str]:
     await require_current(database)
+    await database.ping()
     version, vector, bypasses = await database.describe()
     detail = f"PostgreSQL {version}, pgvector {vector}, schema current"
     if bypasses:

@@ -212,10 +212,11 @@ class Database:
                 return str((await connection.execute(_IDENTITY)).scalar_one())
 
     async def ping(self) -> None:
-        """Raise DatabaseUnavailable when PostgreSQL does not answer."""
+        """Raise DatabaseUnavailable when PostgreSQL does not answer, or takes no changes."""
         with unavailable():
             async with self.engine.connect() as connection:
-                await connection.execute(text("SELECT 1"))
+                if (await connection.execute(text("SHOW transaction_read_only"))).scalar_one() == "on":
+                    raise DatabaseUnavailable(_READ_ONLY)
 
 
 async def _check(connection: WorkspaceConnection) -> None:
@@ -224,6 +225,10 @@ async def _check(connection: WorkspaceConnection) -> None:
         await AsyncConnectionPool.check_connection(connection)
 
 
+_READ_ONLY = (
+    "PostgreSQL is read-only, as a replica is, or a server whose disk is full; nothing was lost. Let DATABASE_URL lead "
+    "to one that takes changes, or try again shortly."
+)
 _PROCESS = "SELECT pg_backend_pid(), pg_postmaster_start_time()"  # of several servers two may have the same number
 _IDENTITY = text("SELECT datname || ':' || oid FROM pg_database WHERE datname = current_database()")
 _DESCRIBE = text("""
@@ -242,7 +247,10 @@ class unavailable:  # noqa: N801 - used as a context manager
         gone = isinstance(error, OperationalError | InterfaceError | psycopg.OperationalError | psycopg.InterfaceError)
         gone = gone or (isinstance(error, DBAPIError) and error.connection_invalidated)
         gone = gone or isinstance(error, PoolTimeout | PoolExhausted | TimeoutError)
-        if error is not None and isinstance(getattr(error, "orig", error), psycopg.errors.QueryCanceled):
+        said = getattr(error, "orig", error)
+        if error is not None and isinstance(said, psycopg.errors.ReadOnlySqlTransaction):
+            raise DatabaseUnavailable(_READ_ONLY) from error
+        if error is not None and isinstance(said, psycopg.errors.QueryCanceled):
             raise DatabaseUnavailable(
                 f"PostgreSQL ended a statement ({reason_of(error)}); nothing was lost, try again shortly. Where "
                 "statement_timeout ends them, raise it for the role of DATABASE_URL."

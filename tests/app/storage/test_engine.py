@@ -68,6 +68,20 @@ async def test_a_statements_own_error_is_not_an_outage(database: Database) -> No
     await database.close()
 
 
+async def test_a_database_that_takes_no_changes_is_told(database_url: str) -> None:
+    database = Database(f"{database_url}&options=-c%20default_transaction_read_only%3Don")
+    await database.open()
+    with pytest.raises(DatabaseUnavailable, match="is read-only"):
+        await database.ping()
+    with pytest.raises(DatabaseUnavailable, match="is read-only"):
+        async with database.transaction(DEFAULT_WORKSPACE_ID) as session:
+            await session.execute(text("CREATE TABLE nothing ()"))
+    with pytest.raises(DatabaseUnavailable, match="is read-only"):
+        async with database.connection(DEFAULT_WORKSPACE_ID) as connection:
+            await connection.execute("CREATE TABLE nothing ()")
+    await database.close()
+
+
 async def test_a_statement_that_takes_too_long_for_the_role_is_told(database: Database) -> None:
     await database.open()
     with pytest.raises(DatabaseUnavailable) as ended:
