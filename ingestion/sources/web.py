@@ -10,7 +10,7 @@ from email.message import Message
 from fnmatch import fnmatchcase
 from io import BytesIO
 from pathlib import Path
-from urllib.parse import unquote, urldefrag, urljoin
+from urllib.parse import unquote, urljoin
 
 from lxml import etree
 
@@ -142,7 +142,7 @@ class WebSource:
 
     def items(self) -> list[Page]:
         """The pages. Raises SourceUnavailable when a sitemap cannot be read, or there are more pages than allowed."""
-        listed = (urldefrag(url).url for url in (*self.urls, *self._in_sitemaps()))
+        listed = (url.partition("#")[0] for url in (*self.urls, *self._in_sitemaps()))
         found = dict.fromkeys(url for url in listed if self._wanted(url))
         if len(found) > self.max_pages:
             raise SourceUnavailable(
@@ -184,7 +184,7 @@ class WebSource:
         if kind not in _ENTRIES:
             raise SourceUnavailable(f"{url} is no sitemap, it begins with <{kind}>. Nothing was changed.")
         named = (str(place.xpath("string()")).strip() for place in root.iterfind(f"{{*}}{_ENTRIES[kind]}/{{*}}loc"))
-        pages = [urljoin(url, place) for place in named if place]
+        pages = [place if _URL.match(place) else urljoin(url, place) for place in named if place]
         return ([], pages) if kind == "sitemapindex" else (pages, [])
 
 

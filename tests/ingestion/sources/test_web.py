@@ -220,6 +220,15 @@ def test_sitemaps_as_sites_write_them(syncing: Syncing, website: Website, sitema
     assert (report.added, report.failures) == (1, [])
 
 
+def test_an_address_that_is_none_costs_that_page_alone(syncing: Syncing, website: Website) -> None:
+    website.page("/a", "<p>Page a.</p>")
+    website.pages["/sitemap.xml"] = Answer(f"http://[a\n{website.url}/a#top\n".encode())
+    declared = {"type": "web", "requests_per_s": 100, "allow_networks": ["127.0.0.1"]}
+    syncing.declare(**declared, sitemaps=[f"{website.url}/sitemap.xml"])
+    report = syncing()
+    assert (report.added, [failure.uri for failure in report.failures]) == (1, ["http://[a"])
+
+
 def test_what_is_no_sitemap_makes_no_page_vanish(syncing: Syncing, website: Website) -> None:
     website.page("/a", "<p>Page a.</p>")
     website.sitemap("/a")
