@@ -1,5 +1,6 @@
 """BEIR: a retrieval data set as a folder, `corpus.jsonl`, `queries.jsonl` and `qrels.tsv` (Thakur et al. 2021)."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -7,6 +8,8 @@ from pathlib import Path
 
 from app.domain.errors import InvalidInput
 from evals.datasets.jsonl import Record, fingerprint_of, read_lines, read_records
+
+_GRADE = re.compile(r"-?[0-9]{1,4}")  # trec_eval takes memory for every grade up to the highest
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ def load_beir(folder: Path) -> BeirDataset:
 
 def _rows(path: Path) -> Iterator[Row]:
     for number, id_, record in read_records(path):
+        if "\x00" in id_:
+            raise InvalidInput(f'{path}:{number}: the "_id" has a NUL character in it, which PostgreSQL does not keep.')
         title, text = (record.get("title") or ""), record.get("text")
         if not isinstance(title, str) or not isinstance(text, str):
             raise InvalidInput(f'{path}:{number}: "title" and "text" must be strings.')
@@ -78,12 +83,14 @@ def _qrels(path: Path, queries: set[str], documents: set[str]) -> dict[str, dict
         fields = line.rstrip("\r\n").split("\t")
         if number == 1 and fields[-1].strip() == "score":
             continue
-        if len(fields) != 3 or not fields[2].strip().lstrip("-").isdecimal():
+        if len(fields) != 3 or not _GRADE.fullmatch(fields[2].strip()):
             raise InvalidInput(f"{path}:{number}: query-id, corpus-id and a whole score belong here, between tabs.")
         query, document = fields[0], fields[1]
         if query not in queries:
             raise InvalidInput(f"{path}:{number}: the query {query} has no text in queries.jsonl.")
         if document not in documents:
             raise InvalidInput(f"{path}:{number}: the document {document} is not in corpus.jsonl.")
-        qrels.setdefault(query, {})[document] = int(fields[2])
+        grade = int(fields[2])
+        if qrels.setdefault(query, {}).setdefault(document, grade) != grade:
+            raise InvalidInput(f"{path}:{number}: the document {document} is judged twice for {query}, not alike.")
     return qrels

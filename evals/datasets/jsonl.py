@@ -19,6 +19,10 @@ def read_records(path: Path) -> Iterator[tuple[int, str, Record]]:
             record = json.loads(line)
         except json.JSONDecodeError as error:
             raise InvalidInput(f"{path}:{number}: not JSON ({error.msg}, column {error.colno}).") from error
+        except (ValueError, RecursionError) as error:  # a number or a nesting beyond Python's limits
+            raise InvalidInput(f"{path}:{number}: JSON that cannot be read ({error}).") from error
+        if "\\u" in line and not _is_text(json.dumps(record, ensure_ascii=False)):
+            raise InvalidInput(f"{path}:{number}: half of a surrogate pair (\\ud800 to \\udfff) is no character.")
         id_ = record.get("_id") if isinstance(record, dict) else None
         if not isinstance(id_, str) or not id_:
             raise InvalidInput(f'{path}:{number}: an object with a string "_id" belongs here.')
@@ -39,10 +43,22 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Lines with their numbers from 1, empty ones left out. Raises InvalidInput."""
     if not path.is_file():
         raise InvalidInput(f"{path}: there is no such file.")
-    with path.open(encoding="utf-8-sig") as file:  # editors on Windows mark UTF-8
-        try:
+    try:
+        # editors on Windows mark UTF-8; what is not UTF-8 becomes surrogates, so that its line can be named
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
             for number, line in enumerate(file, start=1):
+                if not _is_text(line):
+                    raise InvalidInput(f"{path}:{number}: not UTF-8.")
                 if line.strip():
                     yield number, line
-        except UnicodeDecodeError as error:
-            raise InvalidInput(f"{path}: not UTF-8 ({error.reason}).") from error
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def _is_text(string: str) -> bool:
+    """Whether it is without halves of surrogate pairs, which nothing can write."""
+    try:
+        string.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

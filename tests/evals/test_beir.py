@@ -46,9 +46,17 @@ def test_another_corpus_has_another_fingerprint(folder: Path) -> None:
         ("corpus.jsonl", '{"_id": 7, "text": "number"}', "corpus.jsonl:6: an object"),
         ("corpus.jsonl", '{"_id": "tide", "text": "again"}', "corpus.jsonl:6: the _id tide is there twice"),
         ("corpus.jsonl", '{"_id": "new"}', 'corpus.jsonl:6: "title" and "text"'),
+        ("corpus.jsonl", '{"_id": "half", "text": "\\ud83d"}', "corpus.jsonl:6: half of a surrogate pair"),
+        ("corpus.jsonl", '{"_id": "n", "text": "", "n": ' + "9" * 5000, "corpus.jsonl:6: JSON that cannot be read"),
+        ("corpus.jsonl", '{"_id": "deep", "text": ' + "[" * 200_000, "corpus.jsonl:6: JSON that cannot be read"),
+        ("corpus.jsonl", '{"_id": "a\\u0000", "text": "zero"}', 'corpus.jsonl:6: the "_id" has a NUL'),
         ("queries.jsonl", '{"text": "nobody"}', "queries.jsonl:6: an object"),
+        ("queries.jsonl", '{"_id": "half", "text": "\\ud83d"}', "queries.jsonl:6: half of a surrogate pair"),
         ("qrels.tsv", "q1\tlamp", "qrels.tsv:7: query-id, corpus-id and a whole score"),
         ("qrels.tsv", "q1\tlamp\thigh", "qrels.tsv:7: query-id, corpus-id and a whole score"),
+        ("qrels.tsv", "q1\ttide\t--1", "qrels.tsv:7: query-id, corpus-id and a whole score"),
+        ("qrels.tsv", "q1\ttide\t999999999", "qrels.tsv:7: query-id, corpus-id and a whole score"),
+        ("qrels.tsv", "q1\tlamp\t0", "qrels.tsv:7: the document lamp is judged twice for q1, not alike"),
         ("qrels.tsv", "q9\tlamp\t1", "qrels.tsv:7: the query q9 has no text"),
         ("qrels.tsv", "q1\tmoon\t1", "qrels.tsv:7: the document moon is not in corpus.jsonl"),
     ],
@@ -72,13 +80,21 @@ def test_a_missing_file_is_named(folder: Path, file: str) -> None:
     ("file", "content", "message"),
     [
         ("corpus.jsonl", b"", "the file is empty"),
-        ("corpus.jsonl", b'{"_id": "\xff"}\n', "not UTF-8"),
+        ("corpus.jsonl", b'{"_id": "\xff"}\n', "corpus.jsonl:1: not UTF-8"),
+        ("corpus.jsonl", b'{"_id": "a", "text": ""}\n\n{"_id": "\xff"}\n', "corpus.jsonl:3: not UTF-8"),
         ("qrels.tsv", b"q1\tlamp\t0\n", "no query has a relevant document"),
     ],
 )
 def test_a_useless_file_is_named(folder: Path, file: str, content: bytes, message: str) -> None:
     (folder / file).write_bytes(content)
     with pytest.raises(InvalidInput, match=message):
+        load_beir(folder)
+
+
+def test_a_file_that_cannot_be_read_is_named(folder: Path) -> None:
+    (folder / "qrels.tsv").unlink()
+    (folder / "qrels.tsv").symlink_to("/proc/self/mem")  # as a damaged disk answers
+    with pytest.raises(InvalidInput, match=r"qrels.tsv: cannot be read \(Input/output error\)"):
         load_beir(folder)
 
 
