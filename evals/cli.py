@@ -34,7 +34,7 @@ from evals.policy import DEFAULT, load_policy
 from evals.preference import Comparer
 from evals.progress import Progress
 from evals.remote import open_remote
-from evals.report import Report, print_report, write_report
+from evals.report import Report, print_report, require_writable, write_report
 from evals.retrieval import RetrievalSuite, run_retrieval
 from evals.service import open_in_process
 from ingestion.opening import opened_database
@@ -85,6 +85,7 @@ def run(
 ) -> None:
     """Run a suite: ingest its documents where they are missing (not of qa:), ask its questions, print the measures."""
     configure_logging(level="warning", json=False)
+    require_writable(json)
     settings = load_settings(data_dir=data_dir, chunk_tokens=chunk_tokens)
     kind, _, folder = suite.partition(":")
     if url is not None and (kind != "qa" or closed_book):
@@ -158,6 +159,7 @@ def compare(
 ) -> None:
     """Let a judge say which of two answers is better, question by question, each pair shown in both orders."""
     configure_logging(level="warning", json=False)
+    require_writable(json)
     settings, before, after = load_settings(data_dir=data_dir), load_report(baseline), load_report(head)
 
     async def run(progress: Progress) -> Report:
@@ -182,6 +184,7 @@ def calibrate(
 ) -> None:
     """Say how far a judge agrees with people's labels, and where it leans."""
     configure_logging(level="warning", json=False)
+    require_writable(json)
     settings = load_settings(data_dir=data_dir)
 
     async def run(progress: Progress) -> Report:

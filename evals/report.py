@@ -1,5 +1,6 @@
 """Report: what a suite measured, as JSON and as a table."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,18 @@ def write_report(report: Report, path: Path) -> None:
         path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
     except OSError as error:
         raise InvalidInput(f"{path}: the report cannot be written ({error.strerror}).") from error
+
+
+def require_writable(path: Path | None) -> None:
+    """Raise InvalidInput when no report can be written there, before anything that takes long is begun."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise InvalidInput(f"{path}: the report cannot be written (it is a folder).")
+    if not path.parent.is_dir():
+        raise InvalidInput(f"{path}: the report cannot be written (there is no folder {path.parent}).")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise InvalidInput(f"{path}: the report cannot be written (no permission).")
 
 
 def figure(value: float, sign: str = "") -> str:

@@ -162,7 +162,12 @@ def test_what_cannot_be_run_is_said(footnote: Footnote, options: list[str], mess
     assert "Traceback" not in err
 
 
-def test_a_report_that_cannot_be_written(footnote: Footnote, folder: Path) -> None:
-    code, _, err = footnote("eval", "run", "--suite", f"beir:{folder}", "--json", folder / "no" / "report.json")
-    assert code == 2
+@pytest.mark.parametrize(("place", "why"), [("no/report.json", "there is no folder"), ("", "it is a folder")])
+def test_a_report_that_cannot_be_written_is_told_before_anything_is_run(
+    footnote: Footnote, folder: Path, database_url: str, place: str, why: str
+) -> None:
+    code, out, err = footnote("eval", "run", "--suite", f"beir:{folder}", "--json", folder / place)
+    assert (code, out) == (2, "")
     assert "the report cannot be written" in err
+    assert why in err
+    assert stored(database_url) == {}
