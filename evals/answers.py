@@ -85,9 +85,10 @@ async def run_answers(
     """Ask, and score what can be scored of each answer; with a judge those too that no measure of words can.
 
     `opening` gives the service that is asked, and is left before the judge reads. Raises InvalidInput (a malformed
-    file, a gold document or span that is not in the collection), CollectionNotFound, what `opening` raises, and a
-    question's error when all failed.
+    file, a calibration of another judge, a gold document or span that is not in the collection), CollectionNotFound,
+    what `opening` raises, and a question's error when all failed.
     """
+    about = {"judge": judging.about} if judging else {}  # refuses a calibration of another judge
     loaded = load_questions(suite.path)
     questions = list(islice(loaded.questions, suite.limit))
     async with opening as service:
@@ -114,7 +115,7 @@ async def run_answers(
         "failed": sum(each.failure is not None for each in answered),
         "unreviewed": loaded.unreviewed,
         "metrics": _means(scores),
-        **({"judge": judging.about} if judging else {}),
+        **about,
         "settings": settings | _about(suite),
         "per_query": per_query,
     }

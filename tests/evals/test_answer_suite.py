@@ -30,8 +30,12 @@ def test_a_judge_reads_the_answers(footnote: Footnote, island: Path, monkeypatch
     options = ("--judge", "openai:x", "--repeats", 2, "--calibration", calibration)
     assert ask(footnote, island, QUESTIONS, *options)["judge"] == about | {"kappa": 0.8, "labels": 300}
     calibration.write_text(json.dumps(found | {"judge": about | {"model": "other"}}))
-    code, _, err = footnote("eval", "run", "--suite", suite(island, QUESTIONS), "--collection", "island", *options)
+    asked = model.asked
+    changed = suite(island, [{**QUESTIONS[0], "question": "How far is the lamp seen at night?"}])
+    code, _, err = footnote("eval", "run", "--suite", changed, "--collection", "island", *options)
     assert (code, "is of another judge" in err) == (2, True)
+    assert "asking" not in err  # told before anybody was asked
+    assert model.asked == asked
 
 
 def test_the_control_asks_the_model_alone(footnote: Footnote, island: Path) -> None:
