@@ -7,6 +7,7 @@ from hashlib import sha256
 from uuid import UUID
 
 from app.domain.document import Chunk, ParsedDocument
+from app.domain.errors import InvalidInput
 from app.domain.index import IndexGeneration, chunker_id
 from app.domain.ports import Embedder
 from app.domain.principal import Principal
@@ -24,6 +25,7 @@ from ingestion.chunking.structure import chunk
 from ingestion.language import config_of
 
 SCHEME = "beir:"
+WHOLE = "row"
 _BLOCK = 256  # documents embedded and written together; what is written stays when the rest is interrupted
 
 
@@ -47,7 +49,7 @@ def collection_name(dataset: BeirDataset, embedder: Embedder, chunking: str) -> 
 
 def chunking_name(settings: Settings, *, rechunk: bool) -> str:
     """`row` for a chunk per document, otherwise the chunker's identity."""
-    return chunker_id(settings.chunk_tokens) if rechunk else "row"
+    return chunker_id(settings.chunk_tokens) if rechunk else WHOLE
 
 
 async def index_corpus(
@@ -62,7 +64,8 @@ async def index_corpus(
 ) -> IndexedCorpus:
     """Bring the documents into the collection, those that are not there yet; a complete one is left alone.
 
-    Raises EmbedderMismatch, DatabaseUnavailable, ProviderError (of the embedder).
+    Raises InvalidInput (the collection has other documents), EmbedderMismatch, DatabaseUnavailable, ProviderError (of
+    the embedder).
     """
     workspace, store = Principal().workspace_id, DocumentStore(database)
     generation = await ensure_generation(
@@ -74,10 +77,16 @@ async def index_corpus(
     collection_id = await store.ensure_collection(workspace, collection)
     known = await store.hashes(workspace, collection_id)
     rows = [row for row in dataset.corpus if row.text.strip() or row.title]
-    missing = [row for row in rows if known.get(SCHEME + row.id) != _content_hash(row)]
+    if others := known.keys() - {SCHEME + row.id for row in rows}:
+        raise InvalidInput(
+            f"The collection {collection} holds {len(others)} documents that are not in the corpus of {dataset.name}, "
+            f"{min(others)} among them. They would be found too: name another one, or leave --collection out."
+        )
+    chunking = chunking_name(settings, rechunk=rechunk)
+    missing = [row for row in rows if known.get(SCHEME + row.id) != _content_hash(row, chunking)]
     if missing:
         cache = VectorCache(settings.data_dir / "evals", dataset.name, embedder)
-        writer = _Writer(settings, store, generation, collection_id)
+        writer = _Writer(settings, store, generation, collection_id, chunking)
         task = progress.start(f"ingesting {dataset.name}", len(rows), done=len(rows) - len(missing))
         for start in range(0, len(missing), _BLOCK):
             block = missing[start : start + _BLOCK]
@@ -91,12 +100,18 @@ class _Writer:
     """Embeds and stores blocks of documents."""
 
     def __init__(
-        self, settings: Settings, store: DocumentStore, generation: IndexGeneration, collection_id: UUID
+        self,
+        settings: Settings,
+        store: DocumentStore,
+        generation: IndexGeneration,
+        collection_id: UUID,
+        chunking: str,
     ) -> None:
         self._store = store
         self._generation = generation
         self._collection_id = collection_id
         self._config = settings.text_search_config
+        self._chunking = chunking
 
     async def write(self, rows: Sequence[Row], chunks: Sequence[Sequence[Chunk]], cache: VectorCache) -> None:
         """In one transaction."""
@@ -106,7 +121,8 @@ class _Writer:
             own, at = vectors[at : at + len(pieces)], at + len(pieces)
             document = _document(row)
             config = config_of(document, self._config)
-            versions.append(NewVersion(SCHEME + row.id, _content_hash(row), document, pieces, own, config))
+            content_hash = _content_hash(row, self._chunking)
+            versions.append(NewVersion(SCHEME + row.id, content_hash, document, pieces, own, config))
         await self._store.write_all(Principal().workspace_id, self._collection_id, self._generation, versions)
 
 
@@ -133,5 +149,7 @@ def _rechunked(row: Row, max_tokens: int) -> list[Chunk]:
     return [replace(piece, heading_path=_path(row)) for piece in pieces]
 
 
-def _content_hash(row: Row) -> bytes:
-    return sha256(f"{row.title}\0{row.text}".encode()).digest()
+def _content_hash(row: Row, chunking: str) -> bytes:
+    """Of a document and how it is cut: cut otherwise, it is written anew."""
+    cut = "" if chunking == WHOLE else f"\0{chunking}"
+    return sha256(f"{row.title}\0{row.text}{cut}".encode()).digest()

@@ -121,6 +121,33 @@ def test_documents_are_cut_on_demand(footnote: Footnote, folder: Path, monkeypat
     assert report["settings"]["chunking"] == "structure-v2/64"
 
 
+def test_a_collection_by_name_is_cut_as_asked(
+    footnote: Footnote, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOOTNOTE_CHUNK_TOKENS", "64")
+    own = ("--collection", "mine", "--leg", "lexical")
+    assert evaluate(footnote, folder, *own)["corpus"]["chunks"] == 5
+    assert evaluate(footnote, folder, *own, "--chunk")["corpus"]["chunks"] > 5
+    assert evaluate(footnote, folder, *own)["corpus"]["chunks"] == 5
+
+
+def test_a_collection_with_other_documents_is_left_alone(
+    footnote: Footnote, folder: Path, island: Path, database_url: str
+) -> None:
+    before = stored(database_url)
+    code, _, err = footnote("eval", "run", "--suite", f"beir:{folder}", "--collection", "island")
+    assert code == 2
+    assert "The collection island holds 5 documents that are not in the corpus of island, file://" in err
+    assert stored(database_url) == before
+    evaluate(footnote, folder, "--collection", "mine")
+    corpus = folder / "corpus.jsonl"
+    corpus.write_text("".join(line for line in corpus.read_text().splitlines(keepends=True) if '"tide"' not in line))
+    qrels = folder / "qrels.tsv"
+    qrels.write_text("".join(line for line in qrels.read_text().splitlines(keepends=True) if "tide" not in line))
+    code, _, err = footnote("eval", "run", "--suite", f"beir:{folder}", "--collection", "mine")
+    assert (code, "holds 1 documents that are not in the corpus of island, beir:tide" in err) == (2, True)
+
+
 def test_a_reranker_orders_what_was_found_and_its_failures_are_counted(
     footnote: Footnote, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
