@@ -1,7 +1,10 @@
 """Command line: `footnote`. Imports the command that is run and no other: the service's own take a second."""
 
+import codecs
 import errno
 import gc
+import io
+import json
 import os
 import sys
 from importlib import import_module
@@ -12,7 +15,7 @@ import typer
 from rich.console import Console
 
 from app import __version__
-from app.domain.errors import FootnoteError
+from app.domain.errors import FootnoteError, InvalidInput
 
 
 def root(
@@ -52,6 +55,8 @@ def main() -> None:
     try:
         # what is imported stays to the end: looking for garbage in it, now and at the exit, takes a third of the time
         gc.disable()
+        _write_any_character()
+        _require_text(sys.argv[1:])
         cli = command_line(sys.argv[1] if len(sys.argv) > 1 else None)
         gc.freeze()
         gc.enable()
@@ -71,6 +76,33 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _write_any_character() -> None:
+    """Where standard output has an encoding without a character, or the name of a file is not UTF-8, write it as JSON
+    does (`\\u203a`), so that JSON stays JSON."""
+
+    def escaped(error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+    codecs.register_error("footnote", escaped)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="footnote")
+
+
+def _require_text(arguments: list[str]) -> None:
+    """Raise InvalidInput for an argument that is not text in the encoding of the terminal, unless it names a file."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            if not os.path.lexists(argument):
+                raise InvalidInput(
+                    f"The argument {argument!a} is not {sys.getfilesystemencoding().upper()}, which the locale says "
+                    "that it is."
+                ) from error
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import socket
 import subprocess
@@ -297,6 +298,23 @@ def test_output_that_cannot_be_written_ends_in_a_line(where: str, says: str) -> 
     assert says in done.stderr
     assert len(done.stderr.splitlines()) == (1 if says else 0)
     assert says == "" or done.returncode == 1
+
+
+def test_characters_that_the_output_does_not_have_are_escaped() -> None:
+    asked = ["prompt", "render", "closed-book", "Wo ist “Müller” 🐐?"]
+    done = subprocess.run(
+        [sys.executable, "-m", "app.cli", *asked],
+        env=os.environ | {"PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.stderr == b""
+    assert "Wo ist \\u201cMüller\\u201d \\ud83d\\udc10?" in done.stdout.decode("latin-1")
+
+
+def test_an_argument_that_is_not_text_is_one_line(footnote: Footnote) -> None:
+    code, _, err = footnote("search", "M\udcfcller")
+    assert (code, err) == (2, "footnote: The argument 'M\\udcfcller' is not UTF-8, which the locale says that it is.\n")
 
 
 def test_a_taken_port_is_named_with_a_way_out(footnote: Footnote) -> None:
