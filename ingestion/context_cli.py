@@ -60,6 +60,7 @@ async def _run(settings: Settings, collection: str, *, on: bool, off: bool, yes:
     async with opened_database(settings) as database, ContextModel(settings) as model:
         workspace_id, store = Principal().workspace_id, DocumentStore(database)
         if on:  # perhaps before its first documents come, so that these are embedded once
+            model.ready()  # else no collection is made
             await store.ensure_collection(workspace_id, collection)
         collection_id = (await store.collection_ids(workspace_id, collection))[collection]
         command = _Command(

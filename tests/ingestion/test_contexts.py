@@ -418,6 +418,10 @@ def test_what_cannot_be_done_is_said(contextual: Contextual, monkeypatch: pytest
         error = contextual.run(*arguments).exception
         assert isinstance(error, fault)
         assert says in error.message
+    with monkeypatch.context() as other:
+        other.setenv("FOOTNOTE_CHAT_MODEL", "extractive")
+        assert isinstance(contextual.run("--on").exception, ConfigurationError)
+        assert isinstance(contextual.run().exception, CollectionNotFound)  # what is refused makes none
     contextual("--on")
     contextual.syncing()
     monkeypatch.setenv("FOOTNOTE_CHAT_MODEL", "extractive")
