@@ -39,6 +39,12 @@ class _Server(uvicorn.Server):
         if self.started:
             self._on_started()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End what is open, also at a second Ctrl-C, after which uvicorn leaves the app to a traceback."""
+        await super().shutdown(sockets)
+        if self.force_exit:
+            await self.lifespan.shutdown()
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take no more connections; answers go to other workers, or get the time there is."""
         super().handle_exit(sig, frame)

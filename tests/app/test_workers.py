@@ -128,3 +128,33 @@ async def test_an_answer_goes_on_when_its_worker_is_lost(
     while len(workers(parent)) < 2:
         assert time.monotonic() < deadline, "a lost worker is replaced"
         await asyncio.sleep(0.1)
+
+
+def test_a_second_ctrl_c_while_an_answer_is_written_leaves_no_traceback(
+    settings: Settings, tmp_path: Path, corpus: object
+) -> None:
+    port = free_port()
+    environment = environment_of(settings) | {
+        "FOOTNOTE_CHAT_MODEL": "scripted",
+        "FOOTNOTE_EMBEDDER": "scripted",
+        "FOOTNOTE_MIN_EVIDENCE": "0",
+        "FOOTNOTE_SCRIPTED_TOKENS_PER_S": "10",
+        "FOOTNOTE_SHUTDOWN_GRACE_S": "2",
+    }
+    command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port)]
+    log = tmp_path / "log"
+    with log.open("w") as out, subprocess.Popen(command, env=environment, stdout=out, stderr=out) as server:
+        url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 60
+        while not answers(url):
+            assert server.poll() is None, log.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        with httpx.stream("POST", f"{url}/v1/chat", json={"message": QUESTION}, timeout=30) as answer:
+            assert next(answer.iter_lines())
+            server.send_signal(signal.SIGINT)
+            while answers(url):  # it takes no more connections once it has heard the first
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            server.send_signal(signal.SIGINT)
+            assert server.wait(30) == 0
+    assert "Traceback" not in log.read_text()
