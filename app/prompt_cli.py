@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from app.bootstrap import open_retrieval
@@ -37,12 +38,14 @@ def prompts() -> None:
 def list_prompts() -> None:
     """Show each prompt with its versions, the one in use, and what it is for."""
     folder, packaged = load_settings().prompts_dir, packaged_prompts()
-    table = Table("prompt", "in use", "of", "versions", "checksum", "system", title=str(folder), highlight=False)
+    columns = ("prompt", "in use", "of", "versions", "checksum", "system")
+    table = Table(*columns, title=escape(str(folder)), highlight=False)
     for name, version in active_versions(folder).items():
         prompt = read_prompt(folder, name, version)
         others = ", ".join(map(str, versions_of(folder, name)))
         owner = "Footnote" if prompt_path(folder, name, version).is_relative_to(packaged) else "yours"
-        table.add_row(name, str(version), owner, others, prompt.checksum[:8], prompt.system.strip().splitlines()[0])
+        first = escape(prompt.system.partition("\n")[0])
+        table.add_row(name, str(version), owner, others, prompt.checksum[:8], first)
     print_table(table)
 
 

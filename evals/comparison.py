@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from app.domain.errors import InvalidInput
@@ -69,7 +70,7 @@ def print_comparison(report: Report) -> None:
     """The figures, and each question on which both orders agreed or the place decided."""
     console = Console(soft_wrap=True)
     title = f"{report['suite']}, {report['head']} against {report['base']}, {report['queries']} questions"
-    table = Table("measure", "value", title=title)
+    table = Table("measure", "value", title=escape(title))
     for name in ("wins", "losses", "ties"):
         table.add_row(name, str(report[name]))
     table.add_row("of the ties swayed by position", f"{report['swayed']} ({report['position_bias']:.1%} of all)")

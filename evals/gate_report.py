@@ -4,6 +4,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from app.domain.errors import InvalidInput
@@ -18,7 +19,7 @@ COLUMNS = ("measure", "n", "base", "head", "difference", "95 % interval", "p (Ho
 def print_decision(decision: Decision) -> None:
     """The table, what changed, and the outcome."""
     console = Console(soft_wrap=True)
-    table = Table(*COLUMNS, title=f"{decision.suite}, {decision.questions} questions")
+    table = Table(*COLUMNS, title=escape(f"{decision.suite}, {decision.questions} questions"))
     for comparison in decision.comparisons:
         *cells, verdict = _cells(comparison)
         table.add_row(*cells, f"[{COLOURS[comparison.verdict]}]{verdict}[/]")
@@ -27,7 +28,7 @@ def print_decision(decision: Decision) -> None:
         console.print(f"  {name}: {before} → {after}", highlight=False, markup=False)
     for line in _judging(decision):
         console.print(f"  {line}", highlight=False, markup=False)
-    console.print(outcome(decision), highlight=False)
+    console.print(outcome(decision), highlight=False, markup=False)
 
 
 def markdown(decision: Decision) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from rich.markup import escape
 from rich.table import Table
 
 from app.domain.errors import InvalidInput
@@ -40,7 +41,8 @@ def figure(value: float, sign: str = "") -> str:
 
 def print_report(report: Report) -> None:
     """The figures without the queries."""
-    table = Table("measure", "value", title=f"{report['suite']}, {report['leg']}, {report['queries']} queries")
+    title = f"{report['suite']}, {report['leg']}, {report['queries']} queries"
+    table = Table("measure", "value", title=escape(title))
     for name, value in report["metrics"].items():
         deviation = f" (sd {report['sd'][name]:.4f})" if "sd" in report else ""
         table.add_row(name, f"{figure(value)}{deviation}")

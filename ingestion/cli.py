@@ -11,6 +11,7 @@ from typing import Annotated, TextIO
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from app.domain.errors import InvalidInput
@@ -82,12 +83,14 @@ def ingest(
         print_event("done", asdict(report))
     else:
         for failure in report.failures:
-            console.print(f"[red]not ingested[/] {failure.uri}: {failure.reason}", highlight=False, soft_wrap=True)
+            said = escape(f"{failure.uri}: {failure.reason}")
+            console.print(f"[red]not ingested[/] {said}", highlight=False, soft_wrap=True)
         console.print(
             f"{report.ingested} documents ingested into “{collection}” ({report.chunks} chunks"
             f"{contexts_said(report.contexts, report.empty_contexts)}), {report.unchanged} "
             f"unchanged, {len(report.failures)} failed, in {report.seconds:.1f} s",
             highlight=False,
+            markup=False,
             soft_wrap=True,
         )
     if report.failures:
@@ -120,7 +123,7 @@ class Bar:
     def __init__(self, *, visible: bool, what: str = "ingesting") -> None:
         self._what = what
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[unit]}"),

@@ -149,7 +149,7 @@ def _fields(path: Path, front: str) -> dict[str, str]:
 
 def _check_variables(path: Path, fields: dict[str, str], template: str, supplied: frozenset[str]) -> None:
     """Raise ConfigurationError unless exactly the declared variables are used, and all of them are supplied."""
-    declared = {name.strip() for name in fields["variables"].split(",")}
+    declared = {name.strip() for name in fields["variables"].split(",")} - {""}
     parsed = Template(template)
     if not parsed.is_valid():
         raise ConfigurationError(f"{path} has a `$` that starts no variable; write `$$` for a dollar sign.")

@@ -317,6 +317,14 @@ def test_an_argument_that_is_not_text_is_one_line(footnote: Footnote) -> None:
     assert (code, err) == (2, "footnote: The argument 'M\\udcfcller' is not UTF-8, which the locale says that it is.\n")
 
 
+def test_brackets_in_names_are_no_markup(footnote: Footnote, tmp_path: Path) -> None:
+    (tmp_path / "lamp.md").write_text("The lamp is seen for twenty miles.")
+    (tmp_path / "noise.pdf").write_bytes(b"%PDF-")
+    code, _, err = footnote("ingest", tmp_path / "lamp.md", tmp_path / "noise.pdf", "--collection", "[/notes]")
+    assert code == 1
+    assert "1 documents ingested into “[/notes]”" in err
+
+
 def test_a_taken_port_is_named_with_a_way_out(footnote: Footnote) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

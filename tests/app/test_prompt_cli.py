@@ -45,6 +45,24 @@ def test_the_list_tells_ones_own_from_the_packaged(tmp_path: Path, monkeypatch: 
     assert owners["condense"] == "Footnote"
 
 
+@pytest.mark.parametrize(
+    ("system", "shown"), [("[INST] Be kind. [/INST]", "[INST] Be kind. [/INST]"), ("", "closed-book")]
+)
+def test_the_list_shows_a_prompt_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str, shown: str
+) -> None:
+    folder = tmp_path / "mine[v2]"
+    (folder / "closed-book").mkdir(parents=True)
+    front = "---\npurpose: x\nmodel: y\nvariables: question,\n---\n"
+    (folder / "closed-book" / "v2.md").write_text(f"{front}## system\n{system}\n## user\n$question\n")
+    (folder / "ACTIVE.toml").write_text("closed-book = 2\n")
+    monkeypatch.setenv("FOOTNOTE_PROMPTS_DIR", str(folder))
+    done = runner.invoke(commands, ["list"], env={"COLUMNS": "200"})
+    assert done.exit_code == 0
+    assert shown in done.output
+    assert "mine[v2]" in done.output
+
+
 def test_the_difference_of_two_versions(folder: Path) -> None:
     done = runner.invoke(commands, ["diff", "answer"])
     assert done.exit_code == 1

@@ -163,6 +163,17 @@ def test_a_reranker_orders_what_was_found_and_its_failures_are_counted(
     assert "not_reranked" not in evaluate(footnote, folder)
 
 
+def test_brackets_in_names_are_no_markup(footnote: Footnote, folder: Path) -> None:
+    named = folder.rename(folder.with_name("island[v2]"))
+    report = folder.parent / "report.json"
+    code, out, err = footnote("eval", "run", "--suite", f"beir:{named}", "--json", report)
+    assert code == 0, err
+    assert "beir:island[v2], hybrid" in out
+    assert "ingesting island[v2]" in err
+    _, out, _ = footnote("eval", "gate", "--baseline", report, "--head", report)
+    assert "beir:island[v2], 3 questions" in out
+
+
 def test_only_the_first_queries(footnote: Footnote, folder: Path) -> None:
     report = evaluate(footnote, folder, "--limit", 2, "--concurrency", 2, "--collection", "mine")
     assert list(report["per_query"]) == ["q1", "q2"]
