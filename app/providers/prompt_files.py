@@ -106,7 +106,7 @@ def activate(folder: Path, name: str, version: int) -> int:
     read_prompt(folder, name, version)
     path, before = folder / _ACTIVE, active_versions(folder)[name]
     text, line = path.read_text("utf-8-sig") if path.is_file() else _HEADER, f"{name} = {version}"
-    text, found = re.subn(rf"(?m)^{re.escape(name)}\s*=.*$", line, text)
+    text, found = re.subn(rf"""(?m)^[ \t]*(["']?){re.escape(name)}\1[ \t]*=.*$""", line, text)
     text += "" if found else ("" if text.endswith("\n") else "\n") + line + "\n"
     try:
         draft = path.with_suffix(".draft")
@@ -124,7 +124,11 @@ def read_prompt(folder: Path, name: str, version: int) -> Prompt:
     """A version of a prompt, checked. Raises ConfigurationError."""
     path = prompt_path(folder, name, version)
     data = _bytes(path)
-    parts = _FILE.fullmatch(data.decode("utf-8-sig", errors="replace").replace("\r\n", "\n"))
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path} is not UTF-8, which the model would be asked in; save it anew.") from error
+    parts = _FILE.fullmatch(text.replace("\r\n", "\n"))
     if parts is None:
         raise ConfigurationError(f"{path} needs front matter between `---` lines, then `## system`, then `## user`.")
     _check_variables(path, _fields(path, parts["front"]), parts["system"] + parts["user"], _SUPPLIED[name])

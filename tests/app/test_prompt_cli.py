@@ -97,6 +97,13 @@ def test_what_is_wrong_is_said(folder: Path, arguments: list[str], says: str) ->
     assert says in error.message
 
 
+@pytest.mark.parametrize("line", ['"answer" = 1', "'answer' = 1", "  answer = 1  # for now", "answer=1"])
+def test_activating_takes_the_place_of_a_line_however_it_is_written(folder: Path, line: str) -> None:
+    (folder / "ACTIVE.toml").write_text(f"{line}\nanswer-small = 1\n")
+    assert runner.invoke(commands, ["activate", "answer", "2"]).exit_code == 0
+    assert (folder / "ACTIVE.toml").read_text() == "answer = 2\nanswer-small = 1\n"
+
+
 def test_a_version_that_is_not_valid_is_not_activated(folder: Path) -> None:
     (folder / "answer" / "v3.md").write_text("nothing")
     error = runner.invoke(commands, ["activate", "answer", "3"]).exception

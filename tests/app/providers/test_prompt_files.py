@@ -100,6 +100,13 @@ def test_files_that_windows_wrote_are_taken(folder: Path) -> None:
     assert PromptFiles(folder).active("answer").system == "Be brief."
 
 
+def test_a_file_that_is_not_utf8_is_refused(folder: Path) -> None:
+    file = folder / "answer" / "v1.md"
+    file.write_bytes(file.read_text().replace("Be brief.", "Sei höflich.").encode("latin-1"))
+    with pytest.raises(ConfigurationError, match=r"answer/v1\.md is not UTF-8"):
+        PromptFiles(folder)
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
