@@ -69,8 +69,16 @@ class Decision:
         return not any(comparison.stops for comparison in self.comparisons)
 
 
+class _Shape(msgspec.Struct):
+    """What is read of every report; that of a comparison is another kind."""
+
+    suite: str
+    metrics: dict[str, float]
+    per_query: dict[str, dict[str, Any]]
+
+
 def load_report(path: Path) -> Report:
-    """A report of `footnote eval run --json`. Raises InvalidInput."""
+    """A report of `footnote eval run --json`, or of `footnote eval calibrate --json`. Raises InvalidInput."""
     try:
         report: Report = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except OSError as error:
@@ -79,6 +87,10 @@ def load_report(path: Path) -> Report:
         raise InvalidInput(f"{path}: this is not a report of `footnote eval run --json` ({error}).") from error
     if not isinstance(report.get("per_query"), dict) or not report["per_query"]:
         raise InvalidInput(f"{path}: this report has no questions in it (`per_query`).")
+    try:
+        msgspec.convert(report, _Shape)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"{path}: this is not a report of `footnote eval run --json` ({error}).") from error
     return report
 
 

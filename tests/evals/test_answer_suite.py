@@ -25,7 +25,7 @@ def test_a_judge_reads_the_answers(footnote: Footnote, island: Path, monkeypatch
 
     calibration = island.parent / "calibration.json"
     about = {name: report["judge"][name] for name in ("model", "prompt", "repeats")}
-    found = {"judge": about, "metrics": {"kappa": 0.8}, "queries": 300, "per_query": {"1": {}}}
+    found = {"suite": "judge:labels", "judge": about, "metrics": {"kappa": 0.8}, "queries": 300, "per_query": {"1": {}}}
     calibration.write_text(json.dumps(found))
     options = ("--judge", "openai:x", "--repeats", 2, "--calibration", calibration)
     assert ask(footnote, island, QUESTIONS, *options)["judge"] == about | {"kappa": 0.8, "labels": 300}

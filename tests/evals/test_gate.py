@@ -154,6 +154,10 @@ def test_the_command(tmp_path: Path, footnote: Footnote, monkeypatch: pytest.Mon
     files["bad"].write_text(json.dumps(report(BAD, settings={"rrf_k": 10})))
     files["broken"].write_text("{")
     files["empty"].write_text("{}")
+    compared = report(GOOD)
+    del compared["metrics"]
+    for name, odd in {"flat": report(GOOD) | {"per_query": {"q1": 1}}, "compared": compared}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(odd))
     out = {name: tmp_path / name for name in ("decision.json", "summary.md", "junit.xml")}
     written = ["--json", out["decision.json"], "--markdown", out["summary.md"], "--junit", out["junit.xml"]]
     code, said, _ = footnote("eval", "gate", "--baseline", files["good"], "--head", files["bad"], *written)
@@ -168,7 +172,13 @@ def test_the_command(tmp_path: Path, footnote: Footnote, monkeypatch: pytest.Mon
     assert suite.attrib["failures"] == "1"
     assert suite.find("testcase/failure") is not None
     assert footnote("eval", "gate", "--baseline", files["good"], "--head", files["good"])[0] == 0
-    for name, says in (("broken", "not a report"), ("empty", "no questions"), ("missing", "cannot be read")):
+    for name, says in {
+        "broken": "not a report",
+        "empty": "no questions",
+        "missing": "cannot be read",
+        "flat": "not a report of `footnote eval run --json` (Expected `object`, got `int`",
+        "compared": "Object missing required field `metrics`",
+    }.items():
         code, _, told = footnote("eval", "gate", "--baseline", files["good"], "--head", tmp_path / f"{name}.json")
         assert code == 2
         assert says in told
