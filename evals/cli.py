@@ -44,6 +44,12 @@ commands = typer.Typer(no_args_is_help=True)
 _JUDGE = "Chat model that judges: openai:NAME, gguf:PATH and so on, with the other settings of the chat model."
 Judge = Annotated[str | None, typer.Option(help=_JUDGE)]
 Repeats = Annotated[int, typer.Option(min=1, max=MOST_REPEATS, help="How often each answer is judged.")]
+OPTIONS = {
+    "beir": {"--chunk", "--collection", "--concurrency"},
+    "chunking": {"--contexts"},
+    "qa": {"--collection", "--concurrency", "--url", "--api-key-from-env", "--closed-book", "--judge", "--calibration"},
+}
+"""What each suite takes, beside what all do."""
 EvaluatedLeg = Literal["lexical", "dense", "hybrid", "hybrid+rerank"]
 
 
@@ -88,12 +94,18 @@ def run(
     require_writable(json)
     settings = load_settings(data_dir=data_dir, chunk_tokens=chunk_tokens)
     kind, _, folder = suite.partition(":")
-    if url is not None and (kind != "qa" or closed_book):
-        raise InvalidInput("--url is for the suite qa: without --closed-book; its collection is the service's.")
-    if contexts and kind != "chunking":
-        raise InvalidInput(
-            "--contexts belongs to the suite chunking:; of a collection, `footnote context NAME --on` writes them."
-        )
+    given = {
+        "--chunk": chunk,
+        "--contexts": contexts,
+        "--collection": collection,
+        "--concurrency": concurrency > 1,
+        "--url": url,
+        "--api-key-from-env": api_key_from_env,
+        "--closed-book": closed_book,
+        "--judge": judge,
+        "--calibration": calibration,
+    }
+    _require_fitting(kind, {option for option, value in given.items() if value})
     if kind == "beir" and folder:
         if leg == "hybrid+rerank" and settings.reranker == "none":
             raise ConfigurationError("No reranker is configured: set FOOTNOTE_RERANKER.")
@@ -124,6 +136,22 @@ def run(
     print_report(report)
     if json is not None:
         write_report(report, json)
+
+
+def _require_fitting(kind: str, given: set[str]) -> None:
+    """Raise InvalidInput for an option of another suite, or without the one that it is for: it would do nothing."""
+    if kind not in OPTIONS:
+        return
+    if wrong := given - OPTIONS[kind]:
+        option = min(wrong)
+        suites = " and ".join(f"{name}:" for name, options in OPTIONS.items() if option in options)
+        hint = "; of a collection, `footnote context NAME --on` writes them" if option == "--contexts" else ""
+        raise InvalidInput(f"{option} is for the suite {suites}, not for {kind}:{hint}.")
+    if {"--url", "--closed-book"} <= given:
+        raise InvalidInput("--url is for the suite qa: without --closed-book, which asks the model of this machine.")
+    for option, other in (("--calibration", "--judge"), ("--api-key-from-env", "--url")):
+        if option in given and other not in given:
+            raise InvalidInput(f"{option} does nothing without {other}.")
 
 
 @commands.command()

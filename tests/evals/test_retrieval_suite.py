@@ -191,6 +191,12 @@ def test_only_the_first_queries(footnote: Footnote, folder: Path) -> None:
         (["--suite", "chunking:nowhere"], "nowhere: texts corpora/*.md"),
         (["--suite", "chunking:nowhere", "--leg", "lexical"], "defined for --leg dense"),
         (["--suite", "beir:nowhere", "--leg", "hybrid+rerank"], "No reranker is configured"),
+        (["--suite", "beir:nowhere", "--judge", "openai:x"], "--judge is for the suite qa:, not for beir:"),
+        (["--suite", "chunking:nowhere", "--closed-book"], "--closed-book is for the suite qa:, not for chunking:"),
+        (["--suite", "qa:nowhere", "--collection", "c", "--chunk"], "--chunk is for the suite beir:"),
+        (["--suite", "chunking:nowhere", "--collection", "c"], "--collection is for the suite beir: and qa:"),
+        (["--suite", "qa:nowhere", "--collection", "c", "--calibration", "f"], "does nothing without --judge"),
+        (["--suite", "qa:nowhere", "--collection", "c", "--api-key-from-env", "KEY"], "does nothing without --url"),
     ],
 )
 def test_what_cannot_be_run_is_said(footnote: Footnote, options: list[str], message: str) -> None:
