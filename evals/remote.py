@@ -36,6 +36,8 @@ RESUMES = 5  # in a row, without a new event
 RESUME_AFTER_S = 1.0
 PATIENCE_S = 300  # with a server that wants fewer questions at a time
 
+LAST_PORT = 65535
+
 _T = TypeVar("_T")
 
 
@@ -87,7 +89,7 @@ def _address(url: str) -> httpx.URL:
         address = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise InvalidInput(f"--url is {url}, which is not a URL ({error}).") from error
-    if address.scheme not in {"http", "https"} or not address.host:
+    if address.scheme not in {"http", "https"} or not address.host or (address.port or 0) > LAST_PORT:
         raise InvalidInput(f"--url is {url}; it takes http://HOST:PORT or https://HOST.")
     return address
 

@@ -107,10 +107,10 @@ def test_what_is_wrong_with_the_collection_or_the_suite_is_said(
     assert err.rstrip().endswith("it has: island.")
     code, _, err = footnote("eval", "run", "--suite", "beir:somewhere", "--url", server.url)
     assert (code, "--url is for the suite qa:" in err) == (2, True)
-    code, _, err = footnote(
-        "eval", "run", "--suite", suite(island, [QUESTIONS[2]]), "--url", "no address", "--collection", "island"
-    )
-    assert (code, "it takes http://HOST:PORT" in err) == (2, True)
+    for url in ("no address", "http://127.0.0.1:99999"):
+        asked = ("eval", "run", "--suite", suite(island, [QUESTIONS[2]]), "--url", url, "--collection", "island")
+        code, _, err = footnote(*asked)
+        assert (code, "it takes http://HOST:PORT" in err) == (2, True)
 
 
 @contextmanager
