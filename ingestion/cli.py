@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from app.domain.document import MOST_NAME_CHARS
 from app.domain.errors import InvalidInput
 from app.embedded.connect import connected
 from app.settings import Settings, load_settings
@@ -76,6 +77,8 @@ def ingest(
     if not json_text and any(one is not None for one in others):
         raise InvalidInput("Say where the text of each record of JSON is: --json-text POINTER.")
     fields = JsonFields(json_text, json_title, json_metadata or (), json_key or (), json_records) if json_text else None
+    if not collection.strip() or len(collection) > MOST_NAME_CHARS:
+        raise InvalidInput(f"The name of a collection has 1 to {MOST_NAME_CHARS} characters, or no client can ask it.")
     sources = find_files(paths, fields)
     with connected(load_settings(data_dir=data_dir)) as settings, Bar(visible=not json) as bar:
         report = asyncio.run(ingest_files(settings, sources, collection, Events() if json else bar, on=on, again=again))

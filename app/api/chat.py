@@ -12,6 +12,7 @@ from app.api.streams import EventStream
 from app.api.text import Name, QuestionText
 from app.api.turns import require_short
 from app.api.visitors import encoder
+from app.domain.document import MOST_NAME_CHARS
 from app.domain.errors import InvalidInput
 from app.domain.filter import Filter
 from app.domain.filter_fields import BUILT_IN
@@ -20,7 +21,7 @@ from app.services.answering import Question
 
 router = APIRouter(tags=["chat"])
 
-CollectionName = Annotated[Name, Field(min_length=1, max_length=100, examples=["default"])]
+CollectionName = Annotated[Name, Field(min_length=1, max_length=MOST_NAME_CHARS, examples=["default"])]
 FilterBody = Annotated[
     Filter | None,
     PlainValidator(parse_filter),

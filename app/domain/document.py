@@ -10,6 +10,8 @@ MEMBER = "!/"
 """In URIs, between that of a file and the name of what is in it."""
 JSON_TYPES = ("application/json", "application/jsonl")
 """The media types of documents that are whole JSON files."""
+MOST_NAME_CHARS = 100
+"""Of a collection's name."""
 
 
 def public_name(uri: str) -> str:

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from app.domain.document import MOST_NAME_CHARS
 from app.domain.errors import ConfigurationError, InvalidInput
 from app.settings import environment_value
 from ingestion.loaders.json_fields import JsonFields
@@ -76,7 +77,7 @@ class _Declared(BaseModel):
 
     name: str
     folder: Path
-    collection: str = Field("default", min_length=1)
+    collection: str = Field("default", min_length=1, max_length=MOST_NAME_CHARS)
     schedule: Annotated[str, AfterValidator(_cron_line)] | None = None
     prune: bool = False
     max_prune_share: float = Field(0.2, ge=0, le=1)

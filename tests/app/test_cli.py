@@ -325,6 +325,13 @@ def test_brackets_in_names_are_no_markup(footnote: Footnote, tmp_path: Path) -> 
     assert "1 documents ingested into “[/notes]”" in err
 
 
+@pytest.mark.parametrize("name", ["", " ", "x" * 101])
+def test_a_collection_that_no_client_could_name_is_not_made(footnote: Footnote, name: str) -> None:
+    code, _, err = footnote("ingest", CORPUS, "--collection", name)
+    assert (code, "has 1 to 100 characters" in err) == (2, True)
+    assert footnote("collections") == (0, "", "")
+
+
 def test_a_taken_port_is_named_with_a_way_out(footnote: Footnote) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
