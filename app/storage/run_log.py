@@ -105,17 +105,21 @@ class RunLog:
             return
 
     async def ping(self) -> None:
-        """Raise RunLogUnavailable when Redis does not answer, or takes nothing (a replica, or one that is full)."""
+        """Raise RunLogUnavailable when Redis does not answer, or takes nothing.
+
+        As a replica, one that is full, or one whose user has no right to the keys or channels of Footnote.
+        """
         with run_log_unavailable():
             await self._redis.set(f"{self._prefix}ping", "", px=1)
+            await self._redis.publish(f"{self._prefix}ping", "")
 
     async def describe(self) -> str:
         """The server's name and version. Raises RunLogUnavailable, also when it takes nothing."""
         await self.ping()
         with run_log_unavailable():
-            info: Any = await self._redis.info("server")
-        name = info.get("server_name", "redis")
-        return f"{name} {info.get(f'{name}_version', info.get('redis_version', '?'))}"
+            # not INFO, which is for administrators
+            hello: Any = await self._redis.execute_command("HELLO", 3)  # type: ignore[no-untyped-call]
+        return f"{hello[b'server'].decode()} {hello[b'version'].decode()}"
 
     def _key(self, run_id: UUID) -> str:
         return f"{self._prefix}run:{run_id}"

@@ -193,3 +193,20 @@ async def test_a_valkey_that_takes_nothing_is_not_ok(own_valkey: str, command: t
             await look()
         assert reason in failed.value.for_operators
     await log.close()
+
+
+async def test_a_user_needs_the_rights_to_keys_and_channels_and_none_of_an_administrator(own_valkey: str) -> None:
+    admin = Redis.from_url(own_valkey)
+    rights = ["+@all", "-@admin", "-@dangerous", "~footnote:*"]
+    await admin.execute_command("ACL", "SETUSER", "keys", "on", ">secret", *rights)
+    await admin.execute_command("ACL", "SETUSER", "both", "on", ">secret", *rights, "&footnote:*")
+    await admin.aclose()
+    log = RunLog(own_valkey.replace("unix://", "unix://both:secret@"))
+    assert (await log.describe()).startswith("valkey 9")
+    await log.close()
+    log = RunLog(own_valkey.replace("unix://", "unix://keys:secret@"))
+    for look in (log.ping, log.describe):
+        with pytest.raises(RunLogUnavailable) as failed:
+            await look()
+        assert "channel" in failed.value.for_operators
+    await log.close()
