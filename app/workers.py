@@ -102,8 +102,7 @@ class _Workers(Multiprocess):
             process.kill()
             process.join()
             log.warning("worker.replaced", pid=process.pid, exit_code=process.exitcode)
-            if process.pid is not None:
-                mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
+            _uncount(process)
             self.processes[place] = self._new()
             self.processes[place].start()
 
@@ -116,9 +115,11 @@ class _Workers(Multiprocess):
                 log.error("worker.not_ready", pid=successor.pid)
                 successor.kill()
                 successor.join()
+                _uncount(successor)
                 return
             process.terminate()
             process.join()
+            _uncount(process)
             self.processes[place] = successor
 
     def handle_ttin(self) -> None:
@@ -126,3 +127,16 @@ class _Workers(Multiprocess):
         self.processes_num += 1
         self.processes.append(self._new())
         self.processes[-1].start()
+
+    def handle_ttou(self) -> None:
+        """One less."""
+        last = self.processes[-1]
+        super().handle_ttou()
+        if last not in self.processes:
+            _uncount(last)
+
+
+def _uncount(process: Process) -> None:
+    """Let `/metrics` tell no more what a process that has ended was doing last."""
+    if process.pid is not None:
+        mark_process_dead(process.pid)  # type: ignore[no-untyped-call]

@@ -158,3 +158,34 @@ def test_a_second_ctrl_c_while_an_answer_is_written_leaves_no_traceback(
             server.send_signal(signal.SIGINT)
             assert server.wait(30) == 0
     assert "Traceback" not in log.read_text()
+
+
+async def test_metrics_tell_nothing_of_workers_that_left(fleet: tuple[str, subprocess.Popen[bytes]]) -> None:
+    _url, parent = fleet
+    before = workers(parent)
+    metrics = Path(before[0].environ()["PROMETHEUS_MULTIPROC_DIR"])
+    assert _measured(metrics) == {worker.pid for worker in before}
+    parent.send_signal(signal.SIGHUP)
+    await _other_than(before, parent, count=2)
+    parent.send_signal(signal.SIGTTOU)
+    (rest,) = await _other_than(before, parent, count=1)
+    deadline = time.monotonic() + 10
+    while _measured(metrics) != {rest.pid}:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+
+
+def _measured(metrics: Path) -> set[int]:
+    """The workers whose present state is told."""
+    return {int(path.stem.rpartition("_")[2]) for path in metrics.glob("gauge_live*.db")}
+
+
+async def _other_than(
+    gone: list[psutil.Process], parent: subprocess.Popen[bytes], *, count: int
+) -> list[psutil.Process]:
+    """The workers, once they are so many and none of those."""
+    deadline = time.monotonic() + 60
+    while len(found := workers(parent)) != count or set(found) & set(gone):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    return found
