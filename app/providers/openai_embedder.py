@@ -1,9 +1,12 @@
 """OpenAI embedder: any endpoint that speaks OpenAI's embeddings protocol."""
 
 import asyncio
+import base64
+import binascii
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
 import numpy as np
 
 from app.domain.errors import MissingKey, ProviderRejected
@@ -16,7 +19,6 @@ from app.providers.tokenizer import encoding
 
 if TYPE_CHECKING:
     import openai
-    from openai.types import CreateEmbeddingResponse
 
 
 _SETTING = "FOOTNOTE_EMBEDDER"
@@ -31,6 +33,22 @@ _MAX_TOKENS = 8191  # OpenAI refuses longer inputs
 _NO_MONEY = "insufficient_quota"  # says 429 too, and time does not help
 _TINY = 1e-12
 _Client = TypeVar("_Client", "openai.OpenAI", "openai.AsyncOpenAI")
+
+
+class _Item(msgspec.Struct):
+    """One vector: numbers, or their float32 bytes in base64; `index` is its text's, which not every server says."""
+
+    embedding: list[float] | str
+    index: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    total_tokens: int | None = None
+
+
+class _Reply(msgspec.Struct):
+    data: list[_Item]
+    usage: _Usage | None = None
 
 
 class OpenAIEmbedder:
@@ -110,12 +128,12 @@ class OpenAIEmbedder:
 
         with client:
             try:
-                reply = client.embeddings.create(
+                answer = client.embeddings.with_raw_response.create(
                     input=["dimensions"], extra_body=self._types.query.fields, **self._asked
                 )
             except openai.OpenAIError as error:
                 raise self._endpoint.failure(error) from error
-        return len(self._rows(reply, 1)[0])
+        return len(self._vectors(self._read(answer.content), 1)[0])
 
     async def _patiently(self, texts: Sequence[str]) -> Vectors:
         """Ask for a batch, and again when the provider wants no more requests for now."""
@@ -136,26 +154,44 @@ class OpenAIEmbedder:
         answer = await self._client.embeddings.with_raw_response.create(
             input=[_fitting(kind.prefix + text) for text in texts], extra_body=kind.fields, **self._asked
         )
-        reply = answer.parse()
-        tokens = reply.usage.total_tokens if reply.usage else 0
+        reply = self._read(answer.content)
+        tokens = (reply.usage and reply.usage.total_tokens) or 0
         self._pace.answered(answer.headers, requests=_CONCURRENT_BATCHES, tokens=_CONCURRENT_BATCHES * tokens)
-        vectors = np.array(self._rows(reply, len(texts)), np.float32)
-        if vectors.shape != (len(texts), self._dimensions):
+        vectors = self._vectors(reply, len(texts))
+        if vectors.shape[1] != self._dimensions:
             raise ProviderRejected(
                 f"{self.name} sent vectors of another length than {self._dimensions}; set "
                 "FOOTNOTE_EMBEDDER_DIMENSIONS to what it sends, or unset it when it cannot shorten them."
             )
-        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _TINY)
         return vectors
 
-    def _rows(self, reply: "CreateEmbeddingResponse", count: int) -> list[list[float]]:
-        """The vectors in the order of their texts."""
-        rows = [item.embedding for item in sorted(reply.data, key=lambda item: item.index)]
-        if len(rows) != count:
+    def _read(self, body: bytes) -> _Reply:
+        try:
+            return msgspec.json.decode(body, type=_Reply)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise self._endpoint.unlike(body.decode(errors="replace")) from error
+
+    def _vectors(self, reply: _Reply, count: int) -> Vectors:
+        """Unit vectors in the order of their texts, shape (count, their length)."""
+        if len(reply.data) != count:
             raise ProviderRejected(
-                f"{self.name} sent {len(rows)} vectors for {count} texts; is {_SETTING} an embedder?"
+                f"{self.name} sent {len(reply.data)} vectors for {count} texts; is {_SETTING} an embedder?"
             )
-        return rows
+        items = sorted(reply.data, key=lambda item: item.index or 0)
+        try:
+            vectors = np.array([_numbers(item.embedding) for item in items], np.float64)
+        except (ValueError, binascii.Error) as error:  # of several lengths, or no base64
+            raise self._endpoint.unlike(str(error)) from error
+        if not np.isfinite(vectors).all():
+            raise ProviderRejected(f"{self.name} sent a vector with something in it that is no number (NaN).")
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _TINY)
+        return vectors.astype(np.float32)
+
+
+def _numbers(embedding: list[float] | str) -> "list[float] | np.ndarray[Any, np.dtype[np.float32]]":
+    if isinstance(embedding, str):
+        return np.frombuffer(base64.b64decode(embedding, validate=True), "<f4")
+    return embedding
 
 
 def _connect(kind: type[_Client], model: str, options: dict[str, Any]) -> _Client:

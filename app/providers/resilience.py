@@ -64,6 +64,14 @@ class Endpoint:
         """It was silent for too long."""
         return ProviderTimedOut(f"{self.place} did not answer in time; try again, or raise {self.timeout_setting}.")
 
+    def unlike(self, said: str = "") -> ProviderUnavailable:
+        """It answered with something else than its protocol has, such as a page; `said` is that, or what is wrong."""
+        quoted = f" (“{self._clean(said)}”)" if said.strip() else ""
+        return ProviderUnavailable(
+            f"{self.place} sent something else than an answer{quoted}: check that {self.setting} and its base URL are "
+            "right, which often ends in /v1."
+        )
+
     def broke_off(self) -> ProviderUnavailable:
         """The stream ended without saying why."""
         return ProviderUnavailable(f"{self.place} broke off in the middle of its answer; try again.")

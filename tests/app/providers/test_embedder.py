@@ -138,6 +138,41 @@ async def test_missing_vectors_are_noticed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("<!doctype html><title>Sign in</title>", "Sign in.*FOOTNOTE_EMBEDDER and its base URL"),
+        ('{"error": "Unexpected endpoint or method."}', "Unexpected endpoint.*/v1"),
+        ('{"data": null}', "base URL"),
+        ("[[1, 0], [0, 1]]", "base URL"),
+        ('{"data": [{"index": 0, "embedding": [1, 0]}, {"index": 1, "embed', "base URL"),
+        ("", "sent something else than an answer"),
+        ('{"data": []}', "0 vectors for 2 texts"),
+        ('{"data": [{"embedding": [1, 0]}, {"embedding": [1]}]}', "something else"),
+        ('{"data": [{"embedding": [1, 0]}, {"embedding": null}]}', "something else"),
+        ('{"data": [{"embedding": [1, 0]}, {"embedding": [null, 1]}]}', "something else"),
+        ('{"data": [{"embedding": "AACAPwAAAAA="}, {"embedding": "no base64"}]}', "something else"),
+        ('{"data": [{"embedding": "AACAPwAAAAA="}, {"embedding": "AACAPwAAwH8="}]}', "NaN"),
+        ('{"data": [{"embedding": [1, 0]}, {"embedding": [NaN, 1]}]}', "something else"),
+    ],
+)
+async def test_what_is_no_answer_is_told(body: str, says: str) -> None:
+    with fake_upstream(body=body) as upstream:
+        embedder = make_embedder(openai_at(upstream, embedder_dimensions=2))
+        with pytest.raises(ProviderError, match=says):
+            await embedder.embed_passages(["a", "b"])
+        await embedder.close()
+        with pytest.raises(ProviderError, match=r"something|vectors"):
+            make_embedder(openai_at(upstream))
+
+
+async def test_an_order_or_a_use_that_is_not_told_is_no_fault() -> None:
+    with fake_upstream(body='{"data": [{"embedding": [2, 0]}, {"embedding": [0, 3]}], "usage": {}}') as upstream:
+        embedder = make_embedder(openai_at(upstream, embedder_dimensions=2))
+        assert (await embedder.embed_passages(["a", "b"])).tolist() == [[1, 0], [0, 1]]
+        await embedder.close()
+
+
+@pytest.mark.parametrize(
     ("status", "kind", "hint"),
     [
         (401, ProviderRejected, "OPENAI_API_KEY"),
