@@ -6,11 +6,16 @@ from dataclasses import dataclass
 
 from app.domain.abbreviations import goes_on_after, may_go_on_after
 
-_STOP = re.compile(r"[.!?…。！？｡]+|\n")
+STOPS = ".!?…。！？｡"
+_STOP = re.compile(rf"[{STOPS}]+|\n")
 _WIDE_STOPS = frozenset("。！？｡")
-_TAIL = re.compile(r"(?:[\"'”’»›)\]}*_`」』）】》〉]|[ \t]?\[\^?\d{1,3}\])*")
-"""What still belongs to a sentence after its stop: closing quotes, brackets, emphasis, the model's own [1]."""
-_HALF_A_TAIL = re.compile(r"[ \t]?(?:\[\^?\d{0,3})?\Z")
+NOTE_MARK = r"[\[［]\^?\d{1,3}[\]］]|【\d{1,3}(?::\d{1,3})?(?:†[^【】\n]{0,60})?】"
+"""A model's own mark of a source: [1], [^1], 【1】, 【4:0†source】."""
+NOTE_MARKS = r"\[\^?\d{1,3}(?: ?[,;–-] ?\^?\d{1,3})+\]"
+"""Marks of several in one: [1, 2], [1-3]. Within a sentence that may be an interval, behind its stop it is none."""
+_TAIL = re.compile(rf"(?:[\"'”’»›)\]}}*_`」』）】》〉]|[ \t]?(?:{NOTE_MARK}|{NOTE_MARKS}))*")
+"""What still belongs to a sentence after its stop: closing quotes, brackets, emphasis, the model's own marks."""
+_HALF_A_TAIL = re.compile(r"[ \t]?(?:[\[［][\d ^,;–-]*|【[\d:]*(?:†[^【】\n]{0,60})?)?\Z")
 _NEVER_FIRST = frozenset(",;:)]}%&/=")
 _WORD = re.compile(r"[^\W\d_]+")
 _SPACE = re.compile(r"\s*")

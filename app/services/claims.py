@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
+from app.domain.sentences import NOTE_MARK, NOTE_MARKS, STOPS
 from app.services.quantities import FIRST, ONE, Quantity, Reading, read_quantities
 from app.services.words import Token, tokens_of, word_set
 
-_NOTE_MARK = re.compile(r"\[\^?\d{1,3}\]")
+_NOTE_MARK = re.compile(rf"{NOTE_MARK}|(?<=[{STOPS}]) ?{NOTE_MARKS}")
 _SHORT_RANGE = re.compile(r"\b(\d\d)(\d\d\s?[-–—]{1,2}\s?)(\d\d)\b(?!-)")  # 1946–49
 # two backticks are quotation marks in many texts (``so'')
 _LITERAL = re.compile(r"(?<!`)`([^`\n]+)`(?!`)|(https?://[^\s<>\"`]+)")

@@ -21,7 +21,7 @@ footnote up. Now
 ```
 配置完成。谢谢！The end… 🎉 Bye"""
 
-CHARACTERS = "ab AB1.!?…。「」\"')[]*#-|`~=>\n\t:,"
+CHARACTERS = "ab AB1.!?…。「」【】†\"')[]*#-|`~=>\n\t:,"
 PIECES = [
     "e.g.",
     "U.S.",
@@ -32,6 +32,8 @@ PIECES = [
     "~~~\n",
     "The ",
     " [1]",
+    "[1, 2]",
+    "【4:0†source】",
     "**",
     "\n- ",
     "\n\n",
@@ -170,6 +172,9 @@ def test_stops_that_end_nothing(sentence: str) -> None:
         ("What?! Really… Yes.", ["What?!", "Really…", "Yes."]),
         ("**Bold.** *Slanted.* Plain.", ["**Bold.**", "*Slanted.*", "Plain."]),
         ("First [1]. Second. [2] Third.[^3] End.", ["First [1].", "Second. [2]", "Third.[^3]", "End."]),
+        ("One. [1, 2] Two.[1-3] Three.［1］ Four.【1】", ["One. [1, 2]", "Two.[1-3]", "Three.［1］", "Four.【1】"]),
+        ("One.【4:0†source】【2†L1-L9】 Two.", ["One.【4:0†source】【2†L1-L9】", "Two."]),
+        ("好。【1】【注】好。", ["好。【1】", "【注】好。"]),
         ("他说：「好。」然后走了。", ["他说：「好。」", "然后走了。"]),
         ("One\n\nTwo", ["One", "Two"]),
         ("Intro:\n1. Eins\n2) Zwei\n* Drei\n  - Vier", ["Intro:", "Eins", "Zwei", "Drei", "Vier"]),

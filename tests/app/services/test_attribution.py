@@ -57,6 +57,9 @@ def cite(text: str, question: str = "") -> Citation:
     [
         ("By default, the server listens on port 8000.", "The server listens on port 8000 by default."),
         ("A key must have at least 16 characters [1].", "A key needs at least 16 characters."),
+        ("A key must have at least 16 characters. [1, 2]", "A key needs at least 16 characters."),
+        ("A key must have at least 16 characters【4:0†source】.", "A key needs at least 16 characters."),
+        ("A key must have at least 16 characters.［1］", "A key needs at least 16 characters."),
         ("Backups are deleted after thirty days.", "The retention period is 30 days, after which backups are deleted."),
         ("Uploads may not exceed 25 MB.", "Uploads are limited to 25 MB."),
         ("The importer is maintained by Keller.", "Maria Keller has maintained the importer since 12 March 2021."),

@@ -80,6 +80,7 @@ def test_numbers_that_agree(sentence: str, evidence: str) -> None:
         ("It makes 5 billion.", "It makes 5 million."),
         ("It was the second.", "It was the third."),
         ("It began in 1947.", "It began in 1946."),
+        ("It is in [1, 5] at most.", "It is in [1, 4] at most."),
     ],
 )
 def test_numbers_that_differ(sentence: str, evidence: str) -> None:
