@@ -1,6 +1,6 @@
 """Problems: domain errors as `application/problem+json` (RFC 9457); the only place that knows status codes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -82,6 +82,16 @@ def run_problem_response(problem: Problem, path: str) -> Response:
     return response
 
 
+def _fault(error: Mapping[str, Any]) -> dict[str, Any]:
+    """One fault of the input: its field, and what is wrong with it."""
+    field = ".".join(map(str, error["loc"][1:]))
+    if error["type"] == "json_invalid":  # whose place is a character, not a field
+        return {"field": "", "message": f"this is no JSON: {error['ctx']['error']} at character {field}"}
+    if error["type"] == "model_attributes_type" and not field:
+        return {"field": "", "message": "send a JSON object, with the header Content-Type: application/json"}
+    return {"field": field, "message": error["msg"].removeprefix("Value error, ")}
+
+
 @cache
 def _statuses_by_code() -> dict[str, int]:
     """The status of every error's code."""
@@ -110,7 +120,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        found = [{"field": ".".join(map(str, x["loc"][1:])), "message": x["msg"]} for x in error.errors()]
+        found = [_fault(x) for x in error.errors()]
         detail = "; ".join(f"{x['field'] or 'body'}: {x['message']}" for x in found)
         return problem_response(
             422, e.InvalidInput.code, "The request is not valid.", detail, found, path=request.scope["path"]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -44,8 +45,26 @@ async def test_invalid_questions(client: httpx.AsyncClient, body: dict[str, obje
 
 
 async def test_a_body_that_is_not_json(client: httpx.AsyncClient) -> None:
-    response = await client.post("/v1/chat", content=b"{", headers=JSON)
-    assert_problem(response, 422, "invalid_input", "JSON")
+    response = await client.post("/v1/chat", content=b'{"message": oops}', headers=JSON)
+    assert_problem(response, 422, "invalid_input", "this is no JSON: Expecting value at character 12")
+    assert response.json()["errors"][0]["field"] == ""
+    openai = await client.post("/v1/chat/completions", content=b'{"messages": oops}', headers=JSON)
+    assert openai.json()["error"]["param"] is None
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"content": b'{"message": "hi"}'},  # as `curl -d` sends it
+        {"content": b'{"message": "hi"}', "headers": {"content-type": "application/x-www-form-urlencoded"}},
+        {"data": {"message": "hi"}},
+        {"json": ["hi"]},
+    ],
+)
+async def test_a_body_that_is_not_sent_as_a_json_object(client: httpx.AsyncClient, sent: dict[str, Any]) -> None:
+    response = await client.post("/v1/chat", **sent)
+    says = "body: send a JSON object, with the header Content-Type: application/json"
+    assert_problem(response, 422, "invalid_input", says)
 
 
 async def test_a_question_of_a_megabyte_is_refused_unread(client: httpx.AsyncClient) -> None:
