@@ -17,6 +17,7 @@ from app.api import (
     openai_chat,
     openai_models,
     openai_responses,
+    openapi,
     operations,
     problems,
     runs,
@@ -63,6 +64,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         app.include_router(room.router)
     for dialect in (openai_chat, openai_responses, openai_models, ai_sdk, ag_ui):
         app.include_router(dialect.router)
+    openapi.install(app)
     mcp = mount_mcp(app, app.state.authenticator)
     widget.mount(app)
     app.add_middleware(

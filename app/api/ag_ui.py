@@ -12,6 +12,7 @@ from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.dialects import encoded_stream, read_all, run_of_thread
 from app.api.encoders.ag_ui import AgUiEvents
 from app.api.problems import RESPONSES
+from app.api.streams import EventStream
 from app.api.text import Whole
 from app.api.turns import question_of, turn_of
 from app.services.answering import Question
@@ -39,7 +40,7 @@ class RunAgentInput(BaseModel):
     forwarded_props: ForwardedProps | None = None
 
 
-@router.post("", response_model=None)
+@router.post("", response_model=None, response_class=EventStream)
 async def run(body: RunAgentInput, principal: PrincipalDep, services: ServicesDep) -> Response:
     """Answer the last user message as AG-UI events; the thread's id names the conversation."""
     turns = [turn_of(message, f"messages.{place}") for place, message in enumerate(body.messages)]
@@ -55,6 +56,7 @@ async def run(body: RunAgentInput, principal: PrincipalDep, services: ServicesDe
 @router.get(
     "/{thread_id}/stream",
     response_model=None,
+    response_class=EventStream,
     responses={204: {"description": "There is no answer in this thread."}},
 )
 async def connect(thread_id: ThreadPath, principal: PrincipalDep, services: ServicesDep) -> Response:

@@ -11,6 +11,8 @@ from app.api.chat import CollectionName, FilterBody
 from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.dialects import encoded_stream, read_all, run_of_thread
 from app.api.encoders.ai_sdk import HEADERS, UIMessageStream, ui_messages
+from app.api.problems import RESPONSES
+from app.api.streams import EventStream
 from app.api.text import Name
 from app.api.turns import Turn, question_of
 from app.bootstrap import Services
@@ -19,7 +21,7 @@ from app.domain.errors import ConversationNotFound
 from app.domain.principal import Principal
 from app.services.answering import Question
 
-router = APIRouter(prefix="/v1/ai-sdk", tags=["ai-sdk"])
+router = APIRouter(prefix="/v1/ai-sdk", tags=["ai-sdk"], responses=RESPONSES)
 NOTHING = UUID(int=0)
 """The id before every message."""
 
@@ -98,7 +100,7 @@ class ChatBody(BaseModel):
         return stored[asked[-1] - 1].id if asked[-1] else NOTHING
 
 
-@router.post("/chat", response_model=None)
+@router.post("/chat", response_model=None, response_class=EventStream)
 async def chat(body: ChatBody, principal: PrincipalDep, services: ServicesDep) -> Response:
     """Answer the last user message as a UI message stream; the chat's id names the conversation."""
     turns = [message.turn() for message in body.messages]
@@ -129,6 +131,7 @@ async def _kept(body: ChatBody, principal: Principal, services: Services) -> UUI
 @router.get(
     "/chat/{chat_id}/stream",
     response_model=None,
+    response_class=EventStream,
     responses={204: {"description": "No answer is being written in this chat."}},
 )
 async def resume(chat_id: ThreadPath, principal: PrincipalDep, services: ServicesDep) -> Response:

@@ -12,14 +12,15 @@ from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.dialects import encoded_stream, read_all, run_id_of, whole_answer
 from app.api.encoders.openai_chat import ChatCompletionChunks, completion
 from app.api.openai_parameters import TextFormat, ToolChoice
-from app.api.problems import run_problem_response
+from app.api.problems import RESPONSES, run_problem_response
+from app.api.streams import ALSO_A_STREAM
 from app.api.turns import ALIAS, Turn, question_of, require_model
 from app.bootstrap import Services
 from app.domain.principal import Principal
 from app.domain.run import RunFailed
 from app.services.answering import Question
 
-router = APIRouter(tags=["openai"])
+router = APIRouter(tags=["openai"], responses=RESPONSES)
 
 
 class StreamOptions(BaseModel):
@@ -49,7 +50,7 @@ class ChatCompletionBody(BaseModel):
     filter: FilterBody = None
 
 
-@router.post("/v1/chat/completions", response_model=None)
+@router.post("/v1/chat/completions", response_model=None, responses=ALSO_A_STREAM)
 async def create(
     body: ChatCompletionBody, request: Request, principal: PrincipalDep, services: ServicesDep
 ) -> Response:

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from app.api.dependencies import PrincipalDep, ServicesDep
+from app.api.problems import RESPONSES
 from app.api.text import Whole
 from app.api.turns import ALIAS
 from app.bootstrap import Services
 from app.domain.errors import InvalidInput, ModelNotFound
 
-router = APIRouter(tags=["openai"])
+router = APIRouter(tags=["openai"], responses=RESPONSES)
 
 EMBEDDER_ALIAS = "footnote-embedder"
 

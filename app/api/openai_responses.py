@@ -12,6 +12,8 @@ from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.dialects import encoded_stream, read_all, run_id_of, whole_answer
 from app.api.encoders.openai_responses import ResponseEvents, response_object
 from app.api.openai_parameters import TextFormat, ToolChoice
+from app.api.problems import RESPONSES
+from app.api.streams import ALSO_A_STREAM
 from app.api.text import MAX_INTEGER, Text
 from app.api.turns import ALIAS, Turn, question_of, require_model, turn_of
 from app.bootstrap import Services
@@ -21,7 +23,7 @@ from app.domain.run import Run, RunStarted, RunState
 from app.services.answering import Question
 from app.services.outcome import AnswerSoFar
 
-router = APIRouter(tags=["openai"])
+router = APIRouter(tags=["openai"], responses=RESPONSES)
 
 PREFIX = "resp_"
 
@@ -65,7 +67,7 @@ class ResponseBody(BaseModel):
     filter: FilterBody = None
 
 
-@router.post("/v1/responses", response_model=None)
+@router.post("/v1/responses", response_model=None, responses=ALSO_A_STREAM)
 async def create(body: ResponseBody, request: Request, principal: PrincipalDep, services: ServicesDep) -> Response:
     """Answer from the documents; a response goes on whether or not anyone reads it."""
     require_model(body.model, services.settings)
@@ -97,7 +99,7 @@ async def create(body: ResponseBody, request: Request, principal: PrincipalDep, 
     return JSONResponse(response_object(started, answer, _asked(run)))
 
 
-@router.get("/v1/responses/{response_id}", response_model=None)
+@router.get("/v1/responses/{response_id}", response_model=None, responses=ALSO_A_STREAM)
 async def retrieve(
     response_id: str,
     request: Request,

@@ -4,12 +4,14 @@ import asyncio
 from typing import Literal
 
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from pydantic import BaseModel
 
 from app import __version__
 from app.api.dependencies import ServicesDep, VisitorDep
+from app.api.problems import RESPONSES
 from app.domain.errors import FootnoteError
 from app.settings import environment_value
 
@@ -72,7 +74,7 @@ async def readyz(services: ServicesDep, response: Response) -> Ready:
     return Ready(status="ready" if run_log == "ok" else "degraded", database=database, run_log=run_log)
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=PlainTextResponse)
 async def metrics() -> Response:
     """Counters in Prometheus' text format, of all workers of this `footnote serve`."""
     registry = REGISTRY
@@ -82,7 +84,7 @@ async def metrics() -> Response:
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
-@router.get("/v1/about")
+@router.get("/v1/about", responses=RESPONSES)
 async def about(_principal: VisitorDep, services: ServicesDep) -> About:
     """What this server runs."""
     profile = services.model.profile

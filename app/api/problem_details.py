@@ -29,6 +29,29 @@ class ProblemDetails(BaseModel):
     )
 
 
+_TEXT_OR_NULL = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+ERROR_SCHEMAS: dict[str, Any] = {
+    "OpenAIError": {
+        "type": "object",
+        "title": "OpenAIError",
+        "description": "What went wrong, in the shape of OpenAI's API.",
+        "required": ["error"],
+        "properties": {
+            "error": {
+                "type": "object",
+                "required": ["message", "type", "param", "code"],
+                "properties": {
+                    "message": {"type": "string"},
+                    "type": {"enum": ["invalid_request_error", "rate_limit_error", "server_error"]},
+                    "param": _TEXT_OR_NULL,
+                    "code": {"type": "string"},
+                },
+            }
+        },
+    }
+}
+
+
 def rendered(problem: ProblemDetails, path: str, headers: dict[str, str] | None) -> Response:
     """OpenAI's clients get OpenAI's errors; the AI SDK shows the body, so it gets words; all others RFC 9457."""
     if _below(path, OPENAI_PATHS):
@@ -36,6 +59,15 @@ def rendered(problem: ProblemDetails, path: str, headers: dict[str, str] | None)
     if _below(path, AI_SDK_PATHS):
         return PlainTextResponse(problem.detail, problem.status, headers)
     return JSONResponse(problem.model_dump(exclude_none=True, mode="json"), problem.status, headers, MEDIA_TYPE)
+
+
+def error_content(path: str) -> dict[str, Any]:
+    """The media type and the schema of what `rendered` gives for `path`, for the OpenAPI document."""
+    if _below(path, OPENAI_PATHS):
+        return {"application/json": {"schema": {"$ref": "#/components/schemas/OpenAIError"}}}
+    if _below(path, AI_SDK_PATHS):
+        return {"text/plain": {"schema": {"type": "string"}}}
+    return {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
 
 
 def _below(path: str, roots: tuple[str, ...]) -> bool:

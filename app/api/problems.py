@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from app.api.problem_details import MEDIA_TYPE, ProblemDetails, rendered
+from app.api.problem_details import ProblemDetails, rendered
 from app.domain import errors as e
 from app.domain.run import Problem
 
@@ -37,8 +37,8 @@ RUN_STATUS = {"run_timed_out": 504, "interrupted": 503}
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"model": ProblemDetails, "content": {MEDIA_TYPE: {}}, "description": HTTPStatus(status).phrase}
-    for status in (401, 403, 404, 409, 413, 422, 429, 503)
+    status: {"model": ProblemDetails, "description": HTTPStatus(status).phrase}
+    for status in (400, 401, 403, 404, 409, 413, 422, 429, 502, 503, 504)
 }
 
 

@@ -17,6 +17,10 @@ log = structlog.get_logger()
 
 # No proxy may buffer or compress what is meant to arrive token by token.
 HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+ALSO_A_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+}
+"""What a path that answers with JSON or with a stream has in the OpenAPI document."""
 PIECE_BYTES = 1 << 16
 HEARTBEAT = b": heartbeat\n\n"
 BEGUN = "footnote.streams"  # in an ASGI scope: those that are to go on when the application has returned

@@ -15,6 +15,7 @@ from sse_starlette import EventSourceResponse
 from app.api.chat import CollectionName
 from app.api.dependencies import PrincipalDep, ServicesDep
 from app.api.problems import RESPONSES
+from app.api.streams import ALSO_A_STREAM
 from app.api.text import MAX_INTEGER, Text, cleaned
 from app.bootstrap import Services
 from app.domain.errors import InvalidInput
@@ -41,7 +42,11 @@ class Jobs(BaseModel):
     syncs: list[ScheduledSync]
 
 
-@router.post("/v1/documents", status_code=202)
+@router.post(
+    "/v1/documents",
+    status_code=202,
+    responses={200: {"model": Taken, "description": "The last file of this name was the very same."}},
+)
 async def upload_document(
     principal: PrincipalDep,
     services: ServicesDep,
@@ -105,7 +110,7 @@ async def list_jobs(
     return Jobs(jobs=jobs, syncs=await services.uploads.failed_syncs(principal, state=state))
 
 
-@router.get("/v1/jobs/{job_id}", response_model=Job)
+@router.get("/v1/jobs/{job_id}", response_model=Job, responses=ALSO_A_STREAM)
 async def get_job(job_id: UUID, principal: PrincipalDep, services: ServicesDep, request: Request) -> Any:
     """How a job stands; with `Accept: text/event-stream`, each change of it until it has ended."""
     job = await services.uploads.get(principal, job_id)
