@@ -48,6 +48,7 @@ class About(BaseModel):
     hint: str | None
 
 
+@router.head("/healthz", include_in_schema=False)  # as monitors ask by default
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
     """The process is alive."""
@@ -62,6 +63,7 @@ async def _ok(check: asyncio.Future[None] | asyncio.Task[None]) -> Literal["ok",
     return "ok"
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"model": Ready}})
 async def readyz(services: ServicesDep, response: Response) -> Ready:
     """Whether questions can be answered now."""

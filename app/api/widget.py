@@ -34,6 +34,7 @@ class _Modules(StaticFiles):
         return response
 
 
+@router.head("/")
 @router.get("/")
 async def page() -> FileResponse:
     """The demo page."""

@@ -135,6 +135,13 @@ async def test_operations(client: httpx.AsyncClient) -> None:
     assert "footnote_time_to_first_token_seconds_count" in metrics
 
 
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz"])
+async def test_monitors_may_ask_for_the_head_alone(client: httpx.AsyncClient, path: str) -> None:
+    head, whole = await client.head(path), await client.get(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == whole.headers["content-length"]
+
+
 async def test_openapi_describes_every_endpoint_with_examples(client: httpx.AsyncClient) -> None:
     schema = (await client.get("/openapi.json")).json()
     assert {
