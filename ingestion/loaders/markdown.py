@@ -15,7 +15,10 @@ LONGEST_UNDERLINED = 120  # characters
 
 _FRONT_MATTER = re.compile(r"\A(?P<mark>---|\+\+\+)[ \t]*\n(?P<fields>.*?\n)??(?P=mark)[ \t]*(?:\n|\Z)", re.DOTALL)
 _FIELD_LINE = re.compile(r"\s.*|[#\-\]}].*|[\w\"'.][\w\"'. -]*[:=].*|\[.*\]|")
-_FIELD = re.compile(r"^([A-Za-z_][\w-]*)[ \t]*[:=][ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
+_FIELD = re.compile(r"^([\"']?)([^\W\d](?:[\w. -]*\w)?)\1[ \t]*[:=][ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
+_QUOTED = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^']|'')*'"
+_ITEM = re.compile(rf"\s*({_QUOTED}|[^,\"']+[^,]*)")
+_COMMENT = re.compile(rf"({_QUOTED}|\[(?:{_QUOTED}|[^\"'\]])*\]|(?![\"'\[]).*?)(?<=[^ \t])[ \t]+#.*")
 _NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?")
 
 
@@ -45,19 +48,26 @@ def split_front_matter(text: str) -> tuple[dict[str, object], str]:
     lines = (block["fields"] or "").split("\n") if block else []
     if block is None or not any(lines) or not all(map(_FIELD_LINE.fullmatch, lines)):
         return {}, text  # prose between two thematic breaks, for one
-    fields = {key: _typed(value) for key, value in _FIELD.findall(block["fields"])}
+    fields = {key: _typed(_without_comment(value)) for _, key, value in _FIELD.findall(block["fields"])}
     return fields, text[block.end() :]
+
+
+def _without_comment(value: str) -> str:
+    commented = _COMMENT.fullmatch(value)
+    return commented[1] if commented else value
 
 
 def _typed(value: str) -> object:
     if value.startswith("[") and value.endswith("]"):
-        return [_typed(part.strip()) for part in value[1:-1].split(",") if part.strip()]
+        return [_typed(part.strip()) for part in _ITEM.findall(value[1:-1]) if part.strip()]
     if value in {"true", "false"}:
         return value == "true"
     if _NUMBER.fullmatch(value):
         number = float(value) if "." in value else int(value)
         return number if str(number) == value else value  # 1.10 and 007 are names of something
-    return value.strip("\"'")
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        return re.sub(r"\\([\"\\])", r"\1", value[1:-1])
+    return value[1:-1].replace("''", "'") if len(value) > 1 and value[0] == value[-1] == "'" else value
 
 
 def find_headings(text: str) -> tuple[Heading, ...]:

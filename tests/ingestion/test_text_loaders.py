@@ -137,6 +137,17 @@ def test_tables_of_other_sources_stay_as_they_are(name: str, kept: bool) -> None
             "",
         ),
         ('+++\ntitle = "A"\n+++\n\nText', {"title": "A"}, "\nText"),
+        (
+            "---\na.b: 1\nDate created: 2026-01-01\n作者: 王\n'quoted': x\n\"two words\": y\n---\n",
+            {"a.b": 1, "Date created": "2026-01-01", "作者": "王", "quoted": "x", "two words": "y"},
+            "",
+        ),
+        (
+            '---\nyear: 2020 # why\nhash: C#\nat: /#top\nsaid: "\\"Go # on\\""  # so\nas: \'C # D\'\nwide: 5"\n---\n',
+            {"year": 2020, "hash": "C#", "at": "/#top", "said": '"Go # on"', "as": "C # D", "wide": '5"'},
+            "",
+        ),
+        ("---\nby: [\"Smith, John\", 'it''s # b', c]  # all\n---\n", {"by": ["Smith, John", "it's # b", "c"]}, ""),
         ("---\n\nIn between stands prose.\n\n---\nText", {}, "---\n\nIn between stands prose.\n\n---\nText"),
         ("---\nnever: closed\n", {}, "---\nnever: closed\n"),
         ("Text\n---\na: b\n---\n", {}, "Text\n---\na: b\n---\n"),
