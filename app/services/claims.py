@@ -19,6 +19,12 @@ _DENIAL = re.compile(
     r"\w+less(?:ly|ness)?|rarely|few|unless"
     r"|(?:absen|avoid|den[iy]|disallow|exclud|fail|forb|impossib|inabilit|lack|limit|maxim|prevent|prohibit|refus|reject|unable)\w*"
 )
+_CJK_NEGATION = re.compile(
+    r"(?P<before>不(?!同|少|但|仅|僅|过|過|断|斷|久|管|论|論|错|錯|得不)|[没沒勿]|禁止|未(?![来來必])|[无無](?![论論数數线線料])|非(?![常洲]))"
+    r"|(?<!かもしれ)(?<!ければなら)(?<!ければなり)(?<!違い)(?<!少)(?<!しか)(?:ない|ません|なかった)"
+)
+_CJK_DENIAL = re.compile(r"[拒缺欠]|避免|除外|除非|最多|至多|以下|以内")
+_KANJI = re.compile("[㐀-䶿一-鿿]")
 _NEGATION_REACH = 4  # among so many words after a negation, the first that says something is what is negated
 _SINGULAR_VERBS = word_set("is was has had became did does")
 _ARTICLES = word_set("der die das den dem des ein eine le la les un une el los las il lo gli")
@@ -80,7 +86,7 @@ def read_claim(text: str) -> Claim:
         negated=frozenset(negated),
         denied=frozenset(stem for stem, count in negated.items() if count == occurrences[stem]),
         negates=negates,
-        denies=negates or any(_DENIAL.fullmatch(token.lower) for token in said),
+        denies=negates or any(map(_denies, said)),
         literals=literals,
     )
 
@@ -198,11 +204,29 @@ def _is_name_at_start(tokens: Sequence[Token], i: int) -> bool:
     return following.lower in _SINGULAR_VERBS and not tokens[i].lower.endswith(("s", "ing", "ed", "ly"))
 
 
+def _denies(token: Token) -> bool:
+    """Whether the word implies a negation."""
+    if token.kind == "cjk":
+        return _CJK_DENIAL.search(token.text) is not None
+    return _DENIAL.fullmatch(token.lower) is not None
+
+
+def _cjk_negated(token: Token, negation: re.Match[str]) -> tuple[str, ...]:
+    """What is negated: in Chinese what follows, in Japanese the verb before."""
+    if negation["before"]:
+        return token.stems[negation.end() : negation.end() + 2]
+    verb = token.stems[max(0, negation.start() - 2) : negation.start()][:1]
+    return tuple(stem for stem in verb if _KANJI.match(stem) or stem == "でき")
+
+
 def _negated(tokens: Sequence[Token]) -> tuple[Counter[str], bool]:
     """How often each stem stands right after a negation, and whether there is a negation at all."""
     negated: Counter[str] = Counter()
     negates = False
     for i, token in enumerate(tokens):
+        for found in _CJK_NEGATION.finditer(token.text) if token.kind == "cjk" else ():
+            negates = True
+            negated.update(_cjk_negated(token, found))
         following = tokens[i + 1 : i + 1 + _NEGATION_REACH]
         if not token.negator or (following and following[0].lower == "only"):
             continue

@@ -28,12 +28,27 @@ _STOP_WORDS = word_set(
 _NEGATORS = word_set(
     "not no never without none cannot nor neither nobody nothing nowhere nicht kein keine keinen nie ohne"
 )
+_OTHER_NEGATORS = word_set(
+    "pas jamais sans aucun aucune nunca ningún ninguna non senza nessun nessuna não sem nenhum nenhuma "
+    "niet geen nooit zonder inte ingen inga aldrig ikke aldri uden uten nem nie bez nigdy není nejsou "
+    "не нет ни никогда без нельзя ні немає δεν μην χωρίς değil yok tidak bukan tanpa không नहीं "
+    "לא אין אינו אינה אינם אינן בלי ללא لا ليس ليست لم لن غير بدون نیست"
+)
+"""Of further languages; with a capital they are names in others (SEM, Open Sans)."""
 _CALENDAR = word_set(
     "january february march april may june july august september october november december "
     "monday tuesday wednesday thursday friday saturday sunday"
 )
 """Months and weekdays; only when capitalised."""
 
+_NUMERAL = "零〇一二三四五六七八九十百千万萬亿億两兩"
+_COUNTED = "元|円|块|塊|天|日|月|年|小时|小時|時間|分钟|分鐘|秒|周|週|次|回|倍|米|公里|岁|歲|人|名|页|頁|个|個|本|台"
+_CJK_NUMBER = rf"(?!万一|千万[不别要])(?:[{_NUMERAL}]{{2,}}|[二三四五六七八九十两兩](?={_COUNTED}))"
+_CJK_DIGITS = {
+    character: value for value, pair in enumerate(("零〇", "一", "二两兩", *"三四五六七八九")) for character in pair
+}
+_CJK_TENS = {"十": 10, "百": 100, "千": 1000}
+_CJK_MYRIADS = {"万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8}
 _CJK = "぀-ヿ㐀-䶿一-鿿"
 _LETTER = rf"[^\W\d_{_CJK}]"
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -41,7 +56,8 @@ _TOKEN = re.compile(
     rf"{_NUMBER.pattern}(?P<suffix>{_LETTER}*)"
     rf"|(?P<acronym>(?:{_LETTER}\.){{2,}})"
     rf"|(?P<word>{_LETTER}+(?:['’]{_LETTER}+)*\d*)"
-    rf"|(?P<cjk>[{_CJK}]+)"
+    rf"|(?P<numeral>{_CJK_NUMBER})"
+    rf"|(?P<cjk>(?:(?!{_CJK_NUMBER})[{_CJK}])+)"
     r"|(?P<symbol>[%$€£¥°])"
 )
 _ENCLITIC = re.compile(r"['’](?:s|ve|re|ll|d|m)\Z", re.IGNORECASE)
@@ -79,6 +95,8 @@ def _token(group: str | None, text: str) -> Token:
     kind, suffix = group or "", ""
     if (number := _NUMBER.match(text)) is not None:
         kind, text, suffix = "number", number[0], text[number.end() :].lower()
+    elif kind == "numeral":
+        kind, text = "number", str(_number_of(text))
     elif kind == "acronym":
         text = text.replace(".", "")
     else:
@@ -87,7 +105,8 @@ def _token(group: str | None, text: str) -> Token:
     capitalised = kind in {"word", "acronym"} and len(text) > 1 and text[0].isupper()
     acronym = kind == "acronym" or (len(text) > 1 and text.isupper())  # “US” and “IT” are no stop words
     calendar = capitalised and lower in _CALENDAR
-    negator = lower in _NEGATORS or lower.endswith(("n't", "n’t"))
+    written_low = text == lower or not text.isascii()
+    negator = lower in _NEGATORS or (lower in _OTHER_NEGATORS and written_low) or lower.endswith(("n't", "n’t"))
     stop_word = lower in _STOP_WORDS and not acronym and not calendar
     if kind == "cjk":
         stems: tuple[str, ...] = tuple(text[i : i + 2] for i in range(max(1, len(text) - 1)))
@@ -98,6 +117,23 @@ def _token(group: str | None, text: str) -> Token:
     else:
         stems = (lower if calendar else stem(lower),)
     return Token(kind, text, suffix, lower, capitalised, calendar, negator, stop_word, stems)
+
+
+def _number_of(numerals: str) -> int:
+    """What Chinese numerals say: 二十五 is 25, 二〇二六 is 2026."""
+    if all(character in _CJK_DIGITS for character in numerals):
+        return int("".join(str(_CJK_DIGITS[character]) for character in numerals))
+    number = group = digit = 0
+    for character in numerals:
+        if character in _CJK_DIGITS:
+            digit = _CJK_DIGITS[character]
+        elif character in _CJK_TENS:
+            group += (digit or 1) * _CJK_TENS[character]
+            digit = 0
+        else:
+            number += ((group + digit) or 1) * _CJK_MYRIADS[character]
+            group = digit = 0
+    return number + group + digit
 
 
 @lru_cache(maxsize=20_000)
