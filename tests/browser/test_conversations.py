@@ -214,6 +214,13 @@ async def test_one_of_several_collections_can_be_chosen(fake: FakeServer, visit:
     assert fake.last_run().collection == "recipes"
 
 
+async def test_a_page_that_loads_the_module_twice_has_one_widget(fake: FakeServer, visit: OpenReader) -> None:
+    reader = await visit(fake.url)
+    await reader.page.evaluate("import('/widget/footnote.js?again')")
+    await reader.ask("anything")
+    await reader.finished()
+
+
 async def test_the_widget_lives_in_another_site_s_page(fake: FakeServer, visit: OpenReader) -> None:
     with serving(FakeServer()) as elsewhere:
         reader = await visit(elsewhere.url, f"/embed?from={fake.url}")

@@ -253,6 +253,26 @@ async def test_with_a_border_it_is_no_higher_than_the_window(visit: OpenReader, 
     assert await reader.page.locator("footnote-chat").evaluate("it => it.offsetHeight") <= 800
 
 
+@pytest.mark.parametrize("style", [None, "footnote-chat { height: 20rem; }"])
+async def test_on_paper_the_whole_conversation_stands_and_nothing_to_press(
+    visit: OpenReader, fake: FakeServer, style: str | None
+) -> None:
+    reader = await visit(fake.url) if style is None else await filled(visit, fake, style)
+    for number in range(4 if style is None else 0):
+        await reader.ask(f"Question {number}?")
+        await reader.finished()
+    reading = reader.page.locator("footnote-chat .reading")
+    assert await reading.evaluate("it => it.scrollHeight > it.clientHeight")
+    await reader.page.emulate_media(media="print", color_scheme="dark")
+    assert await reading.evaluate("it => it.scrollHeight === it.clientHeight")
+    whole = await reader.page.evaluate("document.documentElement.scrollHeight")
+    assert whole >= await reading.evaluate("it => it.getBoundingClientRect().bottom + scrollY") - 1
+    await expect(reader.field).to_be_hidden()
+    left = reader.page.locator("footnote-chat").locator("button:visible, select:visible, textarea:visible")
+    assert await left.evaluate_all("all => all.every((it) => it.closest('.prose, .notes'))")
+    await expect(reader.prose).to_have_css("color", "rgb(33, 29, 24)")
+
+
 async def filled(visit: OpenReader, fake: FakeServer, style: str) -> Reader:
     """Answers that are higher than the window, in a foreign page with these rules."""
     reader = await visit(fake.url)

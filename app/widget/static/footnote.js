@@ -85,4 +85,5 @@ function split(list) {
   return (list ?? "").split("|").map((entry) => entry.trim()).filter(Boolean);
 }
 
-customElements.define("footnote-chat", FootnoteChat);
+// A page may load this module under two addresses; a name is given once.
+if (!customElements.get("footnote-chat")) customElements.define("footnote-chat", FootnoteChat);
