@@ -89,6 +89,10 @@ def _fault(error: Mapping[str, Any]) -> dict[str, Any]:
         return {"field": "", "message": f"this is no JSON: {error['ctx']['error']} at character {field}"}
     if error["type"] == "model_attributes_type" and not field:
         return {"field": "", "message": "send a JSON object, with the header Content-Type: application/json"}
+    if error["type"] in {"too_short", "too_long"} and isinstance(error["input"], str):  # a text that was checked before
+        limit = error["ctx"].get("max_length", error["ctx"].get("min_length"))
+        than = "most" if error["type"] == "too_long" else "least"
+        return {"field": field, "message": f"the text should have at {than} {limit} characters"}
     return {"field": field, "message": error["msg"].removeprefix("Value error, ")}
 
 
