@@ -1,5 +1,6 @@
 """OpenAI Responses: answers that go on without their reader, are read again and stopped by their id."""
 
+from contextlib import suppress
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -26,6 +27,8 @@ from app.services.outcome import AnswerSoFar
 router = APIRouter(tags=["openai"], responses=RESPONSES)
 
 PREFIX = "resp_"
+MESSAGE_PREFIX = "msg_"
+NO_MESSAGE = UUID(int=0)
 
 MetadataKey = Annotated[Text, Field(max_length=64)]
 MetadataValue = Annotated[Text, Field(max_length=512)]
@@ -71,7 +74,7 @@ class ResponseBody(BaseModel):
 async def create(body: ResponseBody, request: Request, principal: PrincipalDep, services: ServicesDep) -> Response:
     """Answer from the documents; a response goes on whether or not anyone reads it."""
     require_model(body.model, services.settings)
-    text, history = question_of(_turns(body.input), "input", services.settings)
+    text, history = question_of(await _turns(body.input, principal, services), "input", services.settings)
     conversation_id, previous = await _place(body, principal, services)
     if conversation_id is not None:
         history = ()  # the conversation holds it
@@ -153,13 +156,29 @@ async def _place(body: ResponseBody, principal: Principal, services: Services) -
         raise ConversationNotFound(f"There is no conversation with the id {name!r}.") from error
 
 
-def _turns(given: str | list[dict[str, Any]]) -> list[Turn]:
-    """Messages; items of other kinds (calls of tools, reasoning) say nothing here."""
+async def _turns(given: str | list[dict[str, Any]], principal: Principal, services: Services) -> list[Turn]:
+    """Messages, also those that are named as items of earlier responses; other items (calls of tools) say nothing."""
     if isinstance(given, str):
         return [Turn(role="user", content=given)]
-    return [
-        turn_of(item, f"input.{place}") for place, item in enumerate(given) if item.get("type", "message") == "message"
-    ]
+    named = {place: message_id for place, item in enumerate(given) if (message_id := _message_named(item)) is not None}
+    said = await services.conversations.texts(principal.workspace_id, list(named.values())) if named else {}
+    turns = []
+    for place, item in enumerate(given):
+        if (message := said.get(named.get(place, NO_MESSAGE))) is not None:
+            turns.append(Turn(role=message.role, content=message.content))
+        elif item.get("type", "message") == "message":
+            turns.append(turn_of(item, f"input.{place}"))
+    return turns
+
+
+def _message_named(item: dict[str, Any]) -> UUID | None:
+    """The message of an `item_reference`, in whose place AI SDK's client of this protocol sends no text."""
+    if item.get("type") != "item_reference":
+        return None
+    prefix, _, name = str(item.get("id")).partition("_")
+    with suppress(RunNotFound):
+        return run_id_of(f"{prefix}_{name.partition('_')[0]}", MESSAGE_PREFIX)  # msg_…_1 once it was begun anew
+    return None
 
 
 def _started(run: Run) -> RunStarted:

@@ -49,6 +49,12 @@ class ConversationStore:
                 found.id, found.title, found.collection, found.created_at, found.updated_at, tuple(messages)
             )
 
+    async def texts(self, workspace_id: UUID, message_ids: Sequence[UUID]) -> dict[UUID, ChatMessage]:
+        """What was said in these messages, of those that there are."""
+        query = select(m.Message.id, m.Message.role, m.Message.text).where(m.Message.id.in_(message_ids))
+        async with self._database.transaction(workspace_id) as session:
+            return {row.id: ChatMessage(row.role, row.text) for row in await session.execute(query)}
+
     async def of_thread(self, workspace_id: UUID, thread: str) -> UUID | None:
         """The conversation that a client calls `thread`: by the name it gave it, or by its id."""
         async with self._database.transaction(workspace_id) as session:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import openai
@@ -88,6 +89,26 @@ async def test_the_sdks_own_stream_and_a_conversation(sdk: openai.AsyncOpenAI, c
     assert native.output_text == text_of(events)
     with pytest.raises(openai.NotFoundError, match="no conversation with the id"):
         await sdk.responses.create(model="footnote", input="Hello?", conversation="conv_nonsense")
+
+
+async def test_messages_named_as_items_are_what_was_said_before(
+    sdk: openai.AsyncOpenAI, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[list[tuple[str, str]]]()
+    answer = server.services.runs._answering.answer
+
+    def answering(principal: Any, question: Any, history: Any, provenance: Any) -> Any:
+        asked.append([(message.role, message.content) for message in history])
+        return answer(principal, question, history, provenance)
+
+    monkeypatch.setattr(server.services.runs._answering, "answer", answering)
+    first = await sdk.responses.create(model="footnote", input=QUESTION)
+    names = ("rs_1", "msg_", f"msg_{uuid4().hex}", first.output[0].id, f"{first.output[0].id}_1")
+    items: list[Any] = [{"type": "item_reference", "id": name} for name in names]
+    turns = [{"role": "user", "content": text} for text in (QUESTION, "And how long?")]
+    await sdk.responses.create(model="footnote", input=[turns[0], *items, turns[1]])
+    said = ("assistant", first.output_text)
+    assert asked[1] == [("user", QUESTION), said, said]
 
 
 async def test_a_response_that_others_followed_is_followed_by_a_branch(
