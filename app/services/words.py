@@ -55,6 +55,7 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _TOKEN = re.compile(
     rf"{_NUMBER.pattern}(?P<suffix>{_LETTER}*)"
     rf"|(?P<acronym>(?:{_LETTER}\.){{2,}})"
+    rf"|(?P<prefix>non)(?=-{_LETTER})"
     rf"|(?P<word>{_LETTER}+(?:['’]{_LETTER}+)*\d*)"
     rf"|(?P<numeral>{_CJK_NUMBER})"
     rf"|(?P<cjk>(?:(?!{_CJK_NUMBER})[{_CJK}])+)"
@@ -106,7 +107,8 @@ def _token(group: str | None, text: str) -> Token:
     acronym = kind == "acronym" or (len(text) > 1 and text.isupper())  # “US” and “IT” are no stop words
     calendar = capitalised and lower in _CALENDAR
     written_low = text == lower or not text.isascii()
-    negator = lower in _NEGATORS or (lower in _OTHER_NEGATORS and written_low) or lower.endswith(("n't", "n’t"))
+    other = lower in _OTHER_NEGATORS and written_low and kind != "prefix"  # “non-binding” denies no statement
+    negator = lower in _NEGATORS or other or lower.endswith(("n't", "n’t"))
     stop_word = lower in _STOP_WORDS and not acronym and not calendar
     if kind == "cjk":
         stems: tuple[str, ...] = tuple(text[i : i + 2] for i in range(max(1, len(text) - 1)))

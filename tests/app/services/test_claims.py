@@ -159,6 +159,7 @@ def test_negations_that_agree(sentence: str, evidence: str) -> None:
         ("La clé n'est pas stockée.", "La clé est stockée."),
         ("La clave no se guarda.", "La clave se guarda."),
         ("Ключ не хранится.", "Ключ хранится."),
+        ("It is not a non-binding plan.", "It is a non-binding plan."),
         ("הכניסה לילדים אינה חינם.", "הכניסה לילדים היא חינם."),
         ("Nobody can read it.", "The owner can read it."),
     ],
