@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 # How the providers say that the answer was cut at max_tokens.
 _LENGTH = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "MAX_TOKENS"})
-_REASON_KEYS = ("finish_reason", "stop_reason", "done_reason")
+# How they say that they, or a filter of theirs, withheld the answer or the rest of it.
+_WITHHELD = frozenset(
+    {"content_filter", "content_filtered", "guardrail_intervened", "refusal"}
+    | {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII"}
+)
+_REASON_KEYS = ("finish_reason", "stop_reason", "done_reason", "stopReason")
 
 CANCEL_AGAIN_S = 1.0  # a provider's package that has not ended by then has swallowed it
 
@@ -68,6 +73,8 @@ class LangChainChatModel:
                 yield ChatDelta(rest)
             if ending.finish_reason is None:
                 raise self._endpoint.broke_off()
+            if ending.withheld:
+                raise self._endpoint.withheld(ending.withheld)
             yield ending.delta()
         finally:
             while not reader.done():
@@ -98,8 +105,10 @@ class LangChainChatModel:
         prompt = [(message.role, message.content) for message in messages]
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - this is one
+        begun = False
         try:
             async for chunk in self._model.astream(prompt, **self._call_options(max_tokens)):
+                begun = True
                 if task.cancelling():
                     # asyncio.wait_for, within, swallows a cancellation that comes with a piece (before Python 3.12):
                     # without this the provider would be read, and paid, to the end of the answer
@@ -107,7 +116,9 @@ class LangChainChatModel:
                 chunks.put_nowait(chunk)
             chunks.put_nowait(None)
         except Exception as error:  # noqa: BLE001 - the task's edge: whatever a provider's package raises is its failure
-            failure = self._endpoint.failure(error)
+            # LangChain's way to say that what came was no stream, or not of JSON
+            unlike = not begun and isinstance(error, ValueError)
+            failure = self._endpoint.unlike(str(error)) if unlike else self._endpoint.failure(error)
             failure.__cause__ = error
             chunks.put_nowait(failure)
 
@@ -117,19 +128,23 @@ class _Ending:
 
     def __init__(self) -> None:
         self.finish_reason: str | None = None
+        self.withheld: str | None = None
         self._usage: UsageMetadata | None = None
 
     def see(self, chunk: "AIMessageChunk") -> None:
         from langchain_core.messages.ai import add_usage  # noqa: PLC0415 - loaded with the provider's package
 
         if chunk.usage_metadata:
-            self._usage = add_usage(self._usage, chunk.usage_metadata)
+            # a prompt that is counted once more comes with a count of all that there is so far
+            earlier = None if chunk.usage_metadata["input_tokens"] else self._usage
+            self._usage = add_usage(earlier, chunk.usage_metadata)
         metadata = chunk.response_metadata
         reason = next((metadata[key] for key in _REASON_KEYS if metadata.get(key)), None)
         if reason is None and metadata.get("status") in {"completed", "incomplete"}:  # OpenAI's Responses protocol
             reason = (metadata.get("incomplete_details") or {}).get("reason", "stop")
         if reason is not None:
             self.finish_reason = "length" if reason in _LENGTH else "stop"
+            self.withheld = reason if reason in _WITHHELD else None
 
     def delta(self) -> ChatDelta:
         usage = self._usage

@@ -76,6 +76,13 @@ class Endpoint:
         """The stream ended without saying why."""
         return ProviderUnavailable(f"{self.place} broke off in the middle of its answer; try again.")
 
+    def withheld(self, reason: str) -> ProviderRejected:
+        """Its filter, or the model itself, ended the answer; `reason` is what it calls that."""
+        return ProviderRejected(
+            f"{self.place} withheld the answer, or the rest of it ({reason}); ask in other words, or look at the "
+            "provider's content filter."
+        )
+
     def _answered(self, status: int, error: BaseException) -> ProviderError:
         """The provider answered with an HTTP error."""
         place = self.place

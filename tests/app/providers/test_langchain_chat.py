@@ -85,6 +85,17 @@ async def test_closing_ends_the_generation_upstream(provider: str) -> None:
     assert upstream.disconnected_at[0] < 50
 
 
+def of(model: Any) -> LangChainChatModel:
+    """A LangChain model behind our port."""
+    return LangChainChatModel(
+        cast("BaseChatModel", model),
+        ChatModelProfile("test:m", 1000),
+        Endpoint("test", "m", "FOOTNOTE_CHAT_MODEL"),
+        timeout_s=30,
+        call_options=lambda _max_tokens: {},
+    )
+
+
 class _Swallows:
     """A LangChain model that overhears the first cancellation, as asyncio.wait_for does when a piece comes with it."""
 
@@ -110,14 +121,7 @@ class _Swallows:
 @pytest.mark.parametrize("then_silent", [False, True])
 async def test_a_cancellation_that_is_swallowed_is_not_the_last(then_silent: bool) -> None:
     swallows = _Swallows(then_silent=then_silent)
-    model = LangChainChatModel(
-        cast("BaseChatModel", swallows),
-        ChatModelProfile("test:m", 1000),
-        Endpoint("test", "m", "FOOTNOTE_CHAT_MODEL"),
-        timeout_s=30,
-        call_options=lambda _max_tokens: {},
-    )
-    stream = model.stream(PROMPT, max_tokens=500)
+    stream = of(swallows).stream(PROMPT, max_tokens=500)
     for _ in range(5):
         await anext(stream)
     async with asyncio.timeout(10):
@@ -188,6 +192,40 @@ async def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(provider: 
             assert [(await anext(stream)).text for _ in range(3)] == [" word1", " word2", " word3"]
             with pytest.raises(ProviderUnavailable):
                 await anext(stream)
+
+
+@pytest.mark.parametrize(
+    ("provider", "reason"),
+    [("openai", "content_filter"), ("anthropic", "refusal"), ("ollama", "content_filter")],
+)
+async def test_an_answer_that_is_withheld_is_not_taken_for_a_whole_one(provider: str, reason: str) -> None:
+    with fake_upstream(tokens=3, reason=reason) as upstream:
+        async with model_at(upstream, provider) as model:
+            with pytest.raises(ProviderRejected, match=rf"withheld the answer.*\({reason}\).*content filter"):
+                await read(model)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_a_page_in_place_of_an_answer_is_told(provider: str) -> None:
+    with fake_upstream(body="<!doctype html><title>Welcome</title>") as upstream:
+        async with model_at(upstream, provider) as model:
+            with pytest.raises(ProviderUnavailable, match="base URL"):
+                await read(model)
+
+
+async def test_counts_that_come_with_every_token_are_not_added_up() -> None:
+    with fake_upstream(tokens=5, counts_always=True) as upstream:
+        async with model_at(upstream) as model:
+            assert (await read(model))[-1] == ChatDelta("", 7, 5, "stop")
+
+
+async def test_bedrock_says_why_it_ended_under_another_name() -> None:
+    class Bedrock:
+        async def astream(self, _prompt: Any, **_options: Any) -> AsyncIterator[AIMessageChunk]:
+            yield AIMessageChunk("Yes.")
+            yield AIMessageChunk("", response_metadata={"stopReason": "max_tokens"})
+
+    assert (await read(of(Bedrock())))[-1].finish_reason == "length"
 
 
 async def test_an_error_event_in_the_stream_is_a_failure() -> None:
