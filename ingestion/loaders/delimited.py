@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -14,6 +15,7 @@ from ingestion.loaders.reader import StructureReader
 
 _DELIMITERS = ",;\t|"
 _SNIFFED = 20_000
+_DECLARED = re.compile('"?sep=(.)"?\r?\n', re.IGNORECASE)  # what Excel writes and reads
 _UNENDED = "unexpected end of data"  # what `csv` says of a quote without its other half
 
 
@@ -26,7 +28,10 @@ class DelimitedReader(StructureReader):
         tabs = PurePath(name).suffix.lower() in {".tsv", ".tab"}
         csv.field_size_limit(sys.maxsize)
         pieces = Pieces()
-        pieces.table(_rows(text, "\t" if tabs else None))
+        if (declares := _DECLARED.match(text)) is not None:
+            pieces.table(_rows(text[declares.end() :], declares[1]))
+        else:
+            pieces.table(_rows(text, "\t" if tabs else None))
         media_type = "text/tab-separated-values" if tabs else "text/csv"
         return pieces.document(name, media_type, PurePath(name).stem)
 

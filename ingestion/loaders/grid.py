@@ -37,6 +37,20 @@ class Merged(NamedTuple):
     bottom: int
 
 
+def titles(rows: Sequence[Sequence[str]]) -> int:
+    """How many rows at the top are titles of the table, or empty, and not yet its header.
+
+    A title stands alone in the first of three columns or more, or of two when an empty row follows.
+    """
+    width = max((at for row in rows for at, text in enumerate(row, start=1) if text), default=0)
+    for at, row in enumerate(rows if width > 1 else ()):
+        alone = bool(row) and bool(row[0]) and not any(row[1:])
+        apart = width > 2 or not any(map(any, rows[at + 1 : at + 2]))
+        if any(row) and not (alone and apart):
+            return at
+    return 0
+
+
 def repeat(rows: Sequence[list[str]], merged: Iterable[Merged]) -> None:
     """Write what cells that span rows say into each of these rows that says something."""
     own = [any(row) for row in rows]

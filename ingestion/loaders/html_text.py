@@ -9,7 +9,7 @@ from lxml import etree
 
 from app.domain.document import Heading
 from ingestion.loaders.characters import clean
-from ingestion.loaders.grid import Cell, spread
+from ingestion.loaders.grid import Cell, spread, titles
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _LISTS = {"ul", "ol"}
@@ -177,7 +177,9 @@ def _table(element: etree._Element) -> Iterator[_Block]:
                 yield from _blocks(cell)
         return
     grid = list(spread([_cell(cell) for cell in row] for row in rows))
-    width = max((len(row) for row in grid), default=0)
+    above = titles(grid)
+    yield from (_Block(row[0]) for row in grid[:above])
+    width, grid = max((len(row) for row in grid), default=0), grid[above:]
     lines = [f"| {' | '.join(row + [''] * (width - len(row)))} |" for row in grid]
     if lines:
         lines.insert(1, f"|{' --- |' * width}")

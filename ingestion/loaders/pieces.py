@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from app.domain.document import Heading, ParsedDocument
 from ingestion.loaders.characters import clean
 from ingestion.loaders.declared import declared
+from ingestion.loaders.grid import titles
 from ingestion.loaders.title import choose_title
 
 WIDEST_HEADER = 240  # characters; a wider table is written row by row
@@ -37,9 +38,12 @@ class Pieces:
             self._add(text)
 
     def table(self, rows: Iterable[Sequence[str]]) -> None:
-        """A table whose first row is its header; `with_headers` cuts a long one."""
+        """A table whose first row is its header, below its titles; `with_headers` cuts a long one."""
         table = [[_cell(cell) for cell in row] for row in rows]
-        table = [row for row in table if any(row)]
+        above = titles(table)
+        for row in table[:above]:
+            self.block("".join(row))
+        table = [row for row in table[above:] if any(row)]
         if not table:
             return
         width = max(len(row) for row in table)

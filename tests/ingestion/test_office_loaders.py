@@ -60,6 +60,36 @@ def test_xlsx() -> None:
     assert (document.title, document.metadata["author"]) == ("Fleet", "Ada")
 
 
+TITLED = "Fares of 2026\n\n| Ship | Seats | Fare |\n| --- | --- | --- |\n| Ilse | 120 | 4 |\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "text"),
+    [
+        ([["Fares of 2026"], [None], ["Ship", "Seats", "Fare"], ["Ilse", 120, 4]], TITLED),
+        ([["Fares of 2026"], ["Ship", "Seats", "Fare"], ["Ilse", 120, 4]], TITLED),
+        ([["Fares"], [None], ["Ship", "Fare"], ["Ilse", 4]], "Fares\n\n| Ship | Fare |\n| --- | --- |\n| Ilse | 4 |\n"),
+        ([["Fares"], ["Ship", "Fare"], ["Ilse", 4]], "| Fares |  |\n| --- | --- |\n| Ship | Fare |\n| Ilse | 4 |\n"),
+        ([[None, "Fare"], [0, 4]], "|  | Fare |\n| --- | --- |\n| 0 | 4 |\n"),
+        ([["Ship"], [None], ["Ilse"]], "| Ship |\n| --- |\n| Ilse |\n"),
+    ],
+)
+def test_titles_above_a_table_are_not_its_header(rows: list[list[object]], text: str) -> None:
+    assert read("a.xlsx", workbook(rows)).text == f"## Ferries\n\n{text}"
+
+
+def test_titles_above_tables_of_other_files() -> None:
+    assert read("a.csv", "Fares of 2026,,\n\nShip,Seats,Fare\nIlse,120,4\n").text == TITLED
+    page = "<tr><th colspan=3>Fares of 2026<tr><th>Ship<th>Seats<th>Fare<tr><td>Ilse<td>120<td>4"
+    assert read("a.html", f"<table>{page}</table>").text == TITLED
+
+
+def test_the_separator_that_a_csv_file_declares_is_no_row() -> None:
+    assert (
+        read("a.csv", "sep=;\r\nShip;Fare\r\nIlse;4,5\r\n").text == "| Ship | Fare |\n| --- | --- |\n| Ilse | 4,5 |\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("value", "code", "text"),
     [
