@@ -102,11 +102,15 @@ def _is_junk(element: etree._Element) -> bool:
         return True
     if element.tag == "header":  # of an article it holds the title; of a page, the navigation
         return not _is_heading(element)
-    if element.get("hidden") is not None or element.get("aria-hidden") == "true":
-        return True
-    if _HIDDEN.search(element.get("style", "")):
+    if _is_hidden(element) and element.get("role") != "tabpanel":  # a tab is one click away
         return True
     return not _JUNK_CLASSES.isdisjoint(element.get("class", "").split())
+
+
+def _is_hidden(element: etree._Element) -> bool:
+    if element.get("hidden", "until-found").lower() != "until-found" or element.get("aria-hidden") == "true":
+        return True
+    return _HIDDEN.search(element.get("style", "")) is not None
 
 
 def _is_heading(header: etree._Element) -> bool:

@@ -9,6 +9,7 @@ from lxml import etree
 
 from app.domain.document import Heading
 from ingestion.loaders.characters import clean
+from ingestion.loaders.formula import linear
 from ingestion.loaders.grid import Cell, spread, titles
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -122,8 +123,8 @@ def _inline(element: etree._Element) -> str:
     r"""The words of an inline element; a line break is \v until white space has been collapsed."""
     if element.tag == "br":
         return "\v"
-    if element.tag == "math" and (source := element.get("alttext") or element.findtext(".//annotation")):
-        return str(source)
+    if element.tag == "math":
+        return str(element.get("alttext") or element.findtext(".//annotation") or linear(element))
     text = (element.text or "") + "".join(_inline(child) + (child.tail or "") for child in element)
     if element.tag in {"code", "kbd", "samp", "tt", "var"} and text.strip() and "`" not in text:
         return f"`{text.strip()}`" if element.tag != "var" else text

@@ -7,6 +7,9 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import docx
 import pytest
+from docx.enum.style import WD_STYLE_TYPE
+from docx.oxml import parse_xml
+from docx.oxml.ns import nsdecls
 
 from app.domain.document import ParsedDocument
 from app.domain.errors import DamagedFile, EmptyFile, EncryptedFile, FileTooLarge
@@ -61,6 +64,32 @@ def test_styles_become_structure() -> None:
     assert [(h.level, h.title) for h in document.headings] == [(1, "Handbook"), (1, "Oven"), (2, "Steam")]
     assert document.title == "Handbook"
     assert document.page_starts == ()
+
+
+def test_styles_that_are_headings_by_descent_or_level() -> None:
+    made = docx.Document()
+    for name, base in (("Firm's title", "Heading 1"), ("Firm's part", "Firm's title"), ("toc 1", "Normal")):
+        made.styles.add_style(name, WD_STYLE_TYPE.PARAGRAPH).base_style = made.styles[base]  # type: ignore[attr-defined]
+    for name, level in (("Level", 1), ("Body", 9)):
+        style = made.styles.add_style(name, WD_STYLE_TYPE.PARAGRAPH)
+        style.base_style = made.styles["Heading 1"]  # type: ignore[attr-defined]
+        style.element.get_or_add_pPr().append(parse_xml(f'<w:outlineLvl {nsdecls("w")} w:val="{level}"/>'))
+    made.add_paragraph("Oven\t3", style="toc 1")
+    for text, name in (("Oven", "Firm's title"), ("Heat", "Firm's part"), ("Steam", "Level"), ("Wait.", "Body")):
+        made.add_paragraph(text, style=name)
+    assert read(saved(made)).text == "# Oven\n\n# Heat\n\n## Steam\n\nWait.\n"
+
+
+def test_equations_are_written_in_one_line() -> None:
+    maths = f'{nsdecls("w")} xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"'
+    power = "<m:e><m:r><m:t>r</m:t></m:r></m:e><m:sup><m:r><m:t>2</m:t></m:r></m:sup>"
+    raised = f"<m:sSup><m:sSupPr><m:ctrlPr/></m:sSupPr>{power}</m:sSup>"
+    made = docx.Document()
+    inline, apart = made.add_paragraph("An area of "), made.add_paragraph()
+    inline._p.append(parse_xml(f"<m:oMath {maths}><m:r><m:t>A=π</m:t></m:r>{raised}</m:oMath>"))
+    inline.add_run(" is enough.")
+    apart._p.append(parse_xml(f"<m:oMathPara {maths}><m:oMathParaPr/><m:oMath>{raised}</m:oMath></m:oMathPara>"))
+    assert read(saved(made)).text == "An area of A=πr^2 is enough.\n\nr^2\n"
 
 
 def test_merged_cells_leave_the_others_in_their_columns() -> None:

@@ -123,6 +123,16 @@ def test_entities_of_a_document_type_are_not_expanded(tmp_path: Path) -> None:
     assert "the secret" not in load(Path("a.html"), html.encode()).text
 
 
+def test_what_is_one_click_away_is_read() -> None:
+    tabs = "<div role=tabpanel>apt</div><div role=tabpanel hidden>brew</div><div role=tabpanel style='display: none'>winget"
+    assert page(tabs).text == "apt\n\nbrew\n\nwinget\n"
+    assert page("<p>Words.<p hidden=until-found>More.").text == "Words.\n\nMore.\n"
+
+
+def test_mathml_without_another_notation_is_written_in_one_line() -> None:
+    assert page("<p>So <math><msup><mi>r</mi><mn>2</mn></msup></math> it is.").text == "So r^2 it is.\n"
+
+
 def test_nesting_beyond_reason_is_refused_and_unclosed_tags_are_not() -> None:
     assert page("<b><font>x" * 900).text.count("x") == 900
     assert page("<div>" * 150 + "deep").text == "deep\n"
