@@ -4,28 +4,40 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+from lxml import etree
 from pptx import Presentation
 from pptx.enum.shapes import MSO_SHAPE_TYPE
+from pptx.oxml.xmlchemy import OxmlElement
 
 from app.domain.document import ParsedDocument
-from ingestion.loaders.package import opened, refuse_entities
+from ingestion.loaders.formula import linear
+from ingestion.loaders.graphics import chart_tables, chart_title, diagram_lines
+from ingestion.loaders.package import opened, refuse_entities, tree
 from ingestion.loaders.pieces import Pieces, listed
 from ingestion.loaders.reader import StructureReader
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 KIND = "presentation"
 
+_A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
+_A14 = "{http://schemas.microsoft.com/office/drawing/2010/main}"
+_C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
+_DGM = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}"
+_MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
+_R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
+
 
 class PptxReader(StructureReader):
-    """Reads presentations through python-pptx; images and charts are left out."""
+    """Reads presentations through python-pptx; images are left out, of charts are read the numbers."""
 
     def parse(self, name: str, data: bytes) -> ParsedDocument:
-        """A page for each slide: its title as a heading, its text as a list, its tables, its notes."""
+        """A page for each slide: its title as a heading, its text as a list, its tables and graphics, its notes."""
         with opened(data, KIND) as package:
             refuse_entities(package, KIND)
         presentation, pieces = Presentation(io.BytesIO(data)), Pieces()
         for number, slide in enumerate(presentation.slides, start=1):
             pieces.page()
+            _choose(slide.shapes.element)
             title = slide.shapes.title
             pieces.heading(2, (title.text_frame.text if title is not None else "") or f"Slide {number}")
             for shape in _shapes(slide.shapes):
@@ -35,6 +47,8 @@ class PptxReader(StructureReader):
                     pieces.block(listed(_lines(shape.text_frame)))
                 elif getattr(shape, "has_table", False):
                     pieces.table([[cell.text for cell in row.cells] for row in shape.table.rows])
+                else:
+                    _write_graphic(shape, pieces)
             if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
                 notes = slide.notes_slide.notes_text_frame.text.strip()
                 pieces.block(f"Notes: {notes}" if notes else "")
@@ -50,6 +64,36 @@ def _shapes(shapes: Any) -> Iterator[Any]:
             yield from _shapes(shape.shapes)
         else:
             yield shape
+
+
+def _choose(shapes: etree._Element) -> None:
+    """Put what Office shows in the place of its alternatives, which python-pptx leaves out, and text of equations."""
+    for alternatives in list(shapes.iter(f"{_MC}AlternateContent")):
+        chosen = alternatives.find(f"{_MC}Choice")
+        for child in reversed(chosen if chosen is not None else ()):
+            alternatives.addnext(child)
+        alternatives.getparent().remove(alternatives)
+    for formula in list(shapes.iter(f"{_A14}m")):
+        run = OxmlElement("a:r")
+        etree.SubElement(run, f"{_A}t").text = linear(formula)
+        formula.getparent().replace(formula, run)
+
+
+def _write_graphic(shape: Any, pieces: Pieces) -> None:
+    for relation in shape.element.iter(f"{_C}chart"):
+        if (chart := _related(shape.part, relation.get(f"{_R}id"))) is not None:
+            pieces.block(chart_title(chart))
+            for table in chart_tables(chart):
+                pieces.table(table)
+    for relation in shape.element.iter(f"{_DGM}relIds"):
+        if (diagram := _related(shape.part, relation.get(f"{_R}dm"))) is not None:
+            pieces.block(listed(diagram_lines(diagram)))
+
+
+def _related(part: Any, name: str | None) -> etree._Element | None:
+    """The part of the package that `part` names so; None when there is none, or elsewhere."""
+    relation = part.rels.get(name)
+    return None if relation is None or relation.is_external else tree(relation.target_part.blob)
 
 
 def _lines(frame: Any) -> Iterator[tuple[int, str]]:

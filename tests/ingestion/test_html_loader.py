@@ -124,7 +124,7 @@ def test_entities_of_a_document_type_are_not_expanded(tmp_path: Path) -> None:
 
 
 def test_what_is_one_click_away_is_read() -> None:
-    tabs = "<div role=tabpanel>apt</div><div role=tabpanel hidden>brew</div><div role=tabpanel style='display: none'>winget"
+    tabs = "<p role=tabpanel>apt<p role=tabpanel hidden>brew<p role=tabpanel style='display: none'>winget"
     assert page(tabs).text == "apt\n\nbrew\n\nwinget\n"
     assert page("<p>Words.<p hidden=until-found>More.").text == "Words.\n\nMore.\n"
 

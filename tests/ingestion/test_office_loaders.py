@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from copy import deepcopy
 from datetime import date, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
@@ -11,6 +12,11 @@ import openpyxl
 import pytest
 import xlwt
 from pptx import Presentation
+from pptx.chart.data import CategoryChartData, XyChartData
+from pptx.enum.chart import XL_CHART_TYPE
+from pptx.opc.package import Part
+from pptx.opc.packuri import PackURI
+from pptx.oxml import parse_xml
 from pptx.util import Inches
 
 from app.domain.document import ParsedDocument
@@ -234,6 +240,87 @@ def test_pptx() -> None:
     assert first == "## High water\n\n- Twice a day\n- Later each day\n\nNotes: Mention the moon.\n\n"
     assert second_text == "## Slide 2\n\n| Day | Hour |\n| --- | --- |\n| Monday | 9 |\n"
     assert document.title == "Tides"
+
+
+def saved_deck(deck: object) -> bytes:
+    out = io.BytesIO()
+    deck.save(out)  # type: ignore[attr-defined]
+    return out.getvalue()
+
+
+def test_the_numbers_of_charts_are_tables() -> None:
+    deck, data, hours = Presentation(), CategoryChartData(), CategoryChartData()
+    data.categories = [date(2026, 3, 1), date(2026, 3, 2)]
+    data.add_series("Ilse", (0.5, None), number_format="0%")
+    data.add_series("Anna", (0.25, 1), number_format="0%")
+    hours.categories = ["low", "high"]
+    hours.add_series("", (9.5, 1200))
+    points = XyChartData()
+    points.add_series("Points").add_data_point(1, 2)
+    kinds = [(XL_CHART_TYPE.LINE, data), (XL_CHART_TYPE.PIE, hours), (XL_CHART_TYPE.XY_SCATTER, points)]
+    slide = deck.slides.add_slide(deck.slide_layouts[6])
+    for at, (kind, numbers) in enumerate(kinds):
+        frame = slide.shapes.add_chart(kind, Inches(1), Inches(at), Inches(4), Inches(1), numbers)
+        frame.chart.has_title = at == 0
+        if at == 0:
+            frame.chart.chart_title.text_frame.text = "Seats taken"
+    assert read("a.pptx", saved_deck(deck)).text == (
+        "## Slide 1\n\nSeats taken\n\n|  | Ilse | Anna |\n| --- | --- | --- |\n| 2026-03-01 | 50% | 25% |\n"
+        "| 2026-03-02 |  | 100% |\n\n|  | Series 1 |\n| --- | --- |\n| low | 9.5 |\n| high | 1200 |\n"
+    )
+
+
+def test_the_texts_of_diagrams_are_a_list() -> None:
+    deck = Presentation()
+    slide = deck.slides.add_slide(deck.slide_layouts[6])
+    drawing, diagram = (f"http://schemas.openxmlformats.org/drawingml/2006/{name}" for name in ("main", "diagram"))
+
+    def point(name: str, text: str, kind: str = "node") -> str:
+        said = f"<d:t><a:p><a:r><a:t>{text}</a:t></a:r></a:p></d:t>" if text else ""
+        return f'<d:pt modelId="{name}" type="{kind}">{said}</d:pt>'
+
+    ways = [
+        ("0", "2", 1),
+        ("0", "1", 0),
+        ("1", "3", 0),
+        ("3", "0", 0),
+    ]  # the last is a way back, which no program writes
+    points = (
+        point("0", "", "doc") + point("1", "Book") + point("2", "Board") + point("3", "Pay") + point("4", "", "pres")
+    )
+    joined = "".join(f'<d:cxn srcId="{one}" destId="{two}" srcOrd="{order}"/>' for one, two, order in ways)
+    model = f'<d:dataModel xmlns:d="{diagram}" xmlns:a="{drawing}"><d:ptLst>{points}</d:ptLst>{joined}</d:dataModel>'
+    part = Part(PackURI("/ppt/diagrams/data1.xml"), "application/xml", slide.part.package, model.encode())
+    frame = slide.shapes.add_table(1, 1, 0, 0, 9, 9)._element
+    data, name = frame.graphic.graphicData, slide.part.relate_to(part, "urn:data")
+    data.remove(data[0])
+    data.set("uri", diagram)
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    data.append(parse_xml(f'<d:relIds xmlns:d="{diagram}" xmlns:r="{office}" r:dm="{name}" r:lo="none"/>'))
+    assert read("a.pptx", saved_deck(deck)).text == "## Slide 1\n\n- Book\n  - Pay\n- Board\n"
+
+
+def test_shapes_that_have_alternatives_are_read_with_their_equations() -> None:
+    deck = Presentation()
+    slide = deck.slides.add_slide(deck.slide_layouts[6])
+    for words in ("The area is ", "Last."):
+        slide.shapes.add_textbox(0, 0, 9, 9).text_frame.text = words
+    box = slide.shapes[0]._element
+    box.txBody.p_lst[0].append(
+        parse_xml(
+            '<a14:m xmlns:a14="http://schemas.microsoft.com/office/drawing/2010/main" '
+            'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math">'
+            "<m:oMath><m:r><m:t>πr</m:t></m:r></m:oMath></a14:m>"
+        )
+    )
+    space = "http://schemas.openxmlformats.org/markup-compatibility/2006"
+    alternatives = parse_xml(
+        f'<mc:AlternateContent xmlns:mc="{space}"><mc:Choice Requires="a14"/><mc:Fallback/></mc:AlternateContent>'
+    )
+    box.addnext(alternatives)
+    alternatives[1].append(deepcopy(box))
+    alternatives[0].append(box)
+    assert read("a.pptx", saved_deck(deck)).text == "## Slide 1\n\nThe area is πr\n\nLast.\n"
 
 
 def test_odt() -> None:
