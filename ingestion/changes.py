@@ -18,7 +18,7 @@ from ingestion.sources.source import Content, Item, Vanished
 
 log = structlog.get_logger()
 
-PARSER = "8"  # part of hashes and stamps: raised when loaders or chunks change, so that documents are taken anew
+PARSER = "9"  # part of hashes and stamps: raised when loaders or chunks change, so that documents are taken anew
 
 LONGEST_URI = 2_600  # bytes; of 2,704 that a row of PostgreSQL's index has, some are the collection's
 GONE = "gone"  # the stamp of what is in a file no more and was not deleted: the file may not be read again
