@@ -133,9 +133,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
         phrase = HTTPStatus(error.status_code).phrase
-        return problem_response(
+        response = problem_response(
             error.status_code, phrase.lower().replace(" ", "_"), phrase, str(error.detail), path=request.scope["path"]
         )
+        response.headers.update(error.headers or {})  # what is allowed, for one
+        return response
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:

@@ -24,6 +24,7 @@ from app.domain.principal import Principal
 from app.services.uploads import Received
 
 router = APIRouter(tags=["documents"], responses=RESPONSES)
+FIELDS = ("file", "collection", "title", "metadata", "again")
 LOOK_EVERY_S = 0.5
 DEEPEST_METADATA = 32  # objects and lists within each other
 
@@ -63,7 +64,10 @@ async def upload_document(
     ] = False,
 ) -> Taken:
     """Take a file in; a worker makes a document of it. 202 with its job; 200 when there is nothing to do."""
-    if len((await request.form()).getlist("file")) > 1:
+    form = await request.form()
+    if unknown := sorted(form.keys() - FIELDS):
+        raise InvalidInput(f"{unknown[0]}: there is no such field; there are {', '.join(FIELDS)}.")
+    if len(form.getlist("file")) > 1:
         raise InvalidInput("file: there is more than one; send each by itself, or all of them as a ZIP archive.")
     called = (title or "").strip() or None
     received = Received(file.file, file.filename or "", collection, called, _metadata(metadata), again)

@@ -107,7 +107,9 @@ async def test_unknown_collections_and_conversations_start_nothing(client: httpx
 
 async def test_unknown_paths_and_methods_are_problems_too(client: httpx.AsyncClient) -> None:
     assert_problem(await client.get("/v1/nothing"), 404, "not_found", "Not Found")
-    assert_problem(await client.put("/v1/chat"), 405, "method_not_allowed", "Method Not Allowed")
+    response = await client.put("/v1/chat")
+    assert_problem(response, 405, "method_not_allowed", "Method Not Allowed")
+    assert response.headers["allow"] == "POST"
 
 
 async def test_an_empty_index_is_a_refusal_that_says_what_to_do(client: httpx.AsyncClient) -> None:

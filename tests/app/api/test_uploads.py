@@ -142,6 +142,7 @@ async def test_changes_of_a_job_stream_until_it_has_ended(client: httpx.AsyncCli
     [
         ("lamp.md", b"", {}, "it is empty"),
         ("lamp.md", LAMP, {"metadata": "{"}, "metadata: this is not JSON"),
+        ("lamp.md", LAMP, {"colection": "lamps"}, "colection: there is no such field; there are file, collection"),
         ("lamp.md", LAMP, {"metadata": "[]"}, "a JSON object belongs here"),
         ("lamp.md", LAMP, {"metadata": '{"a": ["\\u0000"]}'}, "holds a NUL"),
         ("lamp.md", LAMP, {"metadata": '{"a": {"\\ud83d": 1}}'}, "half a surrogate pair"),
