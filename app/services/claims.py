@@ -12,6 +12,12 @@ from app.services.quantities import FIRST, ONE, Quantity, Reading, read_quantiti
 from app.services.words import Token, tokens_of, word_set
 
 _NOTE_MARK = re.compile(rf"{NOTE_MARK}|(?<=[{STOPS}]) ?{NOTE_MARKS}")
+# a model's own words for where it has it from: [Source: 1], (passages 1 and 2), <sup>1</sup>
+_NAMED_MARK = re.compile(
+    r"[\[(](?:see |siehe |vgl\. )?(?:passage|source|document|doc|passagen|quelle|fuente|fonte)[sn]?(?: id)?\s?[:=#]?\s?"
+    r"\"?\d{1,3}\"?(?:\s?(?:,|;|and|und|et|y|e|-|–)\s?\d{1,3})*[\])]|<sup>\[?\d{1,3}\]?</sup>",
+    re.IGNORECASE,
+)
 _SHORT_RANGE = re.compile(r"\b(\d\d)(\d\d\s?[-–—]{1,2}\s?)(\d\d)\b(?!-)")  # 1946–49
 # two backticks are quotation marks in many texts (``so'')
 _LITERAL = re.compile(r"(?<!`)`([^`\n]+)`(?!`)|(https?://[^\s<>\"`]+)")
@@ -98,7 +104,7 @@ def plain(text: str) -> str:
 
 def spelled_out(text: str) -> str:
     """The text with short ranges of years in full, without a model's own note marks."""
-    return _SHORT_RANGE.sub(r"\1\2\1\3", _NOTE_MARK.sub(" ", text))
+    return _SHORT_RANGE.sub(r"\1\2\1\3", _NAMED_MARK.sub(" ", _NOTE_MARK.sub(" ", text)))
 
 
 def _readings(placed: Sequence[tuple[int, Token]]) -> tuple[list[Reading], set[int]]:

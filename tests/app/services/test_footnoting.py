@@ -43,6 +43,22 @@ def test_marking_shows_everything_and_marks_what_has_no_support() -> None:
     assert verdicts["Cars pay 140 crowns."] == "supported"
 
 
+@pytest.mark.parametrize(
+    "mark",
+    ["[1]", "【1†source】", "[Source: 1]", "[passage 1, 2]", "(Passages 1 and 2)", "(see source 1)", "<sup>1</sup>"],
+)
+def test_marks_of_the_models_own_are_no_part_of_what_it_says(mark: str) -> None:
+    assert [
+        verdict for _, verdict, _ in cited(events_of(f"The crossing takes 25 minutes {mark}.", withhold=False))
+    ] == ["supported"]
+
+
+def test_numbers_in_brackets_are_checked() -> None:
+    for numbers in ("(1)", "[1, 2]", "(source of 1)"):
+        events = events_of(f"The crossing takes 25 minutes {numbers}.", withhold=False)
+        assert [verdict for _, verdict, _ in cited(events)] == ["unsupported"]
+
+
 @pytest.mark.parametrize("pieces", [1, 5, 1000])
 def test_withholding_shows_only_what_holds(pieces: int) -> None:
     events = events_of(ANSWER, withhold=True, pieces=pieces)
