@@ -27,7 +27,16 @@ _JUNK_ROLES = {
 _JUNK_CLASSES = {
     *("headerlink", "heading-anchor", "anchor-link", "hash-link", "mw-editsection", "navbox", "mw-jump-link"),
     *("linenos", "lineno", "linenodiv", "noprint", "sidebar", "catlinks", "breadcrumb", "breadcrumbs", "skip-link"),
+    *("cookie-banner", "cookie-bar", "cookie-consent", "cookie-notice", "onetrust-consent-sdk", "cybotcookiebotdialog"),
+    *("footer", "site-footer", "page-footer", "colophon"),
 }
+# what pages call the links to others of the site; a menu of dishes has the same name, and few links
+_LINK_CLASSES = {
+    *("nav", "navbar", "navigation", "topnav", "sidenav", "site-nav", "site-navigation", "main-nav", "main-navigation"),
+    *("menu", "main-menu", "mainmenu", "primary-menu", "nav-menu", "header", "site-header", "masthead", "topbar"),
+    *("pagination", "pager", "social", "social-links", "share-buttons", "language-switcher"),
+}
+_LINKS = 0.7  # so much of the text within is that of links
 _AUTHORS = ("author", "article:author", "dc.creator", "dcterms.creator", "citation_author")
 _DAYS = ("article:published_time", "date", "dc.date", "dcterms.created", "dcterms.date", "citation_publication_date")
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
@@ -104,13 +113,21 @@ def _is_junk(element: etree._Element) -> bool:
         return not _is_heading(element)
     if _is_hidden(element) and element.get("role") != "tabpanel":  # a tab is one click away
         return True
-    return not _JUNK_CLASSES.isdisjoint(element.get("class", "").split())
+    if element.tag in {"html", "body"}:
+        return False
+    called = {*element.get("class", "").lower().split(), element.get("id", "").lower()}
+    return not _JUNK_CLASSES.isdisjoint(called) or (not _LINK_CLASSES.isdisjoint(called) and _is_of_links(element))
 
 
 def _is_hidden(element: etree._Element) -> bool:
     if element.get("hidden", "until-found").lower() != "until-found" or element.get("aria-hidden") == "true":
         return True
     return _HIDDEN.search(element.get("style", "")) is not None
+
+
+def _is_of_links(element: etree._Element) -> bool:
+    linked = sum(_size(link) for link in element.iter("a"))
+    return linked > _LINKS * _size(element) and next(element.iter(*_HEADINGS), None) is None
 
 
 def _is_heading(header: etree._Element) -> bool:

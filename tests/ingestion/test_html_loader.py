@@ -61,11 +61,25 @@ def test_markup_becomes_readable_text(html: str, text: str) -> None:
         "<span aria-hidden=true>junk</span>",
         "<div style='display: none'>junk</div>",
         "<div class='x breadcrumbs'>junk</div>",
+        "<div id=menu><ul><li><a href=/>junk</a><li><a href=/>more junk</a></ul></div>",
+        "<div class='Nav x'><a href=/>junk</a> | <a href=/>junk</a></div>",
+        "<div id=footer>junk</div>",
+        "<div class=cookie-notice>junk</div>",
         "<!-- junk -->",
     ],
 )
 def test_furniture_is_left_out_and_what_follows_it_stays(junk: str) -> None:
     assert page(f"<p>before</p>{junk}after").text == "before\n\nafter\n"
+
+
+def test_what_is_called_like_furniture_but_holds_text_stays() -> None:
+    assert (
+        page("<div class=menu><p>Soup, 4 euros, with <a href=/>bread</a>.</div>").text == "Soup, 4 euros, with bread.\n"
+    )
+    assert page("<p>Choose <b class=menu>File</b>.").text == "Choose File.\n"
+    assert page("<div class=header><h1><a href=/>Title</a></h1></div>").text == "# Title\n"
+    for name in ("footer", "nav"):
+        assert load(Path("a.html"), f"<body class={name}><p><a href=/>Words.</a>".encode()).text == "Words.\n"
 
 
 def test_the_main_part_of_a_page_is_taken() -> None:
