@@ -10,6 +10,7 @@ from lxml import etree
 
 from app.domain.document import ParsedDocument
 from ingestion.loaders.declared import declared
+from ingestion.loaders.docx_numbers import LONGEST_CHAIN, Numbers, W, value
 from ingestion.loaders.formula import linear
 from ingestion.loaders.html import parse_tree
 from ingestion.loaders.html_text import write
@@ -27,14 +28,15 @@ p[style-name='Code'] => pre:separator('\\n')
 p[style-name='Source Code'] => pre:separator('\\n')
 p[style-name='HTML Preformatted'] => pre:separator('\\n')
 """
-_CORE, _STYLE_SHEET, _DOCUMENT, _MEDIA = "docProps/core.xml", "word/styles.xml", "word/document.xml", "word/media/"
-_W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_CORE, _STYLE_SHEET, _NUMBERING = "docProps/core.xml", "word/styles.xml", "word/numbering.xml"
+_DOCUMENT, _MEDIA = "word/document.xml", "word/media/"
+_CHOICE = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Choice"
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _SPACE = "{http://www.w3.org/XML/1998/namespace}space"
 _HEADING = re.compile("heading ([1-6])", re.IGNORECASE)
 _CONTENTS = re.compile("toc [1-9]|table of figures", re.IGNORECASE)  # which stands in the text itself
 _BODY_LEVEL = 9  # the outline level of what is no heading
-_LONGEST_CHAIN = 20  # styles that are based on one another; Word allows no more than 11
+_NUMBER = re.compile("\ue000([^\ue001]*)\ue001")  # of private use: around a number, until it is known where it stands
 _DC, _TERMS = "{http://purl.org/dc/elements/1.1/}", "{http://purl.org/dc/terms/}"
 _PROPERTIES = (f"{_DC}title", f"{_DC}creator", f"{_DC}language", f"{_TERMS}created", f"{_TERMS}modified")
 _BACK_LINK = "↑"  # mammoth's way back from a footnote
@@ -51,13 +53,16 @@ class DocxReader(StructureReader):
         with opened(data, KIND) as package:
             refuse_entities(package, KIND)
             about = _properties(_part(package, _CORE))
-            styles = _STYLES + "\n".join(_styles(_part(package, _STYLE_SHEET)))
-            data = _with_formulas(package) or data
+            sheet = _part(package, _STYLE_SHEET)
+            named = {} if sheet is None else {style.get(f"{W}styleId"): style for style in sheet.iter(f"{W}style")}
+            styles = _STYLES + "\n".join(_rules(named))
+            data = _spelled_out(package, named) or data
         result = mammoth.convert_to_html(io.BytesIO(data), style_map=styles, convert_image=lambda _: [])
         page = parse_tree(f"<html><body>{result.value}</body></html>")
         for link in page.iter("a"):
             if link.text == _BACK_LINK:
                 link.text = ""
+        _place_numbers(page)
         text, headings = write(page)
         return ParsedDocument(
             text=text,
@@ -82,54 +87,77 @@ def _properties(root: etree._Element | None) -> dict[str, str]:
     return {tag.rpartition("}")[2]: root.findtext(tag) or "" if root is not None else "" for tag in _PROPERTIES}
 
 
-def _styles(sheet: etree._Element | None) -> Iterator[str]:
+def _rules(styles: Mapping[str | None, etree._Element]) -> Iterator[str]:
     """mammoth's rules for styles: headings by what they are based on or by their level, no table of contents."""
-    styles = list(sheet.iter(f"{_W}style")) if sheet is not None else []
-    named = {style.get(f"{_W}styleId"): style for style in styles}
-    for style in styles:
-        name = _value(style, "name")
+    for style in styles.values():
+        name = value(style, "name")
         quoted = name.replace("\\", "\\\\").replace("'", "\\'")
         if _CONTENTS.fullmatch(name):
             yield f"p[style-name='{quoted}'] => !"
-        elif not _HEADING.fullmatch(name) and (level := _level(style, named)):
+        elif not _HEADING.fullmatch(name) and (level := _level(style, styles)):
             yield f"p[style-name='{quoted}'] => h{level}:fresh"
 
 
 def _level(style: etree._Element, named: Mapping[str | None, etree._Element]) -> int:
     """The level of a paragraph style's headings, from 1 to 6; 0 when it makes none."""
-    for _ in range(_LONGEST_CHAIN):
-        if (heading := _HEADING.fullmatch(_value(style, "name"))) is not None:
+    for _ in range(LONGEST_CHAIN):
+        if (heading := _HEADING.fullmatch(value(style, "name"))) is not None:
             return int(heading[1])
-        if (outline := _value(style, "pPr", "outlineLvl")).isdecimal():
+        if (outline := value(style, "pPr", "outlineLvl")).isdecimal():
             return min(6, int(outline) + 1) if int(outline) < _BODY_LEVEL else 0
-        base = named.get(_value(style, "basedOn"))
+        base = named.get(value(style, "basedOn"))
         if base is None:
             return 0
         style = base
     return 0
 
 
-def _value(element: etree._Element, *path: str) -> str:
-    found = element.find("/".join(f"{_W}{name}" for name in path))
-    return found.get(f"{_W}val") or "" if found is not None else ""
-
-
-def _with_formulas(package: ZipFile) -> bytes | None:
-    """The package with its equations, which mammoth leaves out, as text; None when it has none."""
-    if _DOCUMENT not in package.namelist() or b"oMath" not in (document := package.read(_DOCUMENT)):
+def _spelled_out(package: ZipFile, styles: Mapping[str | None, etree._Element]) -> bytes | None:
+    """The package with what mammoth leaves out as text: equations and numbers; None when it has none."""
+    if _DOCUMENT not in package.namelist():
         return None
-    root = tree(document)
+    root, numbers = tree(package.read(_DOCUMENT)), Numbers(_part(package, _NUMBERING), styles)
+    changed = False
     for formula in list(root.iter(f"{_M}oMath")):
-        run = etree.Element(f"{_W}r")
-        etree.SubElement(run, f"{_W}t", {_SPACE: "preserve"}).text = linear(formula)
+        run = _run(linear(formula))
         run.tail = formula.tail
         formula.getparent().replace(formula, run)
+        changed = True
     etree.strip_tags(root, f"{_M}oMathPara")
+    for paragraph in root.iter(f"{W}p"):
+        if next(paragraph.iterancestors(_CHOICE), None) is not None:  # mammoth reads the other one
+            continue
+        number = numbers.next(paragraph)
+        if number and any(text.text for text in paragraph.iter(f"{W}t")):
+            properties = paragraph.find(f"{W}pPr")
+            paragraph.insert(0 if properties is None else 1, _run(f"\ue000{number}\ue001"))
+            changed = True
+    return _repacked(package, etree.tostring(root)) if changed else None
+
+
+def _run(text: str) -> etree._Element:
+    run = etree.Element(f"{W}r")
+    etree.SubElement(run, f"{W}t", {_SPACE: "preserve"}).text = text
+    return run
+
+
+def _repacked(package: ZipFile, document: bytes) -> bytes:
     out = io.BytesIO()
     with ZipFile(out, "w") as written:
         for name in dict.fromkeys(package.namelist()):
-            if name == _DOCUMENT:
-                written.writestr(name, etree.tostring(root))
-            elif not name.startswith(_MEDIA):
-                written.writestr(name, package.read(name))
+            if not name.startswith(_MEDIA):
+                written.writestr(name, document if name == _DOCUMENT else package.read(name))
     return out.getvalue()
+
+
+def _place_numbers(page: etree._Element) -> None:
+    """Make the numbers of items those of the list, and the others words."""
+    for element in page.iter():
+        if element.tag == "li" and (number := _NUMBER.match(element.text or "")) is not None:
+            label = number[1].rstrip(".") if number[1][:-1].isdecimal() else number[1]
+            element.set("value", label)
+            element.text = element.text[number.end() :]
+        if element.text:
+            element.text = _NUMBER.sub(r"\1 ", element.text)
+        if element.tail:
+            element.tail = _NUMBER.sub(r"\1 ", element.tail)

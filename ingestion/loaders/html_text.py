@@ -160,10 +160,23 @@ def _list(element: etree._Element) -> str:
         content = "\n".join(block.text for block in _blocks(child)) if child.tag == "li" else _inner(child)
         if not content:
             continue
-        marker = f"{number}. " if element.tag == "ol" else "- "
-        number += 1
+        if _holds_lists_alone(child):
+            items.append(content)
+            continue
+        marker = "- "
+        if element.tag == "ol":
+            said = child.get("value") or str(number)
+            number = int(said) if said.isdecimal() else number
+            marker = f"{said}. " if said.isdecimal() else f"{said} "
+            number += 1
         items.append(marker + content.replace("\n", "\n" + " " * len(marker)))
     return "\n".join(items)
+
+
+def _holds_lists_alone(item: etree._Element) -> bool:
+    """Whether an item is a step down and nothing else, as those of lists that begin at a lower level."""
+    parts = [item.text, *(child.tail for child in item)]
+    return len(item) > 0 and all(child.tag in _LISTS for child in item) and not any(map(str.strip, filter(None, parts)))
 
 
 def _table(element: etree._Element) -> Iterator[_Block]:

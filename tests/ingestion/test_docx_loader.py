@@ -3,6 +3,7 @@
 import io
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import docx
@@ -78,6 +79,111 @@ def test_styles_that_are_headings_by_descent_or_level() -> None:
     for text, name in (("Oven", "Firm's title"), ("Heat", "Firm's part"), ("Steam", "Level"), ("Wait.", "Body")):
         made.add_paragraph(text, style=name)
     assert read(saved(made)).text == "# Oven\n\n# Heat\n\n## Steam\n\nWait.\n"
+
+
+class Numbered:
+    """A document with a list of four levels (90), one of steps (91), and the latter begun anew (92)."""
+
+    def __init__(self) -> None:
+        self.made = docx.Document()
+        levels = self.level(0, "%1.", style="Heading1") + self.level(1, "%1.%2") + self.level(2, "(%3)", "lowerLetter")
+        self.add("abstractNum", 90, levels + self.level(3, "§ %4", "upperRoman"))
+        self.add("abstractNum", 91, self.level(0, "%1.") + self.level(1, "o", "bullet"))
+        self.add("num", 90, '<w:abstractNumId w:val="90"/>')
+        self.add("num", 91, '<w:abstractNumId w:val="91"/>')
+        again = '<w:lvlOverride w:ilvl="0"><w:startOverride w:val="3"/></w:lvlOverride>'
+        self.add("num", 92, f'<w:abstractNumId w:val="91"/>{again}')
+        style = self.made.styles["Heading 1"].element.get_or_add_pPr()
+        style.append(parse_xml(f'<w:numPr {nsdecls("w")}><w:numId w:val="90"/></w:numPr>'))
+
+    def level(
+        self, at: int, text: str, kind: str = "decimal", *, start: int = 1, style: str = "", more: str = ""
+    ) -> str:
+        named = f'<w:pStyle w:val="{style}"/>' if style else ""
+        return (
+            f'<w:lvl w:ilvl="{at}"><w:start w:val="{start}"/><w:numFmt w:val="{kind}"/>{named}{more}'
+            f'<w:lvlText w:val="{text}"/></w:lvl>'
+        )
+
+    def add(self, kind: str, number: int, content: str) -> None:
+        name = "abstractNumId" if kind == "abstractNum" else "numId"
+        one = parse_xml(f'<w:{kind} {nsdecls("w")} w:{name}="{number}">{content}</w:{kind}>')
+        numbering = self.made.part.numbering_part.element
+        numbering.insert(0 if kind == "abstractNum" else len(numbering), one)
+
+    def paragraph(self, text: str, number: int | None = None, at: int = 0, style: str | None = None) -> None:
+        properties = self.made.add_paragraph(text, style=style)._p.get_or_add_pPr()
+        if number is not None:
+            said = f'<w:ilvl w:val="{at}"/><w:numId w:val="{number}"/>'
+            properties.append(parse_xml(f"<w:numPr {nsdecls('w')}>{said}</w:numPr>"))
+
+    def text(self) -> str:
+        return read(saved(self.made)).text
+
+
+def test_numbers_are_those_that_word_shows() -> None:
+    contract = Numbered()
+    contract.paragraph("Terms", style="Heading 1")
+    for text, at in (("In this contract:", 1), ("Fee is the fee;", 2), ("Term is the term.", 2), ("It is binding.", 1)):
+        contract.paragraph(text, 90, at)
+    contract.paragraph("", 90, 1)
+    contract.paragraph("Fees", style="Heading 1")
+    contract.paragraph("Pay 5 %.", 90, 1)
+    contract.paragraph("In between.")
+    contract.paragraph("Late fees:", 90, 1)
+    contract.paragraph("deep", 90, 3)
+    contract.paragraph("Annex", 0, style="Heading 1")
+    assert contract.text() == (
+        "# 1. Terms\n\n1.1 In this contract:\n    (a) Fee is the fee;\n    (b) Term is the term.\n1.2 It is binding."
+        "\n\n# 2. Fees\n\n2.1 Pay 5 %.\n\nIn between.\n\n2.2 Late fees:\n    § I deep\n\n# Annex\n"
+    )
+
+
+def test_steps_go_on_after_what_stands_between_them() -> None:
+    manual = Numbered()
+    manual.paragraph("Open it.", 91)
+    manual.paragraph("Like this.")
+    for text, number, at in (
+        ("Press.", 91, 0),
+        ("Gently.", 91, 1),
+        ("Close.", 91, 0),
+        ("Anew.", 92, 0),
+        ("On.", 92, 0),
+    ):
+        manual.paragraph(text, number, at)
+    assert manual.text() == "1. Open it.\n\nLike this.\n\n2. Press.\n   - Gently.\n3. Close.\n3. Anew.\n4. On.\n"
+
+
+@pytest.mark.parametrize(
+    ("level", "numbers"),
+    [
+        ({"text": "%1)", "kind": "upperLetter", "start": 26}, ["Z)", "AA)"]),
+        ({"text": "%1.", "kind": "lowerRoman", "start": 1999}, ["mcmxcix.", "mm."]),
+        ({"text": "%1", "kind": "decimalZero", "start": 9}, ["09.", "10."]),
+        ({"text": "Article %1:", "kind": "cardinalText"}, ["Article 1:", "Article 2:"]),
+        ({"text": "%1.%1", "kind": "upperRoman", "more": "<w:isLgl/>"}, ["1.1", "2.2"]),
+        ({"text": "", "kind": "none"}, ["1.", "2."]),  # without numbers of its own it is an ordered list
+    ],
+)
+def test_formats_of_numbers(level: dict[str, Any], numbers: list[str]) -> None:
+    document = Numbered()
+    document.add("abstractNum", 93, document.level(0, **level))
+    document.add("num", 93, '<w:abstractNumId w:val="93"/>')
+    for _ in numbers:
+        document.paragraph("said", 93)
+    assert document.text() == "".join(f"{number} said\n" for number in numbers)
+
+
+def test_a_list_may_be_that_of_a_style() -> None:
+    document = Numbered()
+    style = document.made.styles.add_style("Legal", WD_STYLE_TYPE.LIST).element.get_or_add_pPr()
+    style.append(parse_xml(f'<w:numPr {nsdecls("w")}><w:numId w:val="90"/></w:numPr>'))
+    document.add("abstractNum", 94, '<w:numStyleLink w:val="Legal"/>')
+    document.add("num", 94, '<w:abstractNumId w:val="94"/>')
+    document.paragraph("First", style="Heading 1")
+    document.paragraph("of it", 94, 1)
+    document.paragraph("of none", 4711, 1)
+    assert document.text() == "# 1. First\n\n1.1 of it\n\nof none\n"
 
 
 def test_equations_are_written_in_one_line() -> None:

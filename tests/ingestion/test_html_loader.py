@@ -143,6 +143,11 @@ def test_what_is_one_click_away_is_read() -> None:
     assert page("<p>Words.<p hidden=until-found>More.").text == "Words.\n\nMore.\n"
 
 
+def test_the_numbers_of_items_are_those_that_they_are_given() -> None:
+    assert page("<ol start=3><li>three<li value=7>seven<li>eight</ol>").text == "3. three\n7. seven\n8. eight\n"
+    assert page("<ul><li value=7>a<li><ul><li>b</ul></ul>").text == "- a\n- b\n"
+
+
 def test_mathml_without_another_notation_is_written_in_one_line() -> None:
     assert page("<p>So <math><msup><mi>r</mi><mn>2</mn></msup></math> it is.").text == "So r^2 it is.\n"
 
