@@ -10,14 +10,12 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
+from ingestion.loaders.numerals import letters, roman
+
 W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _LEVELS = 9
 LONGEST_CHAIN = 20  # styles that are based on one another; Word allows no more than 11
 _PLACE = re.compile("%([1-9])")
-_ROMAN = (
-    *((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl")),
-    *((10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i")),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,18 +146,15 @@ def _number(text: str) -> int:
 
 def _written(number: int, kind: str) -> str:
     """A number as its format has it; in digits by formats of rare use."""
-    if kind in {"lowerLetter", "upperLetter"} and number > 0:  # z is followed by aa, bb
-        text = chr(ord("a") + (number - 1) % 26) * min(1 + (number - 1) // 26, 9)
-    elif kind in {"lowerRoman", "upperRoman"} and 0 < number < 4000:
-        text = _roman(number)
-    else:
-        return "" if kind == "none" else f"{number:02}" if kind == "decimalZero" else str(number)
+    match kind:
+        case "none":
+            return ""
+        case "decimalZero":
+            return f"{number:02}"
+        case "lowerLetter" | "upperLetter":
+            text = letters(number)
+        case "lowerRoman" | "upperRoman":
+            text = roman(number)
+        case _:
+            return str(number)
     return text.upper() if kind.startswith("upper") else text
-
-
-def _roman(number: int) -> str:
-    text = ""
-    for worth, letters in _ROMAN:
-        text += letters * (number // worth)
-        number %= worth
-    return text

@@ -6,6 +6,7 @@ from lxml import etree
 
 from app.domain.document import ParsedDocument
 from ingestion.loaders.grid import Merged, repeat
+from ingestion.loaders.open_document_numbers import Numbers
 from ingestion.loaders.package import opened, refuse_entities, tree
 from ingestion.loaders.pieces import Pieces, trimmed
 from ingestion.loaders.reader import StructureReader
@@ -35,11 +36,13 @@ class _OpenDocumentReader(StructureReader):
         called = f"OpenDocument {self.kind}"
         with opened(data, called) as package:
             refuse_entities(package, called)
-            body = tree(package.read("content.xml")).find(f".//{_OFFICE}{self.kind}")
-            meta = tree(package.read("meta.xml")) if "meta.xml" in package.namelist() else None
-        pieces = Pieces()
+            content = tree(package.read("content.xml"))
+            meta, styles = [
+                tree(package.read(part)) if part in package.namelist() else None for part in ("meta.xml", "styles.xml")
+            ]
+        pieces, body = Pieces(), content.find(f".//{_OFFICE}{self.kind}")
         if body is not None:
-            self.write(body, pieces)
+            self.write(body, pieces, Numbers(content) if styles is None else Numbers(styles, content))
         found = {field: meta.findtext(f".//{_DC}{field}") if meta is not None else "" for field in _FIELDS}
         return pieces.document(
             name,
@@ -50,9 +53,9 @@ class _OpenDocumentReader(StructureReader):
             language=found["language"],
         )
 
-    def write(self, body: etree._Element, pieces: Pieces) -> None:
+    def write(self, body: etree._Element, pieces: Pieces, numbers: Numbers) -> None:
         """Write the body's blocks."""
-        _write(body, pieces)
+        _write(body, pieces, numbers)
 
 
 class OdtReader(_OpenDocumentReader):
@@ -66,7 +69,7 @@ class OdpReader(_OpenDocumentReader):
 
     kind = "presentation"
 
-    def write(self, body: etree._Element, pieces: Pieces) -> None:
+    def write(self, body: etree._Element, pieces: Pieces, numbers: Numbers) -> None:
         """Write the slides."""
         for number, slide in enumerate(body.iter(f"{_DRAW}page"), start=1):
             pieces.page()
@@ -75,11 +78,11 @@ class OdpReader(_OpenDocumentReader):
             pieces.heading(2, _inline(title) if title is not None else f"Slide {number}")
             for child in slide:
                 if child is not title and child.tag not in _LEFT_OUT and frames.get(child) not in _FURNITURE:
-                    _write(child, pieces)
+                    _write(child, pieces, numbers)
             spoken = Pieces()
             for frame, role in frames.items():
                 if role == "notes":
-                    _write(frame, spoken)
+                    _write(frame, spoken, numbers)
             said = spoken.document("", "").text.strip()
             pieces.block(f"Notes: {said}" if said else "")
 
@@ -89,7 +92,7 @@ class OdsReader(_OpenDocumentReader):
 
     kind = "spreadsheet"
 
-    def write(self, body: etree._Element, pieces: Pieces) -> None:
+    def write(self, body: etree._Element, pieces: Pieces, numbers: Numbers) -> None:
         """Write the sheets."""
         for sheet in body.findall(f"{_TABLE}table"):
             rows = [row for row in _rows(sheet) if any(row)]
@@ -101,19 +104,21 @@ class OdsReader(_OpenDocumentReader):
 _FIELDS = ("title", "creator", "date", "language")
 
 
-def _write(element: etree._Element, pieces: Pieces) -> None:
+def _write(element: etree._Element, pieces: Pieces, numbers: Numbers) -> None:
     for child in element:
         if child.tag == f"{_TEXT}h":
-            level = child.get(f"{_TEXT}outline-level", "1")
-            pieces.heading(min(6, int(level)) if level.isdecimal() and int(level) else 1, _inline(child))
+            said, title = child.get(f"{_TEXT}outline-level", "1"), _inline(child)
+            level = int(said) if said.isdecimal() and int(said) else 1
+            number = numbers.of_heading(child, level) if title.strip() else ""
+            pieces.heading(min(6, level), f"{number} {title}")
         elif child.tag == f"{_TEXT}p":
             pieces.block(_inline(child))
         elif child.tag == f"{_TEXT}list":
-            pieces.block("\n".join(_items(child, 0)))
+            pieces.block("\n".join(_items(child, 0, numbers, numbers.begin(child))))
         elif child.tag == f"{_TABLE}table":
             pieces.table(_rows(child))
         elif child.tag not in _LEFT_OUT:
-            _write(child, pieces)
+            _write(child, pieces, numbers)
 
 
 def _rows(table: etree._Element) -> list[list[str]]:
@@ -139,13 +144,18 @@ def _count(element: etree._Element, what: str) -> int:
     return int(count) if count.isdecimal() else 1
 
 
-def _items(listed: etree._Element, depth: int) -> Iterator[str]:
+def _items(listed: etree._Element, depth: int, numbers: Numbers, style: str) -> Iterator[str]:
+    """The lines of a list, those of a deeper one indented; what follows in an item has no marker of its own."""
     for item in listed:
+        marker = ""
+        if item.tag == f"{_TEXT}list-item" and any(child.tag != f"{_TEXT}list" for child in item):
+            marker = f"{numbers.of_item(style, depth + 1, item) or '-'} "
         for child in item:
             if child.tag == f"{_TEXT}list":
-                yield from _items(child, depth + 1)
+                yield from _items(child, depth + 1, numbers, child.get(f"{_TEXT}style-name", style))
             elif text := _inline(child).strip():
-                yield f"{'  ' * depth}- {text}"
+                yield f"{'  ' * depth}{marker}{text}"
+                marker = "  "
 
 
 def _inline(element: etree._Element) -> str:

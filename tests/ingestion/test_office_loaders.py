@@ -341,6 +341,50 @@ def test_odt() -> None:
     assert document.metadata == {"author": "Ada", "language": "en"}
 
 
+def test_numbers_of_open_document_are_those_that_are_shown() -> None:
+    def level(at: int, kind: str, more: str = "", name: str = "list-level-style-number") -> str:
+        return f'<text:{name} text:level="{at}" style:num-format="{kind}" {more}/>'
+
+    def items(*texts: str, more: str = "") -> str:
+        said = "".join(f"<text:list-item>{text}</text:list-item>" for text in texts)
+        return f"<text:list {more}>{said}</text:list>"
+
+    def heading(text: str, at: int, more: str = "") -> str:
+        return f'<text:h text:outline-level="{at}" {more}>{text}</text:h>'
+
+    two = 'text:display-levels="2"'
+    outline = level(1, "1", name="outline-level-style") + level(2, "A", two, name="outline-level-style")
+    steps = level(1, "1", 'style:num-suffix="."') + level(2, "i", 'style:num-prefix="(" style:num-suffix=")"')
+    bullets = '<text:list-level-style-bullet text:level="3"/>'
+    spaces = f'{NAMESPACES} xmlns:style="urn:oasis:names:tc:opendocument:xmlns:style:1.0"'
+    styles = (
+        f"<office:document-styles {spaces}><text:outline-style>{outline}</text:outline-style></office:document-styles>"
+    )
+    deep = items("<text:p>dot</text:p>")
+    body = (
+        heading("Tides", 1),
+        heading("Low", 2, 'text:start-value="3"'),
+        heading("Preface", 1, 'text:is-list-header="true"'),
+        items("<text:p>Open.</text:p><text:p>Wait.</text:p>", "<text:p>Row.</text:p>", more='text:style-name="L"'),
+        "<text:p>Between.</text:p>",
+        items(
+            f"<text:p>Land.</text:p>{items('<text:p>Tie.</text:p>', deep)}",
+            more='text:style-name="L" text:continue-numbering="true"',
+        ),
+        items("<text:p>Anew.</text:p>", more='text:style-name="L"'),
+    )
+    content = (
+        f'<office:document-content {spaces}><office:automatic-styles><text:list-style style:name="L">{steps}{bullets}'
+        f"</text:list-style></office:automatic-styles><office:body><office:text>{''.join(body)}</office:text></office:body>"
+        "</office:document-content>"
+    )
+    parts = {"mimetype": "application/vnd.oasis.opendocument.text", "content.xml": content, "styles.xml": styles}
+    assert read("a.odt", packed(parts)).text == (
+        "# 1 Tides\n\n## 1.C Low\n\n# Preface\n\n1. Open.\n  Wait.\n2. Row.\n\nBetween.\n\n"
+        "3. Land.\n  (i) Tie.\n    - dot\n\n1. Anew.\n"
+    )
+
+
 def test_epub() -> None:
     chapter = "<html><body><h1>{}</h1><p>{}</p></body></html>"
     document = read(
