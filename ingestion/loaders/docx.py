@@ -154,8 +154,7 @@ def _place_numbers(page: etree._Element) -> None:
     """Make the numbers of items those of the list, and the others words."""
     for element in page.iter():
         if element.tag == "li" and (number := _NUMBER.match(element.text or "")) is not None:
-            label = number[1].rstrip(".") if number[1][:-1].isdecimal() else number[1]
-            element.set("value", label)
+            element.set("value", f"{number[1]}." if number[1].isdecimal() else number[1])
             element.text = element.text[number.end() :]
         if element.text:
             element.text = _NUMBER.sub(r"\1 ", element.text)

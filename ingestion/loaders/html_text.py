@@ -1,7 +1,7 @@
 """HTML text: a tree of HTML written as Markdown-like text with its headings located."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from app.domain.document import Heading
 from ingestion.loaders.characters import clean
 from ingestion.loaders.formula import linear
 from ingestion.loaders.grid import Cell, spread, titles
+from ingestion.loaders.numerals import letters, roman
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _LISTS = {"ul", "ol"}
@@ -30,6 +31,13 @@ _SPACE = re.compile(r"[ \t\n\r\f\xa0\u2000-\u200a\u202f\u205f\u3000]+")
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight|highlight-source)-(\w[\w+#-]*)")
 _EXPONENT = re.compile(r"[-+−]?\d+|[a-z]")
 _ITEM = re.compile(r"\s*(?:-|\d+\.) ")
+_NUMERALS: Mapping[str, Callable[[int], str]] = {
+    "a": letters,
+    "A": lambda number: letters(number).upper(),
+    "i": roman,
+    "I": lambda number: roman(number).upper(),
+}
+"""How an ordered list of a type writes its numbers."""
 _LONGEST_CELL = 400  # characters; a longer cell is layout, not data
 _WIDEST, _TALLEST = 50, 1000  # columns and rows that a cell may span
 
@@ -166,8 +174,10 @@ def _list(element: etree._Element) -> str:
         marker = "- "
         if element.tag == "ol":
             said = child.get("value") or str(number)
-            number = int(said) if said.isdecimal() else number
-            marker = f"{said}. " if said.isdecimal() else f"{said} "
+            if said.isdecimal():
+                number = int(said[:9])
+                said = f"{_NUMERALS.get(element.get('type', ''), str)(number)}."
+            marker = f"{said} "
             number += 1
         items.append(marker + content.replace("\n", "\n" + " " * len(marker)))
     return "\n".join(items)

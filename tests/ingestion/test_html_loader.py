@@ -145,6 +145,8 @@ def test_what_is_one_click_away_is_read() -> None:
 
 def test_the_numbers_of_items_are_those_that_they_are_given() -> None:
     assert page("<ol start=3><li>three<li value=7>seven<li>eight</ol>").text == "3. three\n7. seven\n8. eight\n"
+    assert page("<ol type=a start=26><li>z<li>next</ol>").text == "z. z\naa. next\n"
+    assert page("<ol type=I><li>a<li value=9>b</ol>").text == "I. a\nIX. b\n"
     assert page("<ul><li value=7>a<li><ul><li>b</ul></ul>").text == "- a\n- b\n"
 
 
