@@ -14,7 +14,7 @@ from ingestion.loaders.docx_numbers import LONGEST_CHAIN, Numbers, W, value
 from ingestion.loaders.formula import linear
 from ingestion.loaders.html import parse_tree
 from ingestion.loaders.html_text import write
-from ingestion.loaders.package import opened, refuse_entities, tree
+from ingestion.loaders.package import opened, refuse_entities
 from ingestion.loaders.reader import StructureReader
 from ingestion.loaders.title import choose_title
 
@@ -76,10 +76,14 @@ class DocxReader(StructureReader):
 
 
 def _part(package: ZipFile, name: str) -> etree._Element | None:
-    """A part's root, as far as it can be read; None when there is none."""
+    """A part's root; None when there is none that can be read."""
     if name not in package.namelist():
         return None
-    return etree.fromstring(package.read(name), etree.XMLParser(resolve_entities=False, no_network=True, recover=True))
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)  # its size is known
+    try:
+        return etree.fromstring(package.read(name), parser)
+    except etree.XMLSyntaxError:
+        return None
 
 
 def _properties(root: etree._Element | None) -> dict[str, str]:
@@ -114,9 +118,9 @@ def _level(style: etree._Element, named: Mapping[str | None, etree._Element]) ->
 
 def _spelled_out(package: ZipFile, styles: Mapping[str | None, etree._Element]) -> bytes | None:
     """The package with what mammoth leaves out as text: equations and numbers; None when it has none."""
-    if _DOCUMENT not in package.namelist():
+    root, numbers = _part(package, _DOCUMENT), Numbers(_part(package, _NUMBERING), styles)
+    if root is None:
         return None
-    root, numbers = tree(package.read(_DOCUMENT)), Numbers(_part(package, _NUMBERING), styles)
     changed = False
     for formula in list(root.iter(f"{_M}oMath")):
         run = _run(linear(formula))
