@@ -4,7 +4,7 @@ import io
 import json
 import zipfile
 from copy import deepcopy
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -64,6 +64,26 @@ def test_xlsx() -> None:
     )
     assert document.text == "## Ferries\n\n| Ship | Seats |\n| --- | --- |\n| Ilse | 120 |\n| Anna\\|B | 7.5 |\n"
     assert (document.title, document.metadata["author"]) == ("Fleet", "Ada")
+
+
+def test_cells_of_xls_are_written_as_they_are_shown() -> None:
+    book, out = xlwt.Workbook(), io.BytesIO()
+    sheet = book.add_sheet("Fares")
+    for at, text in enumerate(("Port", "Share", "Fare", "Hour")):
+        sheet.write(0, at, text)
+    sheet.write_merge(1, 2, 0, 0, "Holm")
+    rows = (
+        [(0.256, "0.0%"), (1234.5, '#,##0.00 "€"'), (time(9, 30), "hh:mm")],
+        [(7, "General"), (7.5, "0"), (2, "[h]:mm")],
+    )
+    for row, cells in enumerate(rows, start=1):
+        for column, (value, code) in enumerate(cells, start=1):
+            sheet.write(row, column, value, xlwt.easyxf(num_format_str=code))
+    book.save(out)
+    assert read("a.xls", out.getvalue()).text == (
+        "## Fares\n\n| Port | Share | Fare | Hour |\n| --- | --- | --- | --- |\n"
+        "| Holm | 25.6% | 1,234.50 € | 09:30:00 |\n| Holm | 7 | 8 | 48:00 |\n"
+    )
 
 
 TITLED = "Fares of 2026\n\n| Ship | Seats | Fare |\n| --- | --- | --- |\n| Ilse | 120 | 4 |\n"
