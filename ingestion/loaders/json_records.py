@@ -1,6 +1,7 @@
 """JSON: records and nested data as text that reads like a form."""
 
 import io
+import json
 from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any, TypeGuard
@@ -43,8 +44,8 @@ def are_lines(name: str, text: str) -> bool:
     if not (first.startswith("{") and first.rstrip().endswith("}") and more.strip()):
         return False
     try:
-        msgspec.json.decode(first)
-    except msgspec.MsgspecError:
+        decoded(first, "")
+    except DamagedFile:
         return False
     return True
 
@@ -57,11 +58,15 @@ def numbered_lines(text: str) -> Iterator[tuple[int, Any]]:
 
 
 def decoded(text: str, where: str) -> Any:
-    """The value that is written. Raises DamagedFile that says `where`."""
+    """The value that is written; NaN and infinities, which some programs write, as none. DamagedFile says `where`."""
+    text = text.removeprefix("\ufeff")
     try:
-        return msgspec.json.decode(text.removeprefix("\ufeff"))
-    except msgspec.MsgspecError as error:
-        raise DamagedFile(f"{where} is not JSON ({error}); correct it and ingest it again.") from error
+        return msgspec.json.decode(text)
+    except msgspec.MsgspecError:
+        try:
+            return json.loads(text, parse_constant=lambda _: None)
+        except ValueError as error:
+            raise DamagedFile(f"{where} is not JSON ({error}); correct it and ingest it again.") from error
 
 
 def is_texts(value: Any) -> TypeGuard[list[str]]:

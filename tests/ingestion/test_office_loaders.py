@@ -464,6 +464,10 @@ def test_json() -> None:
     separated = '{"title": "A\u2028B"}\r\n{"title": "C"}\r{"title": "D"}\n'
     assert read("a.jsonl", separated).text == "## A B\n\n## C\n\n## D\n"
     assert read("a.json", '{"a": {"b": [{"c": 1, "d": null}]}}').text == "a:\n  b:\n    - c: 1\n"
+    for text in ('[{"a": NaN, "b": 1}, {"c": -Infinity, "d": 2}]', '{"a": NaN, "b": 1}\n{"c": Infinity, "d": 2}\n'):
+        assert read("a.json", text).text == "b: 1\n\nd: 2\n"
+    with pytest.raises(DamagedFile, match="line 2 column 1"):
+        read("a.json", '{"a": NaN,\n}')
 
 
 def test_mail() -> None:
