@@ -7,6 +7,7 @@ and the age of `…:read` says when someone last read it on another worker than 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -57,6 +58,13 @@ class _Reading:
         return self.take(batch) and len(batch) < BATCH
 
 
+def _require_files(options: Mapping[str, Any]) -> None:
+    """Raise ConfigurationError for a file of TLS that is not there: Redis's client would not say which."""
+    for option in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
+        if (file := options.get(option)) and not Path(file).is_file():
+            raise ConfigurationError(f"REDIS_URL: there is no file `{file}`, which its option {option} names.")
+
+
 class RunLog:
     """Opens writers and readers of run logs. Every failure to reach Redis is RunLogUnavailable."""
 
@@ -79,6 +87,7 @@ class RunLog:
                 "REDIS_URL must look like redis://:password@host:6379/0; behind a ? stand options of redis-py, such as "
                 "ssl_ca_certs=FILE with rediss://."
             ) from error
+        _require_files(pool.connection_kwargs)
         self._redis: Redis = Redis.from_pool(pool)
         self._take = self._redis.register_script(_TAKE)
         self._prefix = prefix

@@ -154,6 +154,13 @@ def test_a_url_that_the_driver_cannot_use_is_refused(url: str) -> None:
         RunLog(url)
 
 
+def test_a_file_of_tls_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"no file `.*ca\.pem`, which its option ssl_ca_certs names"):
+        RunLog(f"rediss://127.0.0.1/0?ssl_ca_certs={tmp_path}/ca.pem")
+    (tmp_path / "ca.pem").touch()
+    RunLog(f"rediss://127.0.0.1/0?ssl_ca_certs={tmp_path}/ca.pem")
+
+
 @pytest.fixture
 def own_valkey() -> Iterator[str]:
     """The URL of a Valkey of the test's own, whose settings can be changed."""
