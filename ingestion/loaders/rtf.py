@@ -1,6 +1,7 @@
 """RTF: rich text as plain text."""
 
 import re
+from itertools import groupby
 
 from striprtf.striprtf import rtf_to_text
 
@@ -9,6 +10,9 @@ from ingestion.loaders.pieces import Pieces
 from ingestion.loaders.reader import StructureReader
 
 MEDIA_TYPE = "application/rtf"
+_ITEM = re.compile(r"\{\\(?:listtext|pntext)\b ?")
+_NOTE = re.compile(r"\{\\footnote\b(?:\\ftnalt\b)? ?")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # those that are written are behind a backslash
 _HEAD = 200_000  # characters, in which fonts, styles and what is said of the document stand
 
 
@@ -16,13 +20,34 @@ class RtfReader(StructureReader):
     """Reads rich text through striprtf; styles and images are left out, so that there are no headings."""
 
     def parse(self, name: str, data: bytes) -> ParsedDocument:
-        """Its paragraphs, with what it says of itself."""
+        """Its paragraphs and tables with the numbers of items, footnotes where they stand, what it says of itself."""
         pieces, source = Pieces(), data.decode("latin-1")
-        for line in rtf_to_text(source, errors="replace").split("\n"):
-            pieces.block(line.strip())
+        lines = rtf_to_text(_with_hidden(source), errors="replace").split("\n")
+        for is_row, group in groupby(lines, lambda line: line.endswith("|") and "|" in line[:-1]):
+            if is_row:
+                pieces.table([cell.strip() for cell in line[:-1].split("|")] for line in group)
+            else:
+                for line in group:
+                    pieces.block(" ".join(line.split()))
         return pieces.document(
             name, MEDIA_TYPE, _said(source, "title"), author=_said(source, "author"), date=_day(source)
         )
+
+
+def _with_hidden(source: str) -> str:
+    """The source with what striprtf leaves out as text of its paragraphs: numbers of items, footnotes in brackets."""
+    source, parts, at = _ITEM.sub("{", source), list[str](), 0
+    for found in _NOTE.finditer(source):
+        depth, end = 1, 0
+        for brace in _BRACE.finditer(source, found.end()) if found.start() >= at else ():
+            depth += {"{": 1, "}": -1}.get(brace[0], 0)
+            if not depth:
+                end = brace.start()
+                break
+        if end:
+            parts += [source[at : found.start()], "{ (", source[found.end() : end], ")"]
+            at = end
+    return "".join([*parts, source[at:]])
 
 
 def _said(source: str, field: str) -> str:

@@ -434,6 +434,16 @@ def test_epub() -> None:
     assert document.metadata == {"author": "Ada, Bo"}
 
 
+def test_items_tables_and_footnotes_of_rtf() -> None:
+    note = r"{\footnote\ftnalt\pard With {\b two \{oars\}}.}"
+    items = rf"{{\listtext\pard\plain 1.\tab}}Open.\par{{\pntext 2.\tab}}Row{note} on.\par"
+    rows = "".join(rf"\trowd\cellx1\cellx2 {one}\cell {two}\cell\row" for one, two in (("Port", "Hour"), ("Holm", "9")))
+    document = read("a.rtf", rf"{{\rtf1\ansi {items}{rows}\pard End}}")
+    assert document.text == (
+        "1. Open.\n\n2. Row (With two {oars}.) on.\n\n| Port | Hour |\n| --- | --- |\n| Holm | 9 |\n\nEnd\n"
+    )
+
+
 def test_rtf() -> None:
     document = read("a.rtf", r"{\rtf1\ansi{\fonttbl\f0 Arial;}\f0 High water\par comes {\b twice} a day.\par}")
     assert document.text == "High water\n\ncomes twice a day.\n"
