@@ -9,6 +9,7 @@ from openpyxl.styles.numbers import is_date_format
 from openpyxl.utils.datetime import from_excel
 
 from ingestion.loaders.number_format import shown
+from ingestion.loaders.pieces import Item
 
 _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
@@ -58,8 +59,8 @@ def _shown(number: str, code: str) -> str:
         return number
 
 
-def diagram_lines(diagram: etree._Element) -> Iterator[tuple[int, str]]:
-    """The texts of a diagram's data part (SmartArt), each after its depth."""
+def diagram_items(diagram: etree._Element) -> Iterator[Item]:
+    """The texts of a diagram's data part (SmartArt)."""
     nodes = {node.get("modelId"): node for node in diagram.iter(f"{_DGM}pt")}
     below = defaultdict[str | None, list[tuple[int, str | None]]](list)
     for connection in diagram.iter(f"{_DGM}cxn"):
@@ -73,7 +74,7 @@ def diagram_lines(diagram: etree._Element) -> Iterator[tuple[int, str]]:
         text = node.find(f"{_DGM}t") if node is not None else None
         said = "" if text is None else _paragraphs(text)
         if said:
-            yield depth, said
+            yield Item(depth, said)
         children = sorted(below.pop(name, []), key=lambda child: child[0], reverse=True)
         waiting += [(min(depth + bool(said), _DEEPEST), child) for _, child in children]
 

@@ -1,6 +1,7 @@
 """Pieces: a document's text put together block by block, its headings located."""
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from app.domain.document import Heading, ParsedDocument
 from ingestion.loaders.characters import clean
@@ -83,10 +84,20 @@ class Pieces:
         self._length += len(text) + 2
 
 
-def listed(lines: Iterable[tuple[int, str]]) -> str:
-    """Lines, each after its depth, as a list; one alone stays a line, empty ones are left out."""
-    said = [(depth, text) for depth, text in lines if text]
-    return "\n".join(f"{'  ' * depth}- {text}" if len(said) > 1 else text for depth, text in said)
+class Item(NamedTuple):
+    """A line of a list."""
+
+    depth: int
+    text: str
+    marker: str = "-"
+
+
+def listed(items: Iterable[Item]) -> str:
+    """Items as a list; one alone stays a line unless it has a number, empty ones are left out."""
+    said = [item for item in items if item.text]
+    if len(said) == 1 and said[0].marker == "-":
+        return said[0].text
+    return "\n".join(f"{'  ' * item.depth}{item.marker} {item.text}" for item in said)
 
 
 def trimmed(rows: list[list[str]]) -> list[list[str]]:

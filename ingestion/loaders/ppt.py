@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from app.domain.document import ParsedDocument
 from app.domain.errors import DamagedFile, EncryptedFile
 from ingestion.loaders.compound import number_at, opened, properties, stream
-from ingestion.loaders.pieces import Pieces, listed
+from ingestion.loaders.pieces import Item, Pieces, listed
 from ingestion.loaders.reader import StructureReader
 
 MEDIA_TYPE = "application/vnd.ms-powerpoint"
@@ -65,7 +65,7 @@ class PptReader(StructureReader):
             pieces.heading(2, (title.text if title else "") or f"Slide {number}")
             for text in texts:
                 if text is not title:
-                    pieces.block(listed((0, line) for line in text.text.split("\n")))
+                    pieces.block(listed(Item(0, line) for line in text.text.split("\n")))
             pieces.block(f"Notes: {notes}" if notes else "")
         return pieces.document(name, MEDIA_TYPE, about.pop("title", ""), **about)
 

@@ -11,9 +11,10 @@ from pptx.oxml.xmlchemy import OxmlElement
 
 from app.domain.document import ParsedDocument
 from ingestion.loaders.formula import linear
-from ingestion.loaders.graphics import chart_tables, chart_title, diagram_lines
+from ingestion.loaders.graphics import chart_tables, chart_title, diagram_items
+from ingestion.loaders.numerals import letters, roman
 from ingestion.loaders.package import opened, refuse_entities, tree
-from ingestion.loaders.pieces import Pieces, listed
+from ingestion.loaders.pieces import Item, Pieces, listed
 from ingestion.loaders.reader import StructureReader
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
@@ -44,7 +45,7 @@ class PptxReader(StructureReader):
                 if title is not None and shape.shape_id == title.shape_id:
                     continue
                 if shape.has_text_frame:
-                    pieces.block(listed(_lines(shape.text_frame)))
+                    pieces.block(listed(_items(shape.text_frame)))
                 elif getattr(shape, "has_table", False):
                     pieces.table([[cell.text for cell in row.cells] for row in shape.table.rows])
                 else:
@@ -87,7 +88,7 @@ def _write_graphic(shape: Any, pieces: Pieces) -> None:
                 pieces.table(table)
     for relation in shape.element.iter(f"{_DGM}relIds"):
         if (diagram := _related(shape.part, relation.get(f"{_R}dm"))) is not None:
-            pieces.block(listed(diagram_lines(diagram)))
+            pieces.block(listed(diagram_items(diagram)))
 
 
 def _related(part: Any, name: str | None) -> etree._Element | None:
@@ -96,5 +97,25 @@ def _related(part: Any, name: str | None) -> etree._Element | None:
     return None if relation is None or relation.is_external else tree(relation.target_part.blob)
 
 
-def _lines(frame: Any) -> Iterator[tuple[int, str]]:
-    return ((paragraph.level, paragraph.text.replace("\v", " ").strip()) for paragraph in frame.paragraphs)
+def _items(frame: Any) -> Iterator[Item]:
+    """The paragraphs of a text, with the numbers that are set for themselves."""
+    counts = dict[int, int]()
+    for paragraph in frame.paragraphs:
+        text, depth, properties = paragraph.text.replace("\v", " ").strip(), paragraph.level, paragraph._p.pPr
+        numbered = properties.find(f"{_A}buAutoNum") if properties is not None else None
+        if not text:
+            continue
+        counts = {at: count for at, count in counts.items() if at < depth or (at == depth and numbered is not None)}
+        if numbered is None:
+            yield Item(depth, text)
+        else:
+            start = numbered.get("startAt", "1")
+            counts[depth] = counts[depth] + 1 if depth in counts else int(start) if start.isdecimal() else 1
+            yield Item(depth, text, _marker(counts[depth], numbered.get("type", "")))
+
+
+def _marker(number: int, kind: str) -> str:
+    """A number as a scheme of ECMA-376, part 1, 20.1.10.61 has it, such as `romanLcParenBoth`: `(iv)`."""
+    text = letters(number) if kind.startswith("alpha") else roman(number) if kind.startswith("roman") else str(number)
+    text = text.upper() if kind.startswith(("alphaUc", "romanUc")) else text
+    return f"({text})" if kind.endswith("ParenBoth") else f"{text})" if kind.endswith("ParenR") else f"{text}."

@@ -262,6 +262,30 @@ def test_pptx() -> None:
     assert document.title == "Tides"
 
 
+def test_numbered_lines_of_slides() -> None:
+    deck = Presentation()
+    frame = deck.slides.add_slide(deck.slide_layouts[6]).shapes.add_textbox(0, 0, 9, 9).text_frame
+    lines = [("Open.", 0, "arabicPeriod", ""), ("Left.", 1, "alphaUcParenR", ""), ("Right.", 1, "alphaUcParenR", "")]
+    lines += [
+        ("", 0, "", ""),
+        ("Row.", 0, "arabicPeriod", ""),
+        ("Aside.", 0, "", ""),
+        ("On.", 0, "romanLcParenBoth", "4"),
+    ]
+    for at, (text, depth, kind, start) in enumerate(lines):
+        paragraph = frame.paragraphs[0] if at == 0 else frame.add_paragraph()
+        paragraph.text, paragraph.level = text, depth
+        if kind:
+            number = f' startAt="{start}"' if start else ""
+            namespace = "http://schemas.openxmlformats.org/drawingml/2006/main"
+            paragraph._p.get_or_add_pPr().append(
+                parse_xml(f'<a:buAutoNum xmlns:a="{namespace}" type="{kind}"{number}/>')
+            )
+    assert read("a.pptx", saved_deck(deck)).text == (
+        "## Slide 1\n\n1. Open.\n  A) Left.\n  B) Right.\n2. Row.\n- Aside.\n(iv) On.\n"
+    )
+
+
 def saved_deck(deck: object) -> bytes:
     out = io.BytesIO()
     deck.save(out)  # type: ignore[attr-defined]
