@@ -455,7 +455,45 @@ def test_epub() -> None:
     )
     assert document.text == "# First\n\nIt began.\n\n# Last\n\nBy Bo.\n\nIt ended.\n\nA box.\n\n1. A note.\n"
     assert [heading.title for heading in document.headings] == ["First", "Last"]
+    assert document.title == "The sea"
     assert document.metadata == {"author": "Ada, Bo"}
+
+
+NCX = """<ncx xmlns="http://www.daisy.org/z3986/2005/ncx/"><navMap>
+    <navPoint><navLabel><text>Part 1</text></navLabel><content src="one.xhtml"/>
+        <navPoint><navLabel><text>Low tide</text></navLabel><content src="one.xhtml#low"/></navPoint></navPoint>
+    <navPoint><navLabel><text>Part 2</text></navLabel><content src="two.xhtml"/></navPoint>
+    <navPoint><navLabel><text>Gone</text></navLabel><content src="one.xhtml#gone"/></navPoint></navMap></ncx>"""
+NAV = """<html xmlns:epub="http://www.idpf.org/2007/ops"><body><nav epub:type="toc"><ol>
+    <li><a href="one.xhtml">Part 1</a><ol><li><a href="one.xhtml#low">Low tide</a></li></ol></li>
+    <li><a href="two.xhtml">Part 2</a></li></ol></nav>
+    <nav epub:type="landmarks"><a href="two.xhtml">x</a></nav></body></html>"""
+
+
+@pytest.mark.parametrize(
+    ("item", "content"),
+    [
+        ('<item id="n" href="toc.xml" media-type="application/x-dtbncx+xml"/>', NCX),
+        ('<item id="n" href="toc.xml" properties="nav"/>', NAV),
+    ],
+)
+def test_the_contents_of_a_book_make_headings_where_there_are_none(item: str, content: str) -> None:
+    chapters = '<item id="a" href="one.xhtml"/><item id="b" href="two.xhtml"/>'
+    spine = '<spine><itemref idref="a"/><itemref idref="b"/></spine>'
+    book = packed(
+        {
+            "mimetype": "application/epub+zip",
+            "META-INF/container.xml": '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container">'
+            '<rootfiles><rootfile full-path="book.opf"/></rootfiles></container>',
+            "book.opf": f'<package xmlns="http://www.idpf.org/2007/opf"><manifest>{chapters}{item}</manifest>{spine}</package>',
+            "one.xhtml": "<html><body><p>PART  1</p>It <p>began.</p><div id='low'><p>Grün.</p></div></body></html>",
+            "two.xhtml": "<html><body><h3>The end</h3><p>It ended.</p></body></html>",
+            "toc.xml": content,
+        }
+    )
+    document = read("a.epub", book)
+    assert document.text == "# Part 1\n\nIt\n\nbegan.\n\n## Low tide\n\nGrün.\n\n### The end\n\nIt ended.\n"
+    assert document.title == "Part 1"
 
 
 def test_items_tables_and_footnotes_of_rtf() -> None:
