@@ -215,6 +215,25 @@ def test_the_title_is_that_of_the_properties_when_there_is_no_heading() -> None:
     assert read(saved(made)).title == "Given title"
 
 
+@pytest.mark.parametrize(
+    ("heading", "declared", "title"),
+    [
+        ("1. Terms", "", "a"),
+        ("1 Terms", "Contract", "Contract"),
+        ("1.1 Terms", "", "a"),
+        ("I. Terms", "", "a"),
+        ("10 rules", "Contract", "10 rules"),
+        ("2026 in brief", "Contract", "2026 in brief"),
+    ],
+)
+def test_a_chapter_is_not_the_title_of_the_whole(heading: str, declared: str, title: str) -> None:
+    made = docx.Document()
+    made.core_properties.title = declared
+    made.add_heading(heading, 1)
+    made.add_heading("Others", 1)
+    assert read(saved(made)).title == title
+
+
 def test_what_the_properties_declare_is_metadata() -> None:
     made = docx.Document()
     about = made.core_properties
