@@ -24,17 +24,19 @@ class Format:
     members: str | None = None
 
 
-MARKDOWN = Format("Markdown", (".md", ".markdown", ".mkd"), "ingestion.loaders.markdown:MarkdownReader")
+MARKDOWN = Format(
+    "Markdown", (".md", ".markdown", ".mdx", ".mkd", ".qmd", ".rmd"), "ingestion.loaders.markdown:MarkdownReader"
+)
 RST = Format("reStructuredText", (".rst", ".rest"), "ingestion.loaders.restructuredtext:RestructuredTextReader")
 PLAIN = Format("plain text", (".txt", ".text"), "ingestion.loaders.plain:PlainTextReader")
 HTML = Format("HTML", (".html", ".htm", ".xhtml"), "ingestion.loaders.html:HtmlReader")
 PDF = Format("PDF", (".pdf",), "ingestion.loaders.pdf:PdfReader")
-DOCX = Format("DOCX", (".docx",), "ingestion.loaders.docx:DocxReader")
-PPTX = Format("PPTX", (".pptx",), "ingestion.loaders.pptx:PptxReader")
-XLSX = Format("XLSX", (".xlsx",), "ingestion.loaders.xlsx:XlsxReader")
+DOCX = Format("DOCX", (".docx", ".docm", ".dotx", ".dotm"), "ingestion.loaders.docx:DocxReader")
+PPTX = Format("PPTX", (".pptx", ".pptm", ".ppsx", ".ppsm", ".potx"), "ingestion.loaders.pptx:PptxReader")
+XLSX = Format("XLSX", (".xlsx", ".xlsm", ".xltx", ".xltm"), "ingestion.loaders.xlsx:XlsxReader")
 DOC = Format("DOC", (".doc", ".dot"), "ingestion.loaders.doc:DocReader")
 PPT = Format("PPT", (".ppt", ".pps"), "ingestion.loaders.ppt:PptReader")
-ODT = Format("ODT", (".odt",), "ingestion.loaders.open_document:OdtReader")
+ODT = Format("ODT", (".odt", ".ott"), "ingestion.loaders.open_document:OdtReader")
 ODP = Format("ODP", (".odp",), "ingestion.loaders.open_document:OdpReader")
 ODS = Format("ODS", (".ods",), "ingestion.loaders.open_document:OdsReader")
 EPUB = Format("EPUB", (".epub",), "ingestion.loaders.epub:EpubReader")
@@ -42,7 +44,7 @@ RTF = Format("RTF", (".rtf",), "ingestion.loaders.rtf:RtfReader")
 CSV = Format("CSV", (".csv", ".tsv", ".tab"), "ingestion.loaders.delimited:DelimitedReader")
 JSON = Format("JSON", (".json", ".jsonl", ".ndjson"), "ingestion.loaders.json_records:JsonReader")
 NOTEBOOK = Format("Jupyter", (".ipynb",), "ingestion.loaders.notebook:NotebookReader")
-MAIL = Format("mail", (".eml",), "ingestion.loaders.mail:MailReader", "ingestion.loaders.mail:members")
+MAIL = Format("mail", (".eml", ".mht", ".mhtml"), "ingestion.loaders.mail:MailReader", "ingestion.loaders.mail:members")
 OUTLOOK = Format(
     "Outlook mail", (".msg",), "ingestion.loaders.outlook:OutlookReader", "ingestion.loaders.outlook:members"
 )
@@ -97,7 +99,7 @@ _IN_COMPOUND = {
     "Book": XLS,
     "__properties_version1.0": OUTLOOK,
 }
-_BY_SUFFIX = {MARKDOWN, RST, ASCIIDOC, ORG, HTML, CSV, JSON, NOTEBOOK, CODE}  # texts whose content does not tell
+_BY_SUFFIX = {MARKDOWN, RST, ASCIIDOC, ORG, HTML, CSV, JSON, NOTEBOOK, MAIL, CODE}  # texts whose content does not tell
 _OFFICE = b"urn:schemas-microsoft-com:office"
 _MARKDOWN = re.compile(rb"\A\s*# \S[^\n]*\n(?:.*\n)??## \S", re.DOTALL)
 

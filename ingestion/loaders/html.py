@@ -39,6 +39,7 @@ _LINK_CLASSES = {
 _LINKS = 0.7  # so much of the text within is that of links
 _AUTHORS = ("author", "article:author", "dc.creator", "dcterms.creator", "citation_author")
 _DAYS = ("article:published_time", "date", "dc.date", "dcterms.created", "dcterms.date", "citation_publication_date")
+_HEAD_TAGS = {"title", "meta", "link", "style", "script", "base", "noscript", "template"}
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _BOOK_TAGS = {"aside", "header"}
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
@@ -60,8 +61,7 @@ class HtmlReader(StructureReader):
         page = parse_tree(clean(decode(data, declared[1].decode("ascii") if declared else None)))
         title = page.findtext(".//title") or ""
         about = _about(page)
-        for element in list(page.iter("head")):
-            element.getparent().remove(element)
+        _drop_head(page)
         _drop_junk(page, book=self._book)
         text, headings = write(_body(page) if self._book else _main_content(page))
         return ParsedDocument(
@@ -95,6 +95,19 @@ def parse_tree(markup: str) -> etree._Element:
     if any("depth" in entry.message for entry in parser.error_log.filter_from_fatals()):
         raise DamagedFile("The page's elements are nested too deeply to be read; it may be generated wrongly.")
     return page
+
+
+def _drop_head(page: etree._Element) -> None:
+    """Take the head out and leave what the parser put there from the body of a page that writes neither tag."""
+    for head in list(page.iter("head")):
+        content = [child for child in head if child.tag not in _HEAD_TAGS]
+        head.getparent().remove(head)
+        if content:
+            body = page.find("body")
+            if body is None:
+                body = etree.SubElement(page, "body")
+            content[-1].tail, body.text = (content[-1].tail or "") + (body.text or ""), None
+            body[:0] = content
 
 
 def _drop_junk(page: etree._Element, *, book: bool) -> None:

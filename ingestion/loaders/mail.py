@@ -1,5 +1,6 @@
 """Mail: a message as it would be read, and which files came with it."""
 
+import re
 from collections.abc import Sequence
 from email import message_from_bytes, policy
 from email.errors import MessageError
@@ -19,6 +20,7 @@ from ingestion.loaders.reader import StructureReader
 MEDIA_TYPE = "message/rfc822"
 
 
+_SAVED = re.compile('["<]*saved by ', re.IGNORECASE)  # of a browser, which puts a page together as a mail is
 _TEXTS = {"text/plain", "text/html"}
 _FIELDS = {"subject", "from", "to", "cc", "content-type", "content-disposition"}
 _MALFORMED = (MessageError, ValueError, TypeError, AttributeError, IndexError)  # headers are, in one of many ways
@@ -30,11 +32,12 @@ class MailReader(StructureReader):
     def parse(self, name: str, data: bytes) -> ParsedDocument:
         """From, to and date, the text (of HTML when there is no other), the attachments' names."""
         message, pieces = _message(data), Pieces()
-        subject = _header(message, "subject")
+        subject, (texts, files) = _header(message, "subject"), _parts(message)
+        if _SAVED.match(_header(message, "from")) and texts:
+            return HtmlReader().parse(f"{subject}.html", _page(texts[0]))
         pieces.heading(1, subject)
         headers = {field: _header(message, field) for field in ("from", "to", "cc", "date")}
         pieces.block("\n".join(f"{field.capitalize()}: {value}" for field, value in headers.items() if value))
-        texts, files = _parts(message)
         for part in texts:
             _write(part, pieces)
         attached = [part.get_filename() or part.get_content_type() for part in files]
@@ -113,15 +116,23 @@ def _inside(part: MIMEPart) -> list[MIMEPart]:
 
 
 def _write(part: MIMEPart, pieces: Pieces) -> None:
-    payload = part.get_payload(decode=True)
-    content, charset = payload if isinstance(payload, bytes) else b"", part.get_content_charset()
     if part.get_content_type() == "text/plain":
-        write_text(pieces, _decoded(content, charset))
-        return
+        write_text(pieces, _decoded(_content(part), part.get_content_charset()))
+    else:
+        write_page(pieces, _page(part))
+
+
+def _page(part: MIMEPart) -> bytes:
+    """A page in UTF-8; as it is where the mail does not say how it is written, for the page may."""
     try:
-        write_page(pieces, content.decode(charset or "ascii").encode())
-    except (LookupError, UnicodeError):  # the page may say it
-        write_page(pieces, content)
+        return _content(part).decode(part.get_content_charset() or "ascii").encode()
+    except (LookupError, UnicodeError):
+        return _content(part)
+
+
+def _content(part: MIMEPart) -> bytes:
+    payload = part.get_payload(decode=True)
+    return payload if isinstance(payload, bytes) else b""
 
 
 def _decoded(content: bytes, charset: str | None) -> str:

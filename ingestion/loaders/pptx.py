@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from lxml import etree
-from pptx import Presentation
 from pptx.enum.shapes import MSO_SHAPE_TYPE
 from pptx.oxml.xmlchemy import OxmlElement
+from pptx.package import Package
 
 from app.domain.document import ParsedDocument
 from ingestion.loaders.formula import linear
@@ -35,7 +35,8 @@ class PptxReader(StructureReader):
         """A page for each slide: its title as a heading, its text as a list, its tables and graphics, its notes."""
         with opened(data, KIND) as package:
             refuse_entities(package, KIND)
-        presentation, pieces = Presentation(io.BytesIO(data)), Pieces()
+        # what `Presentation` opens, but templates and shows too
+        presentation, pieces = Package.open(io.BytesIO(data)).main_document_part.presentation, Pieces()
         for number, slide in enumerate(presentation.slides, start=1):
             pieces.page()
             _choose(slide.shapes.element)

@@ -137,6 +137,22 @@ def test_entities_of_a_document_type_are_not_expanded(tmp_path: Path) -> None:
     assert "the secret" not in load(Path("a.html"), html.encode()).text
 
 
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("<!DOCTYPE html><title>T</title><nav>x</nav><main><p>Words</main>", "Words\n"),
+        (
+            "<!doctype html><html lang=en><meta charset=utf-8><title>T</title><section>One</section>Two<p>Three",
+            "One\n\nTwo\n\nThree\n",
+        ),
+        ("<title>T</title><section>One</section><section>Two</section>", "One\n\nTwo\n"),
+    ],
+)
+def test_pages_without_the_tags_that_may_be_left_out(html: str, text: str) -> None:
+    document = load(Path("a.html"), html.encode())
+    assert (document.title, document.text) == ("T", text)
+
+
 def test_what_is_one_click_away_is_read() -> None:
     tabs = "<p role=tabpanel>apt<p role=tabpanel hidden>brew<p role=tabpanel style='display: none'>winget"
     assert page(tabs).text == "apt\n\nbrew\n\nwinget\n"

@@ -21,7 +21,7 @@ from pptx.util import Inches
 
 from app.domain.document import ParsedDocument
 from app.domain.errors import DamagedFile, FileTooLarge, UnreadableFile
-from ingestion.loaders.dispatch import load
+from ingestion.loaders.dispatch import load, supported
 
 NAMESPACES = (
     'xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0" '
@@ -260,6 +260,28 @@ def test_pptx() -> None:
     assert first == "## High water\n\n- Twice a day\n- Later each day\n\nNotes: Mention the moon.\n\n"
     assert second_text == "## Slide 2\n\n| Day | Hour |\n| --- | --- |\n| Monday | 9 |\n"
     assert document.title == "Tides"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"),
+    [
+        ("ppsx", "openxmlformats-officedocument.presentationml.slideshow.main"),
+        ("potx", "openxmlformats-officedocument.presentationml.template.main"),
+        ("pptm", "ms-powerpoint.presentation.macroEnabled.main"),
+    ],
+)
+def test_shows_templates_and_decks_with_macros(suffix: str, kind: str) -> None:
+    deck = Presentation()
+    deck.slides.add_slide(deck.slide_layouts[6]).shapes.add_textbox(0, 0, 9, 9).text_frame.text = "High water"
+    with zipfile.ZipFile(io.BytesIO(saved_deck(deck))) as package:
+        parts = {name: package.read(name) for name in package.namelist()}
+    types = "[Content_Types].xml"
+    parts[types] = parts[types].replace(
+        b"openxmlformats-officedocument.presentationml.presentation.main", kind.encode()
+    )
+    assert kind.encode() in parts[types]
+    assert supported(Path(f"a.{suffix}"))
+    assert read(f"a.{suffix}", packed({**parts})).text == "## Slide 1\n\nHigh water\n"
 
 
 def test_numbered_lines_of_slides() -> None:
@@ -540,6 +562,25 @@ def test_json() -> None:
         assert read("a.json", text).text == "b: 1\n\nd: 2\n"
     with pytest.raises(DamagedFile, match="line 2 column 1"):
         read("a.json", '{"a": NaN,\n}')
+
+
+def test_a_page_that_a_browser_saved_with_its_pictures_is_that_page() -> None:
+    page = "<!DOCTYPE html><html lang=3D'de'><title>Tide</title><nav>x</nav><main><p>F=C3=BCnf Uhr.</main></html>"
+    parts = [
+        ("text/html", "https://x.example/a", page),
+        ("text/css", "cid:css", "p {}"),
+        ("text/html", "cid:ad", "<p>Ad."),
+    ]
+    saved = "From: <Saved by Blink>\nSnapshot-Content-Location: https://x.example/a\nSubject: Tide\nMIME-Version: 1.0\n"
+    saved += 'Content-Type: multipart/related; type="text/html"; boundary="--b"\n\n'
+    for kind, place, text in parts:
+        saved += (
+            f"----b\nContent-Type: {kind}\nContent-Transfer-Encoding: quoted-printable\nContent-Location: {place}\n\n"
+        )
+        saved += f"{text}\n"
+    document = read("a.mhtml", f"{saved}----b--\n")
+    assert (document.title, document.text, document.media_type) == ("Tide", "Fünf Uhr.\n", "text/html")
+    assert document.metadata == {"language": "de"}
 
 
 def test_mail() -> None:
