@@ -26,7 +26,22 @@ _JUNK_ROLES = {
 # what generators of pages add to the author's text: heading anchors, edit links, line numbers, boxes of links
 _JUNK_CLASSES = {
     *("headerlink", "heading-anchor", "anchor-link", "hash-link", "mw-editsection", "navbox", "mw-jump-link"),
-    *("linenos", "lineno", "linenodiv", "noprint", "sidebar", "catlinks", "breadcrumb", "breadcrumbs", "skip-link"),
+    *(
+        "linenos",
+        "lineno",
+        "linenodiv",
+        "lnt",
+        "ln",
+        "line-number",
+        "hljs-ln-numbers",
+        "rouge-gutter",
+        "noprint",
+        "sidebar",
+        "catlinks",
+        "breadcrumb",
+        "breadcrumbs",
+        "skip-link",
+    ),
     *("cookie-banner", "cookie-bar", "cookie-consent", "cookie-notice", "onetrust-consent-sdk", "cybotcookiebotdialog"),
     *("footer", "site-footer", "page-footer", "colophon"),
 }
@@ -36,6 +51,7 @@ _LINK_CLASSES = {
     *("menu", "main-menu", "mainmenu", "primary-menu", "nav-menu", "header", "site-header", "masthead", "topbar"),
     *("pagination", "pager", "social", "social-links", "share-buttons", "language-switcher"),
 }
+_OPENED = {"tabpanel", "region"}  # what is one click away
 _LINKS = 0.7  # so much of the text within is that of links
 _AUTHORS = ("author", "article:author", "dc.creator", "dcterms.creator", "citation_author")
 _DAYS = ("article:published_time", "date", "dc.date", "dcterms.created", "dcterms.date", "citation_publication_date")
@@ -115,21 +131,31 @@ def _drop_junk(page: etree._Element, *, book: bool) -> None:
         kept = book and (element.tag in _BOOK_TAGS or "sidebar" in element.get("class", "").split())
         if not kept and element.getparent() is not None and _is_junk(element):
             _remove(element)
+    for heading in page.iter(*_HEADINGS):
+        for link in list(heading.iter("a")):  # to the heading itself
+            if link.get("href", "").startswith("#") and not any(map(str.isalnum, "".join(link.itertext()))):
+                _remove(link)
     for element in [] if book else list(page.iter("header")):  # its headings and what is said with them, without links
         element[:] = list(element.iter(*_HEADINGS, "p"))
 
 
 def _is_junk(element: etree._Element) -> bool:
     if element.tag in _JUNK_TAGS or element.get("role") in _JUNK_ROLES:
-        return True
+        return element.tag != "button" or not _is_question(element)
     if element.tag == "header":  # of an article it holds the title; of a page, the navigation
         return not _is_heading(element)
-    if _is_hidden(element) and element.get("role") != "tabpanel":  # a tab is one click away
+    if _is_hidden(element) and element.get("role") not in _OPENED:
         return True
     if element.tag in {"html", "body"}:
         return False
     called = {*element.get("class", "").lower().split(), element.get("id", "").lower()}
     return not _JUNK_CLASSES.isdisjoint(called) or (not _LINK_CLASSES.isdisjoint(called) and _is_of_links(element))
+
+
+def _is_question(button: etree._Element) -> bool:
+    """Whether a button is all that a heading has: a click on it shows the answer."""
+    heading = next(button.iterancestors(*_HEADINGS, "dt", "summary"), None)
+    return heading is not None and _size(heading) == _size(button)
 
 
 def _is_hidden(element: etree._Element) -> bool:

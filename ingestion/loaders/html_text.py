@@ -24,10 +24,12 @@ _BLOCKS = {
 }
 # tags whose content reads the same without them; taken out first, so that unclosed ones nest nothing
 _MARKUP = (
-    *("a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "data", "del", "dfn", "em", "font", "i", "ins"),
-    *("label", "mark", "nobr", "s", "small", "span", "strike", "strong", "sub", "time", "u", "wbr"),
+    *("a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "data", "dfn", "em", "font", "i", "ins"),
+    *("label", "mark", "nobr", "small", "span", "strong", "sub", "time", "u", "wbr"),
 )
+_STRUCK = {"del", "s", "strike"}
 _SPACE = re.compile(r"[ \t\n\r\f\xa0\u2000-\u200a\u202f\u205f\u3000]+")
+_EMPTY_LINE = re.compile(r"\v\s*\v")
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight|highlight-source)-(\w[\w+#-]*)")
 _EXPONENT = re.compile(r"[-+−]?\d+|[a-z]")
 _ITEM = re.compile(r"\s*(?:-|\d+\.) ")
@@ -122,9 +124,10 @@ def _block(element: etree._Element) -> Iterator[_Block]:
 
 
 def _paragraph(inline: list[str]) -> Iterator[_Block]:
-    lines = (_SPACE.sub(" ", line).strip() for line in "".join(inline).split("\v"))
-    if text := "\n".join(line for line in lines if line):
-        yield _Block(text)
+    for part in _EMPTY_LINE.split("".join(inline)):
+        lines = (_SPACE.sub(" ", line).strip() for line in part.split("\v"))
+        if text := "\n".join(line for line in lines if line):
+            yield _Block(text)
 
 
 def _inline(element: etree._Element) -> str:
@@ -136,6 +139,8 @@ def _inline(element: etree._Element) -> str:
     text = (element.text or "") + "".join(_inline(child) + (child.tail or "") for child in element)
     if element.tag in {"code", "kbd", "samp", "tt", "var"} and text.strip() and "`" not in text:
         return f"`{text.strip()}`" if element.tag != "var" else text
+    if element.tag in _STRUCK and text.strip():
+        return f"~~{text.strip()}~~"
     return f"“{text}”" if element.tag == "q" else text
 
 
@@ -150,6 +155,9 @@ def _inner(element: etree._Element) -> str:
 def _code(element: etree._Element) -> Iterator[_Block]:
     for line_break in element.iter("br"):
         line_break.tail = "\n" + (line_break.tail or "")
+    for line in element.iter("div", "p", "li"):
+        if not "".join(line.itertext()).endswith("\n"):
+            line.tail = "\n" + (line.tail or "")
     code = "".join(element.itertext()).strip("\n").rstrip()
     if not code.strip():
         return

@@ -140,6 +140,23 @@ def test_entities_of_a_document_type_are_not_expanded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("html", "text"),
     [
+        ("<pre><code><div>a = 1</div><div>b = 2\n</div><div>c</div></code></pre>", "```\na = 1\nb = 2\nc\n```\n"),
+        ("<pre><span class=ln>1</span>a\n<span class=lnt>2</span>b</pre>", "```\na\nb\n```\n"),
+        ("<h2>Title <a href=#t>#</a></h2><h3><a href=#u>¶</a>Go on</h3>", "## Title\n\n### Go on\n"),
+        ("<h2><a href=#t>Title</a></h2>", "## Title\n"),
+        ("One.<br> <br>Two,<br>three.<br><br><br>Four.", "One.\n\nTwo,\nthree.\n\nFour.\n"),
+        ("<h2><button>What is X?</button></h2><div role=region hidden>It is Y.", "## What is X?\n\nIt is Y.\n"),
+        ("<h2>X <button>Copy</button></h2>", "## X\n"),
+        ("<p><del>10</del> 20 euros, <s></s>now", "~~10~~ 20 euros, now\n"),
+    ],
+)
+def test_pages_as_sites_write_them(html: str, text: str) -> None:
+    assert page(html).text == text
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
         ("<!DOCTYPE html><title>T</title><nav>x</nav><main><p>Words</main>", "Words\n"),
         (
             "<!doctype html><html lang=en><meta charset=utf-8><title>T</title><section>One</section>Two<p>Three",
