@@ -17,6 +17,7 @@ from ingestion.loaders.declared import declared
 from ingestion.loaders.pdf_headings import Entry, locate, numbered
 from ingestion.loaders.pdf_layout import Layout, lay_out
 from ingestion.loaders.pdf_page import read_page
+from ingestion.loaders.pdf_tags import tagged
 from ingestion.loaders.reader import StructureReader
 from ingestion.loaders.recognition import Recognizer, available
 from ingestion.loaders.title import choose_title
@@ -36,13 +37,13 @@ class PdfReader(StructureReader):
     """Reads the text layer of a PDF with PDFium; a page without one is recognised, where the extra `ocr` is there."""
 
     def parse(self, name: str, data: bytes) -> ParsedDocument:
-        """Paragraphs with hyphens undone, the start of each page, headings where the outline and the text agree."""
+        """Paragraphs with hyphens undone, the start of each page, headings where outline or tags and the text agree."""
         recognizer = Recognizer() if available() else None
         with _PDFIUM:
             document = _open(data)
             try:
                 pages = [read_page(document, number, recognizer) for number in range(len(document))]
-                outline = _outline(document)
+                outline = _outline(document) or tagged(document)
                 language = _language(document)
                 title, author, made = map(document.get_metadata_value, ("Title", "Author", "CreationDate"))
             finally:

@@ -11,7 +11,14 @@ from fpdf import FPDF
 from hypothesis import given
 from hypothesis import strategies as st
 from pypdf import PdfReader, PdfWriter
-from pypdf.generic import NameObject, TextStringObject
+from pypdf.generic import (
+    ArrayObject,
+    BooleanObject,
+    DictionaryObject,
+    NameObject,
+    NumberObject,
+    TextStringObject,
+)
 
 from app.domain.document import ParsedDocument
 from app.domain.errors import DamagedFile, EmptyFile, EncryptedFile
@@ -130,6 +137,60 @@ def test_the_outline_gives_headings_where_the_text_has_them() -> None:
         "1.1 Springs and rills",
         "2 The sea",
     ]
+
+
+def tagged(made: FPDF, pages: list[list[tuple[str, int]]]) -> bytes:
+    """The document with a structure: of each page what its marked contents are, a heading within a part of its own."""
+
+    def change(writer: PdfWriter) -> None:
+        root = DictionaryObject({NameObject("/Type"): NameObject("/StructTreeRoot")})
+        at_root, parents = writer._add_object(root), ArrayObject()
+        elements = ArrayObject()
+        for number, (page, kinds) in enumerate(zip(writer.pages, pages, strict=True)):
+            page[NameObject("/StructParents")] = NumberObject(number)
+            of_page = ArrayObject()
+            for kind, place in kinds:
+                span = DictionaryObject({NameObject("/S"): NameObject("/Span"), NameObject("/K"): NumberObject(place)})
+                element = DictionaryObject({NameObject("/S"): NameObject(kind), NameObject("/P"): at_root})
+                span[NameObject("/Pg")] = page.indirect_reference
+                at_element = writer._add_object(element)
+                span[NameObject("/P")] = at_element
+                at_span = writer._add_object(span)
+                element[NameObject("/K")] = ArrayObject([at_span])
+                of_page.append(at_span)
+                elements.append(at_element)
+            parents += [NumberObject(number), writer._add_object(of_page)]
+        root[NameObject("/K")] = elements
+        root[NameObject("/RoleMap")] = DictionaryObject({NameObject("/Part1"): NameObject("/H1")})
+        root[NameObject("/ParentTree")] = writer._add_object(DictionaryObject({NameObject("/Nums"): parents}))
+        writer.root_object[NameObject("/StructTreeRoot")] = at_root
+        writer.root_object[NameObject("/MarkInfo")] = DictionaryObject({NameObject("/Marked"): BooleanObject(True)})
+
+    return rewritten(made, change)
+
+
+def test_tags_give_headings_where_there_is_no_outline() -> None:
+    made, pages = blank(), list[list[tuple[str, int]]]()
+    for texts in (
+        [("/Part1", "The hills"), ("/P", PROSE), ("/H2", "Springs and rills")],
+        [("/P", PROSE), ("/H1", "The sea")],
+    ):
+        made.add_page()
+        pages.append([])
+        for place, (kind, text) in enumerate(texts):
+            made._out(f"{kind} <</MCID {place}>> BDC")
+            made.multi_cell(60 if kind == "/P" else 0, 6, text, new_x="LMARGIN", new_y="NEXT")
+            made._out("EMC")
+            made.ln(6)
+            pages[-1].append((kind, place))
+    assert read(made).headings == ()
+    document = read(tagged(made, pages))
+    assert [(h.level, h.title) for h in document.headings] == [
+        (1, "The hills"),
+        (2, "Springs and rills"),
+        (1, "The sea"),
+    ]
+    assert document.text[document.headings[1].char_start :].startswith("Springs and rills\n")
 
 
 @pytest.mark.parametrize("title", ["1.2 Results", "A1.2) Results", "IV. Results", "1. Results", "Results"])
