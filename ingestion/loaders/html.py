@@ -26,22 +26,8 @@ _JUNK_ROLES = {
 # what generators of pages add to the author's text: heading anchors, edit links, line numbers, boxes of links
 _JUNK_CLASSES = {
     *("headerlink", "heading-anchor", "anchor-link", "hash-link", "mw-editsection", "navbox", "mw-jump-link"),
-    *(
-        "linenos",
-        "lineno",
-        "linenodiv",
-        "lnt",
-        "ln",
-        "line-number",
-        "hljs-ln-numbers",
-        "rouge-gutter",
-        "noprint",
-        "sidebar",
-        "catlinks",
-        "breadcrumb",
-        "breadcrumbs",
-        "skip-link",
-    ),
+    *("linenos", "lineno", "linenodiv", "lnt", "ln", "line-number", "hljs-ln-numbers", "rouge-gutter", "noprint"),
+    *("sidebar", "catlinks", "breadcrumb", "breadcrumbs", "skip-link"),
     *("cookie-banner", "cookie-bar", "cookie-consent", "cookie-notice", "onetrust-consent-sdk", "cybotcookiebotdialog"),
     *("footer", "site-footer", "page-footer", "colophon"),
 }
@@ -144,10 +130,10 @@ def _is_junk(element: etree._Element) -> bool:
         return element.tag != "button" or not _is_question(element)
     if element.tag == "header":  # of an article it holds the title; of a page, the navigation
         return not _is_heading(element)
+    if element.tag in {"html", "body"}:  # some hide it until a script has run
+        return False
     if _is_hidden(element) and element.get("role") not in _OPENED:
         return True
-    if element.tag in {"html", "body"}:
-        return False
     called = {*element.get("class", "").lower().split(), element.get("id", "").lower()}
     return not _JUNK_CLASSES.isdisjoint(called) or (not _LINK_CLASSES.isdisjoint(called) and _is_of_links(element))
 

@@ -78,8 +78,8 @@ def test_what_is_called_like_furniture_but_holds_text_stays() -> None:
     )
     assert page("<p>Choose <b class=menu>File</b>.").text == "Choose File.\n"
     assert page("<div class=header><h1><a href=/>Title</a></h1></div>").text == "# Title\n"
-    for name in ("footer", "nav"):
-        assert load(Path("a.html"), f"<body class={name}><p><a href=/>Words.</a>".encode()).text == "Words.\n"
+    for attribute in ("class=footer", "class=nav", "style='display: none'"):
+        assert load(Path("a.html"), f"<body {attribute}><p><a href=/>Words.</a>".encode()).text == "Words.\n"
 
 
 def test_the_main_part_of_a_page_is_taken() -> None:
