@@ -40,6 +40,7 @@ _NUMERALS: Mapping[str, Callable[[int], str]] = {
     "I": lambda number: roman(number).upper(),
 }
 """How an ordered list of a type writes its numbers."""
+_LONGEST_HEADING = 250  # characters; a longer one is a paragraph that has only a heading's style, as clauses often have
 _LONGEST_CELL = 400  # characters; a longer cell is layout, not data
 _WIDEST, _TALLEST = 50, 1000  # columns and rows that a cell may span
 
@@ -105,7 +106,7 @@ def _block(element: etree._Element) -> Iterator[_Block]:
     tag = element.tag
     if tag in _HEADINGS:
         if title := _one_line(_inline(element)):
-            yield _Block(title, _HEADINGS[tag])
+            yield _Block(title, _HEADINGS[tag] if len(title) <= _LONGEST_HEADING else 0)
     elif tag == "pre":
         yield from _code(element)
     elif tag in _LISTS:

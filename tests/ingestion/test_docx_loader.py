@@ -81,6 +81,15 @@ def test_styles_that_are_headings_by_descent_or_level() -> None:
     assert read(saved(made)).text == "# Oven\n\n# Heat\n\n## Steam\n\nWait.\n"
 
 
+def test_a_clause_that_has_a_headings_style_is_a_paragraph() -> None:
+    made = docx.Document()
+    made.add_heading("Fees", 1)
+    made.add_heading("The customer pays them. " * 12, 2)
+    document = read(saved(made))
+    assert [heading.title for heading in document.headings] == ["Fees"]
+    assert document.text.startswith("# Fees\n\nThe customer pays them. The")
+
+
 class Numbered:
     """A document with a list of four levels (90), one of steps (91), and the latter begun anew (92)."""
 
