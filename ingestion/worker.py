@@ -1,6 +1,8 @@
 """Worker: takes jobs out of the queue: uploads, and syncs that are due."""
 
+import asyncio
 import logging
+import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -9,7 +11,7 @@ from uuid import UUID
 
 import structlog
 from procrastinate import App, JobContext, RetryStrategy
-from procrastinate.exceptions import UniqueViolation
+from procrastinate.exceptions import ConnectorException, UniqueViolation
 from procrastinate.jobs import Status
 
 from app.domain.errors import (
@@ -57,8 +59,10 @@ SYNC_RETRY = RetryStrategy(  # after 5, 25, 125 and 625 s
 )
 FAILED_KEPT_H = 24 * 30
 STALLED_AFTER_S = 30  # without a sign of life of the worker that took a job
+ENDING = (signal.SIGINT, signal.SIGTERM)
 RECOVER = "* * * * *"  # cron: each minute
 GRACE_S = 10
+AGAIN_AFTER_S = 1.0  # and not at once, lest it goes round and round while the database starts
 FOREVER = (
     f"It was begun {MAX_ATTEMPTS} times and never ended: the worker that did it stopped each time. See its log, then "
     "try again with `footnote jobs --retry ID`."
@@ -96,16 +100,55 @@ class Worker:
         return len(due)
 
     async def run(self, *, concurrency: int, wait: bool = True) -> None:
-        """Work until the process is told to end; without `wait` until the queue is empty."""
-        with unavailable():
-            await self._queue.run_worker_async(
-                queues=[QUEUE],
-                concurrency=concurrency,
-                wait=wait,
-                install_signal_handlers=wait,
-                shutdown_graceful_timeout=GRACE_S,
-                delete_jobs="successful",
-            )
+        """Work until the process is told to end, whether the database is there all the while or not.
+
+        Without `wait` until the queue is empty; raises DatabaseUnavailable then.
+        """
+        if not wait:
+            await self._take(concurrency=concurrency, wait=False)
+            return
+        loop, task, told = asyncio.get_running_loop(), asyncio.current_task(), False
+        assert task is not None  # noqa: S101 - this is a coroutine
+
+        def end() -> None:
+            nonlocal told
+            told = True
+            task.cancel()
+
+        for number in ENDING:
+            loop.add_signal_handler(number, end)
+        try:
+            while not told:
+                problem = "its connection broke off"  # at which the queue ends as if it had been told to
+                try:
+                    await self._take(concurrency=concurrency, wait=True)
+                except DatabaseUnavailable as error:
+                    problem = error.message
+                if not told:
+                    log.warning("worker.lost_database", problem=problem)
+                    await asyncio.sleep(AGAIN_AFTER_S)
+        except asyncio.CancelledError:
+            if not told:
+                raise
+            task.uncancel()
+        finally:
+            for number in ENDING:
+                loop.remove_signal_handler(number)
+
+    async def _take(self, *, concurrency: int, wait: bool) -> None:
+        """Do what is in the queue; cancelled, it lets jobs end for a while first. Raises DatabaseUnavailable."""
+        try:
+            with unavailable():
+                await self._queue.run_worker_async(
+                    queues=[QUEUE],
+                    concurrency=concurrency,
+                    wait=wait,
+                    install_signal_handlers=False,
+                    shutdown_graceful_timeout=GRACE_S,
+                    delete_jobs="successful",
+                )
+        except ConnectorException as error:
+            raise DatabaseUnavailable from error
 
     async def upload(self, workspace_id: str, job_id: str) -> None:
         """Make a document of an uploaded file. Raises what is worth another attempt."""

@@ -2,16 +2,21 @@
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 import httpx
 import pytest
 from procrastinate import JobContext
+from pydantic import SecretStr
 
 from app.domain.document import CollectionSummary
 from app.domain.errors import (
@@ -35,6 +40,7 @@ from ingestion import worker as worker_module
 from ingestion.sources.declared import read_sources
 from ingestion.worker import MAX_ATTEMPTS, SYNC_UNEXPECTED, UNEXPECTED, Worker, open_worker
 from ingestion.worker_cli import _told
+from tests.fixtures.proxy import Door
 
 TEXT = b"The lamp is seen for twenty miles.\n"
 # A job that was done in another workspace, whose document is gone.
@@ -186,6 +192,48 @@ async def test_what_a_lost_worker_had_taken_is_put_back(settings: Settings) -> N
         await worker.run(concurrency=1, wait=False)
         job = await look(worker, job_id)
     assert (job.state, job.attempts) == (JobState.DONE, 2)
+
+
+async def test_a_worker_outlives_a_restart_of_the_database_and_ends_when_it_is_told_to(
+    settings: Settings, door: Callable[[str], Door], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert settings.database_url is not None
+    monkeypatch.setattr(worker_module, "AGAIN_AFTER_S", 0.05)
+    url = urlsplit(settings.database_url.get_secret_value())
+    where = dict(parse_qsl(url.query))
+    to_postgres = door(f"{where['host']}/.s.PGSQL.{where['port']}")
+    behind = f"postgresql://{url.username}@127.0.0.1:{to_postgres.port}{url.path}"
+    async with (
+        asyncio.timeout(30),
+        open_worker(settings.model_copy(update={"database_url": SecretStr(behind)})) as worker,
+    ):
+        lost = asyncio.Event()
+        listen = worker._queue.connector.listen_notify
+
+        async def listening(**options: Any) -> None:
+            try:
+                await listen(**options)
+            finally:
+                lost.set()
+
+        monkeypatch.setattr(worker._queue.connector, "listen_notify", listening)
+        working = asyncio.create_task(worker.run(concurrency=1))
+
+        async def done(job_id: UUID) -> bool:
+            while not working.done():
+                with suppress(DatabaseUnavailable):
+                    if (await look(worker, job_id)).ended:
+                        return True
+                await asyncio.sleep(0.02)
+            return False
+
+        assert await done(await enqueue(settings, "before.txt"))
+        to_postgres.shut()
+        await lost.wait()
+        to_postgres.open()
+        assert await done(await enqueue(settings, "after.txt"))
+        os.kill(os.getpid(), signal.SIGTERM)
+        await working
 
 
 async def test_files_that_nobody_needs_are_swept(settings: Settings) -> None:
