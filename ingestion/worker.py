@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from uuid import UUID
 
 import structlog
@@ -84,19 +85,24 @@ class Worker:
         self._queue = queue
         self._scheduled = ScheduledSyncs(database)
         self._declared: frozenset[str] | None = None
+        self._queues = [QUEUE]
         queue.task(name=UPLOAD, queue=QUEUE, retry=RETRY)(self.upload)
         recover = queue.task(name="footnote.recover", queue=QUEUE, queueing_lock="footnote.recover")(self.recover)
         queue.periodic(cron=RECOVER)(recover)
 
     def schedule(self, sources: Sequence[Declared]) -> int:
-        """Sync each of the declared sources that has a schedule when it is due; returns how many have."""
+        """Sync each of the declared sources that has a schedule when it is due; returns how many have.
+
+        Syncs of sources that are not declared here are left to other workers.
+        """
         self._declared = frozenset(source.name for source in sources)
         due = [source for source in sources if source.schedule]
         for source in due:
-            name = _task_name(source)
-            make = self._queue.task(name=name, queue=QUEUE, queueing_lock=name, retry=SYNC_RETRY, pass_context=True)
+            name, queue = _task_name(source), _queue_name(source)
+            make = self._queue.task(name=name, queue=queue, queueing_lock=name, retry=SYNC_RETRY, pass_context=True)
             task = make(partial(self.sync, source))
             self._queue.periodic(cron=str(source.schedule))(task)
+            self._queues.append(queue)
         return len(due)
 
     async def run(self, *, concurrency: int, wait: bool = True) -> None:
@@ -140,7 +146,7 @@ class Worker:
         try:
             with unavailable():
                 await self._queue.run_worker_async(
-                    queues=[QUEUE],
+                    queues=self._queues,
                     concurrency=concurrency,
                     wait=wait,
                     install_signal_handlers=False,
@@ -263,7 +269,7 @@ class Worker:
             except UniqueViolation:  # another one of its kind waits already
                 await self._queue.job_manager.finish_job(job, Status.FAILED, delete_job=True)
             log.warning("job.recovered", task=job.task_name, attempts=job.attempts, at=timestamp)
-        await self._queue.job_manager.delete_old_jobs(nb_hours=FAILED_KEPT_H, queue=QUEUE, include_failed=True)
+        await self._queue.job_manager.delete_old_jobs(nb_hours=FAILED_KEPT_H, include_failed=True)
         await self._scheduled.forget(Principal().workspace_id, after_h=FAILED_KEPT_H)
         await self._files.tidy_all(keep=self._settings.keep_uploads)
 
@@ -275,6 +281,11 @@ def _held(stored: Mapping[str, StoredDocument], uri: str) -> dict[str, StoredDoc
 
 def _task_name(source: Declared) -> str:
     return f"footnote.sync.{source.name}"
+
+
+def _queue_name(source: Declared) -> str:
+    """The queue of a source's syncs, for workers that know the source; its name is short, as PostgreSQL wants it."""
+    return f"sync.{sha256(source.name.encode()).hexdigest()[:16]}"
 
 
 @asynccontextmanager

@@ -292,6 +292,24 @@ async def test_sources_with_a_schedule_are_synced_when_they_are_due(settings: Se
     assert owners == [("nightly",)], "taken over from a source that is declared no longer"
 
 
+async def test_a_worker_leaves_the_syncs_of_sources_that_it_does_not_know_to_others(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "lamp.md").write_bytes(TEXT)
+    name = "nightly-" * 8
+    sources = tmp_path / "footnote.toml"
+    sources.write_text(f'[sources.{name}]\ntype = "files"\npaths = ["lamp.md"]\nschedule = "0 3 * * *"\n')
+    async with open_worker(settings) as one, open_worker(settings) as other:
+        one.schedule(list(read_sources(sources).values()))
+        await one._queue.tasks[f"footnote.sync.{name}"].defer_async(timestamp=0)
+        await other.run(concurrency=1, wait=False)
+        [waiting] = await one._queue.job_manager.list_jobs_async()
+        await one.run(concurrency=1, wait=False)
+        found = await DocumentStore(one._database).collections(DEFAULT_WORKSPACE_ID)
+    assert waiting.status == "todo"
+    assert found == [CollectionSummary("default", 1)]
+
+
 @pytest.mark.parametrize(
     ("error", "state"),
     [
