@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from croniter import croniter
+from croniter import CroniterBadDateError, croniter
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -63,6 +63,11 @@ def _with_environment(key: str, text: str) -> str:
 def _cron_line(line: str) -> str:
     if not croniter.is_valid(line):
         raise ValueError('a cron line such as "0 3 * * *" belongs here')
+    try:
+        croniter(line).get_next()
+        croniter(line).get_prev()  # which a worker asks for when it starts
+    except CroniterBadDateError as error:
+        raise ValueError("there is no such date, so it would never be due") from error
     return line
 
 

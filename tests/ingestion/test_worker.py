@@ -443,9 +443,13 @@ async def test_a_sync_whose_source_stays_away_is_given_up_in_the_end(
         assert await worker._scheduled.all(DEFAULT_WORKSPACE_ID) == []
 
 
-def test_a_schedule_that_is_none_is_named(tmp_path: Path) -> None:
-    (tmp_path / "footnote.toml").write_text('[sources.a]\ntype = "files"\npaths = ["."]\nschedule = "at night"\n')
-    with pytest.raises(ConfigurationError, match=r"sources\.a\.schedule: .*cron line"):
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [("at night", ".*cron line"), ("0 0 31 2 *", ".*no such date"), ("0 0 1 1 * 0 2020", ".*no such date")],
+)
+def test_a_schedule_that_is_none_is_named(tmp_path: Path, line: str, fault: str) -> None:
+    (tmp_path / "footnote.toml").write_text(f'[sources.a]\ntype = "files"\npaths = ["."]\nschedule = "{line}"\n')
+    with pytest.raises(ConfigurationError, match=rf"sources\.a\.schedule: {fault}"):
         read_sources(tmp_path / "footnote.toml")
 
 
