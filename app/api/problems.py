@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 
 from app.api.problem_details import ProblemDetails, rendered
 from app.domain import errors as e
@@ -35,6 +36,7 @@ STATUS: dict[type[e.FootnoteError], int] = {
 # The codes of what ends a run, beside those of the errors.
 RUN_STATUS = {"run_timed_out": 504, "interrupted": 503}
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemDetails, "description": HTTPStatus(status).phrase}
@@ -96,6 +98,16 @@ def _fault(error: Mapping[str, Any]) -> dict[str, Any]:
     return {"field": field, "message": error["msg"].removeprefix("Value error, ")}
 
 
+def _allowed(request: Request) -> list[str]:
+    """The methods of a path; Starlette tells those of the first of its routes alone."""
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+    return [
+        method
+        for method in METHODS
+        if any(route.matches(dict(request.scope, method=method))[0] is Match.FULL for route in routes)
+    ]
+
+
 @cache
 def _statuses_by_code() -> dict[str, int]:
     """The status of every error's code."""
@@ -136,7 +148,9 @@ def install(app: FastAPI) -> None:
         response = problem_response(
             error.status_code, phrase.lower().replace(" ", "_"), phrase, str(error.detail), path=request.scope["path"]
         )
-        response.headers.update(error.headers or {})  # what is allowed, for one
+        response.headers.update(error.headers or {})
+        if error.status_code == 405:
+            response.headers["Allow"] = ", ".join(_allowed(request))
         return response
 
     @app.exception_handler(Exception)

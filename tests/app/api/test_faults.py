@@ -110,6 +110,8 @@ async def test_unknown_paths_and_methods_are_problems_too(client: httpx.AsyncCli
     response = await client.put("/v1/chat")
     assert_problem(response, 405, "method_not_allowed", "Method Not Allowed")
     assert response.headers["allow"] == "POST"
+    allowed = {"/v1/documents": "GET, POST", f"/v1/conversations/{uuid4()}": "GET, DELETE", "/healthz": "GET, HEAD"}
+    assert {path: (await client.put(path)).headers["allow"] for path in allowed} == allowed
 
 
 async def test_an_empty_index_is_a_refusal_that_says_what_to_do(client: httpx.AsyncClient) -> None:
