@@ -91,11 +91,25 @@ def _fault(error: Mapping[str, Any]) -> dict[str, Any]:
         return {"field": "", "message": f"this is no JSON: {error['ctx']['error']} at character {field}"}
     if error["type"] == "model_attributes_type" and not field:
         return {"field": "", "message": "send a JSON object, with the header Content-Type: application/json"}
+    if field == "file" and error["type"] in {"missing", "value_error"}:  # not there, or a field without a file name
+        return {"field": field, "message": "send a file, as multipart/form-data: curl -F file=@PATH"}
     if error["type"] in {"too_short", "too_long"} and isinstance(error["input"], str):  # a text that was checked before
         limit = error["ctx"].get("max_length", error["ctx"].get("min_length"))
         than = "most" if error["type"] == "too_long" else "least"
         return {"field": field, "message": f"the text should have at {than} {limit} characters"}
     return {"field": field, "message": error["msg"].removeprefix("Value error, ")}
+
+
+def _unreadable(cause: BaseException | None) -> str | None:
+    """Why a body could not be read as JSON, where FastAPI says no more than that it could not."""
+    match cause:
+        case UnicodeDecodeError():
+            return "body: it is not in UTF-8, as JSON has to be."
+        case RecursionError():
+            return "body: there are too many objects and lists in one another."
+        case ValueError():  # from Python's own limit
+            return "body: a number has too many digits."
+    return None
 
 
 def _allowed(request: Request) -> list[str]:
@@ -145,8 +159,9 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
         phrase = HTTPStatus(error.status_code).phrase
+        detail = _unreadable(error.__cause__) or str(error.detail)
         response = problem_response(
-            error.status_code, phrase.lower().replace(" ", "_"), phrase, str(error.detail), path=request.scope["path"]
+            error.status_code, phrase.lower().replace(" ", "_"), phrase, detail, path=request.scope["path"]
         )
         response.headers.update(error.headers or {})
         if error.status_code == 405:

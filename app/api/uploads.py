@@ -144,8 +144,10 @@ async def _changes(services: Services, principal: Principal, job: Job) -> AsyncI
 def _metadata(text: str) -> dict[str, object]:
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise InvalidInput(f"metadata: this is not JSON ({error}).") from error
+    except ValueError as error:  # from Python's own limit of digits
+        raise InvalidInput("metadata: a number is too large, or none") from error
     except RecursionError as error:
         raise _too_deep() from error
     if not isinstance(value, dict):

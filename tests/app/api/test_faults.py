@@ -54,6 +54,18 @@ async def test_a_body_that_is_not_json(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ('{"message": "Fähre"}'.encode("latin-1"), "it is not in UTF-8"),
+        (b"[" * 100_000, "too many objects and lists in one another"),
+        (b'{"message": "hi", "k": ' + b"9" * 5000 + b"}", "a number has too many digits"),
+    ],
+)
+async def test_a_body_that_cannot_be_read_is_told_why(client: httpx.AsyncClient, body: bytes, says: str) -> None:
+    assert_problem(await client.post("/v1/chat", content=body, headers=JSON), 400, "bad_request", says)
+
+
+@pytest.mark.parametrize(
     "sent",
     [
         {"content": b'{"message": "hi"}'},  # as `curl -d` sends it

@@ -5,6 +5,7 @@ import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -153,6 +154,7 @@ async def test_changes_of_a_job_stream_until_it_has_ended(client: httpx.AsyncCli
         ("lamp.md", LAMP, {"metadata": '{"a": ' + "[" * 32 + "]" * 32 + "}"}, "can be 32 deep"),
         ("lamp.md", LAMP, {"metadata": '{"a": 1e999}'}, "too large"),
         ("lamp.md", LAMP, {"metadata": '{"a": ' + "9" * 30 + "}"}, "too large"),
+        ("lamp.md", LAMP, {"metadata": '{"a": ' + "9" * 5000 + "}"}, "a number is too large"),
     ],
 )
 async def test_what_cannot_be_taken_is_refused_and_not_kept(
@@ -163,6 +165,23 @@ async def test_what_cannot_be_taken_is_refused_and_not_kept(
     assert says in response.json()["detail"]
     assert files_kept(settings) == set()
     assert (await client.get("/v1/jobs")).json()["jobs"] == []
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"files": {"file": (None, b"lamp.md")}},  # as curl sends `-F file=lamp.md`
+        {"data": {"collection": "lamps"}},
+        {"json": {"file": "lamp.md"}},
+        {"content": LAMP},
+    ],
+)
+async def test_an_upload_without_a_file_is_told_how_to_send_one(
+    client: httpx.AsyncClient, sent: dict[str, Any]
+) -> None:
+    response = await client.post("/v1/documents", **sent)
+    told = "file: send a file, as multipart/form-data: curl -F file=@PATH"
+    assert (response.status_code, response.json()["detail"]) == (422, told)
 
 
 async def test_of_two_files_none_is_left_out_silently(client: httpx.AsyncClient, settings: Settings) -> None:
