@@ -55,6 +55,7 @@ cli = typer.Typer()
 err = Console(stderr=True)
 HANDBOOK = "handbook"
 _HANDBOOK_AFTER_S = 30
+_WORKER_AGAIN_AFTER_S = 10.0
 
 DataDir = Annotated[Path | None, typer.Option(help="Where the embedded services keep their data.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -342,11 +343,32 @@ def _handbook(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def _worker(settings: Settings) -> Iterator[Callable[[], None]]:
-    """Gives what starts a worker for uploads and scheduled syncs, in a process of its own that ends with this one."""
+    """Gives what starts a worker for uploads and scheduled syncs, in a process of its own that ends with this one.
+
+    One that ends before is followed by another.
+    """
+    ending, starting = threading.Event(), threading.Lock()
     running: list[subprocess.Popen[bytes]] = []
+
+    def keep() -> None:
+        while True:
+            with starting:
+                if ending.is_set():
+                    return
+                process = _start(settings, "worker", "--until-eof")
+                running[:] = [process]
+            with process:  # closes its input at the end
+                code = process.wait()
+            if not ending.is_set():
+                _say(f"the worker for uploads and syncs has ended (exit code {code}); another one follows")
+            ending.wait(_WORKER_AGAIN_AFTER_S)
+
+    thread = threading.Thread(target=keep, name="worker", daemon=True)
     try:
-        yield lambda: running.append(_start(settings, "worker", "--until-eof"))
+        yield thread.start
     finally:
+        with starting:
+            ending.set()
         for process in running:
             _end(process)
 

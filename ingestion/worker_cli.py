@@ -50,7 +50,8 @@ def worker(
 
 def _end_with_input() -> None:
     """End this process as SIGTERM does once its standard input ends: the process that started it is gone."""
-    sys.stdin.buffer.read()
+    while os.read(sys.stdin.fileno(), 65_536):  # unbuffered: whoever waits in a buffer would be fatal at the end
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -9,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
 
 import httpx
 import pytest
@@ -16,6 +19,7 @@ from sse_starlette.sse import AppStatus
 
 from app import cli, commands
 from app.domain.errors import ConfigurationError
+from app.embedded.connect import environment_of
 from app.embedded.services import owner_of
 from app.serving import listening
 from app.settings import Settings
@@ -148,3 +152,40 @@ def test_ctrl_c_is_for_the_first_process_which_ends_the_others(settings: Setting
     finally:
         commands._end(others)
     assert others.returncode is not None
+
+
+def test_a_worker_that_was_killed_is_followed_by_another(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(commands, "_WORKER_AGAIN_AFTER_S", 0)
+    started: SimpleQueue[subprocess.Popen[bytes]] = SimpleQueue()
+    start = commands._start
+
+    def starting(*arguments: Any) -> subprocess.Popen[bytes]:
+        process = start(*arguments)
+        started.put(process)
+        return process
+
+    monkeypatch.setattr(commands, "_start", starting)
+    with commands._worker(settings) as start_worker:
+        start_worker()
+        started.get(timeout=30).kill()
+        second = started.get(timeout=30)
+        assert second.poll() is None
+    assert second.returncode is not None
+    assert started.empty(), "none follows the last one"
+    assert "has ended (exit code -9)" in capsys.readouterr().err
+
+
+def test_a_worker_that_cannot_begin_says_why_and_no_more(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "footnote.toml").write_text("[sources.a]\n")
+    environment = environment_of(settings) | {"FOOTNOTE_EMBEDDER": "scripted"}
+    command = [sys.executable, "-m", "app.cli", "worker", "--until-eof"]
+    with subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as worker:
+        assert worker.stderr is not None
+        said = worker.stderr.read().decode()  # its input is open all the while
+    assert said.startswith("footnote: footnote.toml is not usable.")
+    assert "Fatal" not in said
+    assert worker.returncode == 2
