@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from app.api.problems import RESPONSES
 from app.api.streams import ALSO_A_STREAM
 from app.api.text import MAX_INTEGER, Text, cleaned
 from app.bootstrap import Services
-from app.domain.errors import InvalidInput
+from app.domain.errors import DatabaseUnavailable, InvalidInput
 from app.domain.job import Job, JobState, ScheduledSync
 from app.domain.principal import Principal
 from app.services.uploads import Received
@@ -138,7 +139,8 @@ async def _changes(services: Services, principal: Principal, job: Job) -> AsyncI
         if job.ended:
             return
         await asyncio.sleep(LOOK_EVERY_S)
-        job = await services.uploads.get(principal, job.id)
+        with suppress(DatabaseUnavailable):  # which is told by /readyz; the job has lost nothing
+            job = await services.uploads.get(principal, job.id)
 
 
 def _metadata(text: str) -> dict[str, object]:

@@ -4,12 +4,15 @@ import asyncio
 import errno
 import json
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from app.domain.errors import DatabaseUnavailable
+from app.domain.job import Job
 from app.services import uploads
 from app.settings import Settings
 from tests.fixtures.server import Server
@@ -136,6 +139,24 @@ async def test_changes_of_a_job_stream_until_it_has_ended(client: httpx.AsyncCli
     await work(settings)
     await asyncio.wait_for(reading, 10)
     assert (states[0], states[-1]) == ("queued", "done")
+
+
+async def test_changes_of_a_job_stream_on_when_the_database_was_away(
+    client: httpx.AsyncClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = (await upload(client)).json()["job"]["id"]
+    get, looks = uploads.Uploads.get, count(1)
+
+    async def away_once(*arguments: Any) -> Job:
+        if next(looks) == 2:
+            await work(settings)
+            raise DatabaseUnavailable
+        return await get(*arguments)
+
+    monkeypatch.setattr(uploads.Uploads, "get", away_once)
+    response = await client.get(f"/v1/jobs/{job_id}", headers={"accept": "text/event-stream"})
+    states = [json.loads(line[6:])["state"] for line in response.text.splitlines() if line.startswith("data: ")]
+    assert states == ["queued", "done"]
 
 
 @pytest.mark.parametrize(
