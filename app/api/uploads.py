@@ -1,6 +1,5 @@
 """Uploads: files over HTTP, and the jobs that make documents of them."""
 
-import asyncio
 import json
 import math
 from collections.abc import AsyncIterator
@@ -8,6 +7,7 @@ from contextlib import suppress
 from typing import Annotated, Any
 from uuid import UUID
 
+import anyio
 import msgspec
 from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
 from pydantic import BaseModel
@@ -121,7 +121,13 @@ async def get_job(job_id: UUID, principal: PrincipalDep, services: ServicesDep, 
     job = await services.uploads.get(principal, job_id)
     if "text/event-stream" not in request.headers.get("accept", ""):
         return job
-    return EventSourceResponse(_changes(services, principal, job), ping=round(services.settings.heartbeat_s))
+    leaving = anyio.Event()
+    return EventSourceResponse(
+        _changes(services, principal, job, leaving),
+        ping=round(services.settings.heartbeat_s),
+        shutdown_event=leaving,
+        shutdown_grace_period=2 * LOOK_EVERY_S,
+    )
 
 
 @router.post("/v1/jobs/{job_id}/retry")
@@ -130,7 +136,10 @@ async def retry_job(job_id: UUID, principal: PrincipalDep, services: ServicesDep
     return await services.uploads.retry(principal, job_id)
 
 
-async def _changes(services: Services, principal: Principal, job: Job) -> AsyncIterator[dict[str, str]]:
+async def _changes(
+    services: Services, principal: Principal, job: Job, leaving: anyio.Event
+) -> AsyncIterator[dict[str, str]]:
+    """Each change of a job until it has ended, or this server is `leaving`: then the client asks another one."""
     told: Job | None = None
     while True:
         if job != told:
@@ -138,7 +147,9 @@ async def _changes(services: Services, principal: Principal, job: Job) -> AsyncI
             yield {"event": "job", "data": msgspec.json.encode(job).decode()}
         if job.ended:
             return
-        await asyncio.sleep(LOOK_EVERY_S)
+        with anyio.move_on_after(LOOK_EVERY_S):
+            await leaving.wait()
+            return
         with suppress(DatabaseUnavailable):  # which is told by /readyz; the job has lost nothing
             job = await services.uploads.get(principal, job.id)
 

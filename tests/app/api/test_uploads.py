@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sse_starlette.sse import AppStatus
 
 from app.domain.errors import DatabaseUnavailable
 from app.domain.job import Job
@@ -157,6 +158,18 @@ async def test_changes_of_a_job_stream_on_when_the_database_was_away(
     response = await client.get(f"/v1/jobs/{job_id}", headers={"accept": "text/event-stream"})
     states = [json.loads(line[6:])["state"] for line in response.text.splitlines() if line.startswith("data: ")]
     assert states == ["queued", "done"]
+
+
+async def test_changes_of_a_job_end_as_they_should_when_the_server_leaves(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    location = (await upload(client)).headers["location"]
+    async with client.stream("GET", location, headers={"accept": "text/event-stream"}) as response:
+        lines = response.aiter_lines()
+        assert await anext(lines) == "event: job"
+        monkeypatch.setattr(AppStatus, "should_exit", True)  # as at SIGTERM
+        rest = [line async for line in lines]  # raises when it is cut off
+    assert json.loads(rest[0].removeprefix("data: "))["state"] == "queued"
 
 
 @pytest.mark.parametrize(
