@@ -22,6 +22,7 @@ MEDIA_TYPE = "message/rfc822"
 
 _SAVED = re.compile('["<]*saved by ', re.IGNORECASE)  # of a browser, which puts a page together as a mail is
 _TEXTS = {"text/plain", "text/html"}
+_STUB = 0.2  # a plain text with less of what the page says only stands in for it
 _FIELDS = {"subject", "from", "to", "cc", "content-type", "content-disposition"}
 _MALFORMED = (MessageError, ValueError, TypeError, AttributeError, IndexError)  # headers are, in one of many ways
 
@@ -30,7 +31,7 @@ class MailReader(StructureReader):
     """Reads messages in the form of RFC 5322; attachments are named, and documents of their own by `members`."""
 
     def parse(self, name: str, data: bytes) -> ParsedDocument:
-        """From, to and date, the text (of HTML when there is no other), the attachments' names."""
+        """From, to and date, the text (of HTML when the plain one is missing or a stub), the attachments' names."""
         message, pieces = _message(data), Pieces()
         subject, (texts, files) = _header(message, "subject"), _parts(message)
         if _SAVED.match(_header(message, "from")) and texts:
@@ -97,13 +98,30 @@ def _parts(part: MIMEPart, *, inner: bool = False) -> tuple[list[MIMEPart], list
         found = [_parts(one, inner=True) for one in _inside(part)] if part.is_multipart() else []
         texts, files = [texts for texts, _ in found], [file for _, files in found for file in files]
         if kind == "multipart/alternative":
-            plain = (one for one in texts if any(text.get_content_type() == "text/plain" for text in one))
-            return next(plain, next(filter(None, texts), [])), [file for file in files if file.get_filename()]
+            return _chosen(texts), [file for file in files if file.get_filename()]
         if kind == "multipart/related":  # a page and its pictures
             return next(filter(None, texts), []), [file for file in files if file.get_content_maintype() != "image"]
         return [text for one in texts for text in one], files
     named = inner and (part.is_attachment() or PurePath(part.get_filename() or "").suffix.lower() in SUFFIXES)
     return ([part], []) if kind in _TEXTS and not named else ([], [part])
+
+
+def _chosen(texts: list[list[MIMEPart]]) -> list[MIMEPart]:
+    """Of alternatives the plain one, unless it only says that there is more in another, or nothing."""
+    said = [one for one in texts if one]
+    plain = next((one for one in said if any(part.get_content_type() == "text/plain" for part in one)), None)
+    if plain is None:
+        return next(iter(said), [])
+    fullest = max(said, key=_length)
+    return fullest if _length(plain) < _STUB * _length(fullest) else plain
+
+
+def _length(texts: list[MIMEPart]) -> int:
+    """How many characters of words the parts have."""
+    pieces = Pieces()
+    for part in texts:
+        _write(part, pieces)
+    return len("".join(pieces.document("", MEDIA_TYPE).text.split()))
 
 
 def _inside(part: MIMEPart) -> list[MIMEPart]:

@@ -583,6 +583,23 @@ def test_a_page_that_a_browser_saved_with_its_pictures_is_that_page() -> None:
     assert document.metadata == {"language": "de"}
 
 
+@pytest.mark.parametrize(
+    ("plain", "text"),
+    [
+        ("Please view this mail as a page.", "High water is at nine. The ferry"),
+        ("", "High water is at nine. The ferry"),
+        ("Ferry at nine, see the page.", "Ferry at nine, see the page."),
+    ],
+)
+def test_a_plain_text_that_only_points_to_the_page_is_not_the_mail(plain: str, text: str) -> None:
+    message = EmailMessage()
+    message["Subject"] = "Tides"
+    message.set_content(plain)
+    times = 8 if plain.startswith("Please") else 1
+    message.add_alternative(f"<p>{'High water is at nine. The ferry leaves after it. ' * times}</p>", subtype="html")
+    assert text in read("a.eml", message.as_bytes()).text
+
+
 def test_mail() -> None:
     message = EmailMessage()
     message["Subject"], message["From"], message["To"] = "Tides – today", "Ada <ada@example.org>", "bo@example.org"
