@@ -26,7 +26,7 @@ class OutlookReader(StructureReader):
         day = message.sent_date.date().isoformat() if message.sent_date else ""
         headers = {"From": message.sender or "", "To": recipients, "Date": day}
         pieces.block("\n".join(f"{field}: {value}" for field, value in headers.items() if value))
-        if message.body:
+        if message.body and message.body.strip():
             write_text(pieces, message.body)
         elif message.html_body:
             write_page(pieces, message.html_body.encode())

@@ -583,23 +583,6 @@ def test_a_page_that_a_browser_saved_with_its_pictures_is_that_page() -> None:
     assert document.metadata == {"language": "de"}
 
 
-@pytest.mark.parametrize(
-    ("plain", "text"),
-    [
-        ("Please view this mail as a page.", "High water is at nine. The ferry"),
-        ("", "High water is at nine. The ferry"),
-        ("Ferry at nine, see the page.", "Ferry at nine, see the page."),
-    ],
-)
-def test_a_plain_text_that_only_points_to_the_page_is_not_the_mail(plain: str, text: str) -> None:
-    message = EmailMessage()
-    message["Subject"] = "Tides"
-    message.set_content(plain)
-    times = 8 if plain.startswith("Please") else 1
-    message.add_alternative(f"<p>{'High water is at nine. The ferry leaves after it. ' * times}</p>", subtype="html")
-    assert text in read("a.eml", message.as_bytes()).text
-
-
 def test_mail() -> None:
     message = EmailMessage()
     message["Subject"], message["From"], message["To"] = "Tides – today", "Ada <ada@example.org>", "bo@example.org"
@@ -637,6 +620,22 @@ def test_all_parts_of_a_mail_without_a_name_are_its_text() -> None:
     assert document.text.endswith("One.\n\nTwo.\n\nAttachments: a.pdf\n")
     document = read("a.eml", f"From: ann@example.org\nMIME-Version: 1.0\n{related}")
     assert document.text.endswith("Three.\n")
+
+
+@pytest.mark.parametrize(
+    ("plain", "read_of"),
+    [
+        ("", "page"),
+        ("Your program cannot show this mail.", "page"),
+        ("The boats leave at nine in the morning, from the old harbour.", "plain"),
+    ],
+    ids=["empty", "stub", "whole"],
+)
+def test_a_plain_text_that_only_stands_in_for_the_page_of_a_mail_is_not_its_text(plain: str, read_of: str) -> None:
+    said = "The boats leave at nine in the morning. " * 6
+    parts = f"Content-Type: text/plain\n\n{plain}\n", f"Content-Type: text/html\n\n<p>{said}</p>\n"
+    document = read("a.eml", f"From: ann@example.org\nMIME-Version: 1.0\n{multipart('alternative', *parts)}")
+    assert document.text == f"From: ann@example.org\n\n{said.strip() if read_of == 'page' else plain}\n"
 
 
 def test_the_page_of_a_mail_may_come_after_its_picture_or_be_named_as_its_start() -> None:
