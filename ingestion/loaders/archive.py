@@ -2,13 +2,14 @@
 
 import io
 from collections.abc import Sequence
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from app.domain.errors import DamagedFile, EncryptedFile, FileTooLarge
 from ingestion.loaders.member import Member
 
 MOST_FILES = 10_000
 LARGEST = 256 * 1024 * 1024  # bytes of all files together
+_IN_UTF8 = 0x800  # the flag that says so of a name
 _TAKEN = 200  # times the archive's size, which no archive of documents reaches
 
 
@@ -27,6 +28,16 @@ def members(data: bytes) -> Sequence[Member]:
                 )
             if any(part.flag_bits & 1 for part in parts):
                 raise EncryptedFile("The archive is encrypted; unpack it and ingest the files.")
-            return [Member(part.filename, archive.read(part)) for part in parts]
+            return [Member(_name(part), archive.read(part)) for part in parts]
     except (BadZipFile, NotImplementedError, OSError, EOFError) as error:
         raise DamagedFile(f"The archive is damaged ({error}); get a whole copy and ingest it again.") from error
+
+
+def _name(part: ZipInfo) -> str:
+    """The name; many programs, macOS's for one, write UTF-8 without the flag that says so."""
+    if part.flag_bits & _IN_UTF8:
+        return part.filename
+    try:
+        return part.filename.encode("cp437").decode()
+    except UnicodeError:
+        return part.filename

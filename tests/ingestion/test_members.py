@@ -185,6 +185,15 @@ def test_names_cannot_lead_out_of_the_archive() -> None:
     assert [member.name for member in members(Path("a.zip"), data.getvalue())] == ["up.md", "abs.md", "a/b.md"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "cp437"])
+def test_names_in_an_archive_are_read_though_it_does_not_say_how_they_are_encoded(encoding: str) -> None:
+    name = "Übersicht für März.md"
+    written = name.encode(encoding)
+    data = zip_of(**{"x" * (len(written) - 3) + "_md": "text"})
+    data = data.replace(b"x" * (len(written) - 3) + b".md", written)
+    assert [member.name for member in members(Path("a.zip"), data)] == [name]
+
+
 def encrypted() -> bytes:
     """Says that its file is encrypted, in both places."""
     data = bytearray(zip_of(a_md="text"))
