@@ -17,7 +17,10 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _LINE_END = re.compile("\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
-_UNWANTED = re.compile("[\x00-\x08\x0e-\x1f\x7f\u00ad\ufeff\ufffe\uffff\ud800-\udfff]")
+_TERMINAL = "\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b\n]*(?:\x07|\x1b\\\\))"  # colours and links (ECMA-48)
+_UNWANTED = re.compile(_TERMINAL + "|[\x00-\x08\x0e-\x1f\x7f\u00ad\ufeff\ufffe\uffff\ud800-\udfff]")
+_EMBEDDED = ";base64,"  # a picture, mostly
+_EMBEDDED_DATA = re.compile(f"{_EMBEDDED}[A-Za-z0-9+/]{{100,}}(?:=|%3D){{0,2}}")  # shorter ones are examples
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _MOST_CONTROLS = 0.02  # a text has next to none; random bytes have 11 %
 _GUESS_FROM_BYTES = 65_536  # enough to know an encoding by; guessing is slow
@@ -42,8 +45,11 @@ def decode(data: bytes, declared: str | None = None) -> str:
 def clean(text: str) -> str:
     r"""Text as it is stored and cited: NFC, lines ended by \n, no NUL, control, soft-hyphen or half characters.
 
-    Offsets count from here: everything that moves characters happens before anything is located.
+    Neither are the colours of a terminal, nor the data of what is embedded in base64, which no one reads. Offsets count
+    from here: everything that moves characters happens before anything is located.
     """
+    if _EMBEDDED in text:
+        text = _EMBEDDED_DATA.sub(f"{_EMBEDDED}…", text)
     return unicodedata.normalize("NFC", _UNWANTED.sub("", _LINE_END.sub("\n", text)))
 
 

@@ -1,6 +1,7 @@
 """Text loaders: Markdown, reStructuredText and plain text keep their source; headings are found where they are."""
 
 import codecs
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -267,6 +268,7 @@ def test_a_declared_encoding_is_used_where_the_bytes_allow_it() -> None:
 
 def test_characters_that_cannot_be_stored_or_seen_are_taken_out() -> None:
     assert clean("a\0b\x07c\u00add\ufeffe\ud800f") == "abcdef"
+    assert clean("\x1b[1;31mred\x1b[0m \x1b]8;;https://example.org\x1b\\link\x1b]8;;\x07\x1b[2K") == "red link"
     assert clean("a\r\nb\rc\u2028d\x0ce") == "a\nb\nc\nd\ne"
     assert clean("e\u0301") == "é"
 
@@ -296,3 +298,12 @@ def test_markup_of_any_shape_has_headings_at_line_starts(text: str) -> None:
 def test_a_byte_order_mark_alone_is_empty() -> None:
     with pytest.raises(EmptyFile):
         load(Path("a.txt"), codecs.BOM_UTF8 + b"\n")
+
+
+def test_the_data_of_an_embedded_picture_is_no_text() -> None:
+    data = b64encode(bytes(range(256)) * 40).decode()
+    text = f"# Boats\n\n![A boat][image1]\n\nThey leave at nine.\n\n[image1]: <data:image/png;base64,{data}>\n"
+    document = load(Path("boats.md"), text.encode())
+    assert document.text == text.replace(data, "…")
+    short = "The smallest is data:image/gif;base64,R0lGODlhAQABAAAAACw=\n"
+    assert load(Path("gif.md"), short.encode()).text == short
