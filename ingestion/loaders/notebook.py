@@ -1,5 +1,6 @@
 """Notebook: the cells of a Jupyter notebook."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -13,6 +14,8 @@ from ingestion.loaders.reader import StructureReader
 
 MEDIA_TYPE = "application/x-ipynb+json"
 _LONGEST_OUTPUT = 2000  # characters; a longer one is data
+_OVERWRITTEN = re.compile(r"^[^\n]*\r(?=[^\r\n])", re.MULTILINE)  # by what follows, as progress bars do
+_OBJECT = re.compile(r"\[?<[^<>\n]*>\]?")  # such as <Figure size 640x480 with 1 Axes>
 
 
 class NotebookReader(StructureReader):
@@ -33,13 +36,20 @@ class NotebookReader(StructureReader):
             elif cell.get("cell_type") == "code" and source:
                 pieces.block(f"```{language}\n{source}\n```")
                 for output in cell.get("outputs") or []:
-                    printed = _joined(output.get("text") or output.get("data", {}).get("text/plain")).strip("\n")
+                    printed = _printed(output)
                     if printed.strip():
                         pieces.block(f"```\n{printed[:_LONGEST_OUTPUT]}\n```")
         title, authors = (notebook.get("metadata", {}).get(field) for field in ("title", "authors"))
         listed = authors if isinstance(authors, list) else []
         names = [one["name"] for one in listed if isinstance(one, dict) and isinstance(one.get("name"), str)]
         return pieces.document(name, MEDIA_TYPE, title if isinstance(title, str) else "", author=", ".join(names))
+
+
+def _printed(output: dict[str, Any]) -> str:
+    """What an output shows as text: of a line that was written anew the last state, of an object not its address."""
+    text = _joined(output.get("text") or output.get("data", {}).get("text/plain"))
+    text = clean(_OVERWRITTEN.sub("", text)).strip("\n")
+    return "" if "data" in output and _OBJECT.fullmatch(text) else text
 
 
 def _joined(text: object) -> str:

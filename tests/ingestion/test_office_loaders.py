@@ -549,6 +549,23 @@ def test_notebook() -> None:
     assert (document.title, document.metadata) == ("Tides", {"author": "Ann, Bo"})
 
 
+@pytest.mark.parametrize(
+    ("output", "shown"),
+    [
+        ({"output_type": "stream", "text": ["10%|#\r", "50%|###\r", "100%|####\r\n", "done\n"]}, "100%|####\ndone"),
+        ({"output_type": "stream", "text": "\x1b[32mINFO\x1b[0m ready\n"}, "INFO ready"),
+        ({"output_type": "display_data", "data": {"text/plain": "<Figure size 640x480 with 1 Axes>"}}, ""),
+        ({"output_type": "execute_result", "data": {"text/plain": ["[<matplotlib.lines.Line2D at 0x7f>]"]}}, ""),
+        ({"output_type": "execute_result", "data": {"text/plain": ["   a\n", "0  1"]}}, "   a\n0  1"),
+    ],
+    ids=["progress", "colours", "figure", "object", "table"],
+)
+def test_of_what_a_notebook_printed_is_read_what_it_shows(output: dict[str, object], shown: str) -> None:
+    notebook = {"nbformat": 4, "cells": [{"cell_type": "code", "source": "run()", "outputs": [output]}]}
+    text = read("a.ipynb", json.dumps(notebook)).text
+    assert text == "```python\nrun()\n```\n" + (f"\n```\n{shown}\n```\n" if shown else "")
+
+
 def test_json() -> None:
     records = [{"title": "Ilse", "text": "A ferry.", "seats": 120, "ports": ["Holm", "Sund"]}, {"name": "Anna"}]
     document = read("ships.json", json.dumps(records))
