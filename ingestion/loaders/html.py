@@ -8,7 +8,7 @@ from app.domain.document import ParsedDocument
 from app.domain.errors import DamagedFile, EmptyFile
 from ingestion.loaders.characters import clean, decode
 from ingestion.loaders.declared import declared
-from ingestion.loaders.html_text import write
+from ingestion.loaders.html_text import is_tick, write
 from ingestion.loaders.reader import StructureReader
 from ingestion.loaders.title import choose_title
 
@@ -126,6 +126,8 @@ def _drop_junk(page: etree._Element, *, book: bool) -> None:
 
 
 def _is_junk(element: etree._Element) -> bool:
+    if is_tick(element) and element.get("disabled") is not None:  # of a list of tasks, and nothing to choose by
+        return False
     if element.tag in _JUNK_TAGS or element.get("role") in _JUNK_ROLES:
         return element.tag != "button" or not _is_question(element)
     if element.tag == "header":  # of an article it holds the title; of a page, the navigation

@@ -135,6 +135,8 @@ def _inline(element: etree._Element) -> str:
     r"""The words of an inline element; a line break is \v until white space has been collapsed."""
     if element.tag == "br":
         return "\v"
+    if is_tick(element):
+        return "☐ " if element.get("checked") is None else "☒ "
     if element.tag == "math":
         return str(element.get("alttext") or element.findtext(".//annotation") or linear(element))
     text = (element.text or "") + "".join(_inline(child) + (child.tail or "") for child in element)
@@ -143,6 +145,11 @@ def _inline(element: etree._Element) -> str:
     if element.tag in _STRUCK and text.strip():
         return f"~~{text.strip()}~~"
     return f"“{text}”" if element.tag == "q" else text
+
+
+def is_tick(element: etree._Element) -> bool:
+    """Whether an element is a box that is ticked or not."""
+    return bool(element.tag == "input" and element.get("type", "").lower() == "checkbox")
 
 
 def _one_line(text: str) -> str:

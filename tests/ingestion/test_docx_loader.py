@@ -46,6 +46,21 @@ def read(data: bytes) -> ParsedDocument:
     return load(Path("a.docx"), data)
 
 
+def test_ticks_are_read() -> None:
+    made = docx.Document()
+    paragraph = made.add_paragraph()
+    for ticked, text in ((1, "Yes"), (0, "No")):
+        paragraph._p.append(
+            parse_xml(
+                f"""<w:sdt {nsdecls("w")} xmlns:w14="http://schemas.microsoft.com/office/word/2010/wordml">
+                <w:sdtPr><w14:checkbox><w14:checked w14:val="{ticked}"/></w14:checkbox></w:sdtPr>
+                <w:sdtContent><w:r><w:t>{"☐☒"[ticked]}</w:t></w:r></w:sdtContent></w:sdt>"""
+            )
+        )
+        paragraph.add_run(f" {text} ")
+    assert read(saved(made)).text == "☒ Yes ☐ No\n"
+
+
 def test_styles_become_structure() -> None:
     made = docx.Document()
     made.add_heading("Handbook", 0)

@@ -176,6 +176,12 @@ def test_what_is_one_click_away_is_read() -> None:
     assert page("<p>Words.<p hidden=until-found>More.").text == "Words.\n\nMore.\n"
 
 
+def test_a_list_of_tasks_says_which_are_done_and_what_one_may_choose_by_is_left_out() -> None:
+    done, chosen = "<li><input type=checkbox{} disabled>{}", "<li><input type=checkbox checked> Red <input name=size>"
+    page = f"<p>Tasks:</p><ul>{done.format(' checked', 'Paint')}{done.format('', 'Launch')}{chosen}</ul>"
+    assert load(Path("a.html"), page.encode()).text == "Tasks:\n\n- ☒ Paint\n- ☐ Launch\n- Red\n"
+
+
 def test_the_numbers_of_items_are_those_that_they_are_given() -> None:
     assert page("<ol start=3><li>three<li value=7>seven<li>eight</ol>").text == "3. three\n7. seven\n8. eight\n"
     assert page("<ol type=a start=26><li>z<li>next</ol>").text == "z. z\naa. next\n"
