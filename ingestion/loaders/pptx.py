@@ -12,6 +12,7 @@ from pptx.package import Package
 from app.domain.document import ParsedDocument
 from ingestion.loaders.formula import linear
 from ingestion.loaders.graphics import chart_tables, chart_title, diagram_items
+from ingestion.loaders.grid import Cell, spread
 from ingestion.loaders.numerals import letters, roman
 from ingestion.loaders.package import opened, refuse_entities, tree
 from ingestion.loaders.pieces import Item, Pieces, listed
@@ -48,7 +49,7 @@ class PptxReader(StructureReader):
                 if shape.has_text_frame:
                     pieces.block(listed(_items(shape.text_frame)))
                 elif getattr(shape, "has_table", False):
-                    pieces.table([[cell.text for cell in row.cells] for row in shape.table.rows])
+                    pieces.table(_rows(shape.table))
                 else:
                     _write_graphic(shape, pieces)
             if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
@@ -79,6 +80,12 @@ def _choose(shapes: etree._Element) -> None:
         run = OxmlElement("a:r")
         etree.SubElement(run, f"{_A}t").text = linear(formula)
         formula.getparent().replace(formula, run)
+
+
+def _rows(table: Any) -> Iterator[list[str]]:
+    """The texts of a table's cells; what spans rows stands in each."""
+    cells = ([cell for cell in row.cells if not cell.is_spanned] for row in table.rows)
+    yield from spread([Cell(cell.text, cell.span_width, cell.span_height) for cell in row] for row in cells)
 
 
 def _write_graphic(shape: Any, pieces: Pieces) -> None:

@@ -314,6 +314,16 @@ def saved_deck(deck: object) -> bytes:
     return out.getvalue()
 
 
+def test_a_cell_of_a_slide_that_spans_rows_stands_in_each() -> None:
+    presentation = Presentation()
+    slide = presentation.slides.add_slide(presentation.slide_layouts[6])
+    table = slide.shapes.add_table(3, 2, 0, 0, Inches(4), Inches(2)).table
+    table.cell(1, 0).merge(table.cell(2, 0))
+    for row, column, text in ((0, 0, "Port"), (0, 1, "Ferry"), (1, 0, "Holm"), (1, 1, "Ilse"), (2, 1, "Anna")):
+        table.cell(row, column).text = text
+    assert "| Holm | Ilse |\n| Holm | Anna |" in read("a.pptx", saved_deck(presentation)).text
+
+
 def test_the_numbers_of_charts_are_tables() -> None:
     deck, data, hours = Presentation(), CategoryChartData(), CategoryChartData()
     data.categories = [date(2026, 3, 1), date(2026, 3, 2)]
