@@ -10,7 +10,7 @@ from lxml import etree
 
 from app.domain.document import ParsedDocument
 from ingestion.loaders.declared import declared
-from ingestion.loaders.docx_numbers import LONGEST_CHAIN, Numbers, W, value
+from ingestion.loaders.docx_numbers import Numbers, W, descent, value
 from ingestion.loaders.formula import linear
 from ingestion.loaders.html import parse_tree
 from ingestion.loaders.html_text import write
@@ -93,26 +93,22 @@ def _properties(root: etree._Element | None) -> dict[str, str]:
 
 def _rules(styles: Mapping[str | None, etree._Element]) -> Iterator[str]:
     """mammoth's rules for styles: headings by what they are based on or by their level, no table of contents."""
-    for style in styles.values():
+    for style_id, style in styles.items():
         name = value(style, "name")
         quoted = name.replace("\\", "\\\\").replace("'", "\\'")
         if _CONTENTS.fullmatch(name):
             yield f"p[style-name='{quoted}'] => !"
-        elif not _HEADING.fullmatch(name) and (level := _level(style, styles)):
+        elif not _HEADING.fullmatch(name) and (level := _level(style_id, styles)):
             yield f"p[style-name='{quoted}'] => h{level}:fresh"
 
 
-def _level(style: etree._Element, named: Mapping[str | None, etree._Element]) -> int:
+def _level(style_id: str | None, styles: Mapping[str | None, etree._Element]) -> int:
     """The level of a paragraph style's headings, from 1 to 6; 0 when it makes none."""
-    for _ in range(LONGEST_CHAIN):
+    for style in descent(style_id, styles):
         if (heading := _HEADING.fullmatch(value(style, "name"))) is not None:
             return int(heading[1])
         if (outline := value(style, "pPr", "outlineLvl")).isdecimal():
             return min(6, int(outline) + 1) if int(outline) < _BODY_LEVEL else 0
-        base = named.get(value(style, "basedOn"))
-        if base is None:
-            return 0
-        style = base
     return 0
 
 

@@ -5,16 +5,17 @@ from the paragraphs before it: `4.2`, `(a)`, `§ 3`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lxml import etree
 
-from ingestion.loaders.numerals import letters, roman
+from ingestion.loaders.numerals import numeral, whole
 
 W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _LEVELS = 9
-LONGEST_CHAIN = 20  # styles that are based on one another; Word allows no more than 11
+_LONGEST_CHAIN = 20  # styles that are based on one another; Word allows no more than 11
+_FORMS = {"lowerLetter": "a", "upperLetter": "A", "lowerRoman": "i", "upperRoman": "I"}
 _PLACE = re.compile("%([1-9])")
 
 
@@ -60,7 +61,7 @@ class Numbers:
             name, counted = one.get(f"{W}numId", ""), value(one, "abstractNumId")
             if counted in made:
                 starts = {
-                    _number(level.get(f"{W}ilvl", "")): _number(start)
+                    whole(level.get(f"{W}ilvl", ""), 0): whole(start, 0)
                     for level in one.iterchildren(f"{W}lvlOverride")
                     if (start := value(level, "startOverride"))
                 }
@@ -102,19 +103,27 @@ class Numbers:
         said, name, at = paragraph.find(f"{W}pPr/{W}numPr"), "", ""
         if said is not None:
             name, at = value(said, "numId"), value(said, "ilvl")
-        style_id = value(paragraph, "pPr", "pStyle")
-        for _ in range(LONGEST_CHAIN):
-            style = self._styles.get(style_id)
-            if name or style is None:
+        for style in descent(value(paragraph, "pPr", "pStyle"), self._styles):
+            if name:
                 break
             name = value(style, "pPr", "numPr", "numId")
-            at = at or value(style, "pPr", "numPr", "ilvl") or (self._level_of(name, style_id) if name else "")
-            style_id = value(style, "basedOn")
-        return name, _number(at)
+            by_style = self._level_of(name, style.get(f"{W}styleId", "")) if name else ""
+            at = at or value(style, "pPr", "numPr", "ilvl") or by_style
+        return name, whole(at, 0)
 
     def _level_of(self, name: str, style_id: str) -> str:
         levels = self._numberings[name].counted.levels if name in self._numberings else {}
         return next((str(at) for at, level in levels.items() if level.style == style_id), "")
+
+
+def descent(style_id: str | None, styles: Mapping[str | None, etree._Element]) -> Iterator[etree._Element]:
+    """A style and those that it is based on, the nearest first."""
+    for _ in range(_LONGEST_CHAIN):
+        style = styles.get(style_id)
+        if style is None:
+            return
+        yield style
+        style_id = value(style, "basedOn")
 
 
 def value(element: etree._Element, *path: str) -> str:
@@ -129,8 +138,8 @@ def _all(root: etree._Element | None, name: str) -> list[etree._Element]:
 
 def _levels(counted: etree._Element) -> dict[int, _Level]:
     return {
-        _number(level.get(f"{W}ilvl", "")): _Level(
-            start=_number(value(level, "start") or "0"),
+        whole(level.get(f"{W}ilvl", ""), 0): _Level(
+            start=whole(value(level, "start"), 0),
             kind=value(level, "numFmt") or "decimal",
             text=value(level, "lvlText"),
             legal=level.find(f"{W}isLgl") is not None,
@@ -140,10 +149,6 @@ def _levels(counted: etree._Element) -> dict[int, _Level]:
     }
 
 
-def _number(text: str) -> int:
-    return int(text) if text.isdecimal() and len(text) < 10 else 0
-
-
 def _written(number: int, kind: str) -> str:
     """A number as its format has it; in digits by formats of rare use."""
     match kind:
@@ -151,10 +156,4 @@ def _written(number: int, kind: str) -> str:
             return ""
         case "decimalZero":
             return f"{number:02}"
-        case "lowerLetter" | "upperLetter":
-            text = letters(number)
-        case "lowerRoman" | "upperRoman":
-            text = roman(number)
-        case _:
-            return str(number)
-    return text.upper() if kind.startswith("upper") else text
+    return numeral(number, _FORMS.get(kind, ""))

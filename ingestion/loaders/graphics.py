@@ -9,30 +9,31 @@ from openpyxl.styles.numbers import is_date_format
 from openpyxl.utils.datetime import from_excel
 
 from ingestion.loaders.number_format import shown
+from ingestion.loaders.numerals import whole
 from ingestion.loaders.pieces import Item
 
-_A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
-_C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
-_DGM = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}"
+A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
+C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
+DGM = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}"
 _DEEPEST = 6  # levels of a diagram; deeper ones stand at the last
 
 
 def chart_title(chart: etree._Element) -> str:
     """The title of a chart part; empty when it has none of its own."""
-    title = chart.find(f".//{_C}chart/{_C}title")
+    title = chart.find(f".//{C}chart/{C}title")
     return _paragraphs(title) if title is not None else ""
 
 
 def chart_tables(chart: etree._Element) -> Iterator[list[list[str]]]:
     """Of each plot over categories a table: a row for each category, a column for each series; of points none."""
-    for plot in chart.iterfind(f".//{_C}plotArea/*"):
-        series = [one for one in plot.iterfind(f"{_C}ser") if one.find(f"{_C}val") is not None]
+    for plot in chart.iterfind(f".//{C}plotArea/*"):
+        series = [one for one in plot.iterfind(f"{C}ser") if one.find(f"{C}val") is not None]
         if not series:
             continue
-        said = ("".join(_points(one.find(f"{_C}tx")).values()) for one in series)
+        said = ("".join(_points(one.find(f"{C}tx")).values()) for one in series)
         names = [name or f"Series {number}" for number, name in enumerate(said, start=1)]  # as Office calls them
-        labels = _points(next((cat for one in series if (cat := one.find(f"{_C}cat")) is not None), None))
-        values = [_points(one.find(f"{_C}val")) for one in series]
+        labels = _points(next((cat for one in series if (cat := one.find(f"{C}cat")) is not None), None))
+        values = [_points(one.find(f"{C}val")) for one in series]
         places = sorted(set(labels).union(*values))
         yield [["", *names], *([labels.get(at, ""), *(value.get(at, "") for value in values)] for at in places)]
 
@@ -40,9 +41,9 @@ def chart_tables(chart: etree._Element) -> Iterator[list[list[str]]]:
 def _points(element: etree._Element | None) -> dict[int, str]:
     """By their number what points say, numbers as their format shows them; of several levels of categories all."""
     said = defaultdict[int, list[str]](list)
-    code = "" if element is None else element.findtext(f".//{_C}formatCode") or ""
-    for point in [] if element is None else element.iter(f"{_C}pt"):
-        at, text = point.get("idx", ""), point.findtext(f"{_C}v") or ""
+    code = "" if element is None else element.findtext(f".//{C}formatCode") or ""
+    for point in [] if element is None else element.iter(f"{C}pt"):
+        at, text = point.get("idx", ""), point.findtext(f"{C}v") or ""
         if at.isdecimal() and text:
             said[int(at)].insert(0, _shown(text, point.get("formatCode") or code) if code else text)
     return {at: " ".join(texts) for at, texts in said.items()}
@@ -61,17 +62,17 @@ def _shown(number: str, code: str) -> str:
 
 def diagram_items(diagram: etree._Element) -> Iterator[Item]:
     """The texts of a diagram's data part (SmartArt)."""
-    nodes = {node.get("modelId"): node for node in diagram.iter(f"{_DGM}pt")}
+    nodes = {node.get("modelId"): node for node in diagram.iter(f"{DGM}pt")}
     below = defaultdict[str | None, list[tuple[int, str | None]]](list)
-    for connection in diagram.iter(f"{_DGM}cxn"):
+    for connection in diagram.iter(f"{DGM}cxn"):
         if connection.get("type", "parOf") == "parOf":
-            order = connection.get("srcOrd", "0")
-            below[connection.get("srcId")].append((int(order) if order.isdecimal() else 0, connection.get("destId")))
+            order = whole(connection.get("srcOrd", ""), 0)
+            below[connection.get("srcId")].append((order, connection.get("destId")))
     waiting = [(0, name) for name, node in reversed(nodes.items()) if node.get("type") == "doc"]
     while waiting:
         depth, name = waiting.pop()
         node = nodes.pop(name, None)
-        text = node.find(f"{_DGM}t") if node is not None else None
+        text = node.find(f"{DGM}t") if node is not None else None
         said = "" if text is None else _paragraphs(text)
         if said:
             yield Item(depth, said)
@@ -80,5 +81,5 @@ def diagram_items(diagram: etree._Element) -> Iterator[Item]:
 
 
 def _paragraphs(element: etree._Element) -> str:
-    lines = ("".join(text.text or "" for text in one.iter(f"{_A}t")) for one in element.iter(f"{_A}p"))
+    lines = ("".join(text.text or "" for text in one.iter(f"{A}t")) for one in element.iter(f"{A}p"))
     return " ".join(" ".join(line.split()) for line in lines if line.strip())

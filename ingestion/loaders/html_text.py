@@ -1,7 +1,7 @@
 """HTML text: a tree of HTML written as Markdown-like text with its headings located."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from app.domain.document import Heading
 from ingestion.loaders.characters import clean
 from ingestion.loaders.formula import linear
 from ingestion.loaders.grid import Cell, spread, titles
-from ingestion.loaders.numerals import letters, roman
+from ingestion.loaders.numerals import numeral, whole
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _LISTS = {"ul", "ol"}
@@ -33,13 +33,6 @@ _EMPTY_LINE = re.compile(r"\v\s*\v")
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight|highlight-source)-(\w[\w+#-]*)")
 _EXPONENT = re.compile(r"[-+−]?\d+|[a-z]")
 _ITEM = re.compile(r"\s*(?:-|\d+\.) ")
-_NUMERALS: Mapping[str, Callable[[int], str]] = {
-    "a": letters,
-    "A": lambda number: letters(number).upper(),
-    "i": roman,
-    "I": lambda number: roman(number).upper(),
-}
-"""How an ordered list of a type writes its numbers."""
 _LONGEST_HEADING = 250  # characters; a longer one is a paragraph that has only a heading's style, as clauses often have
 _LONGEST_CELL = 400  # characters; a longer cell is layout, not data
 _WIDEST, _TALLEST = 50, 1000  # columns and rows that a cell may span
@@ -179,7 +172,7 @@ def _code(element: etree._Element) -> Iterator[_Block]:
 def _list(element: etree._Element) -> str:
     """A list's items, one below the other, what follows in an item indented to its marker."""
     items = []
-    number = int(start) if (start := element.get("start", "1")).isdecimal() else 1
+    number = whole(element.get("start", ""), 1)
     for child in element:
         content = "\n".join(block.text for block in _blocks(child)) if child.tag == "li" else _inner(child)
         if not content:
@@ -192,7 +185,7 @@ def _list(element: etree._Element) -> str:
             said = child.get("value") or str(number)
             if said.isdecimal():
                 number = int(said[:9])
-                said = f"{_NUMERALS.get(element.get('type', ''), str)(number)}."
+                said = f"{numeral(number, element.get('type', ''))}."
             marker = f"{said} "
             number += 1
         items.append(marker + content.replace("\n", "\n" + " " * len(marker)))

@@ -6,13 +6,28 @@ _ROMAN = (
 )
 
 
-def letters(number: int) -> str:
-    """a to z, then aa, bb and so on."""
+def whole(text: str, otherwise: int) -> int:
+    """The whole number that a file writes; `otherwise` for what is none, or too long for one."""
+    return int(text) if text.isdecimal() and len(text) < 10 else otherwise
+
+
+def numeral(number: int, form: str) -> str:
+    """A number in letters (a, A; after z comes aa) or Roman (i, I); in digits by other forms, or where none is."""
+    match form:
+        case "a" | "A":
+            text = _letters(number)
+        case "i" | "I":
+            text = _roman(number)
+        case _:
+            return str(number)
+    return text.upper() if form.isupper() else text
+
+
+def _letters(number: int) -> str:
     return chr(ord("a") + (number - 1) % 26) * min(1 + (number - 1) // 26, 9) if number > 0 else str(number)
 
 
-def roman(number: int) -> str:
-    """i to mmmcmxcix; other numbers in digits."""
+def _roman(number: int) -> str:
     if not 0 < number < 4000:
         return str(number)
     text = ""

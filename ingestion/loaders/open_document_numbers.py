@@ -4,11 +4,12 @@ from typing import NamedTuple
 
 from lxml import etree
 
-from ingestion.loaders.numerals import letters, roman
+from ingestion.loaders.numerals import numeral, whole
 
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 _STYLE = "{urn:oasis:names:tc:opendocument:xmlns:style:1.0}"
 _LEVEL_STYLES = (f"{_TEXT}list-level-style-number", f"{_TEXT}outline-level-style")
+_FORMS = {"1", "a", "A", "i", "I"}  # of numbers that are shown
 _OUTLINE = ""  # the style of headings has no name
 
 
@@ -55,42 +56,27 @@ class Numbers:
         level = levels.get(at)
         if level is None:
             return ""
-        counts[at] = _number(start, counts[at] + 1 if at in counts else level.start)
+        counts[at] = whole(start, counts[at] + 1 if at in counts else level.start)
         for below in [below for below in counts if below > at]:
             del counts[below]
         places = range(max(1, at - level.shown + 1), at + 1)
         numbers = (
-            _written(counts.get(place, levels[place].start), levels[place].kind) for place in places if place in levels
+            numeral(counts.get(place, levels[place].start), levels[place].kind)
+            for place in places
+            if place in levels and levels[place].kind in _FORMS
         )
-        number = ".".join(filter(None, numbers))
+        number = ".".join(numbers)
         return f"{level.before}{number}{level.after}".strip() if number else ""
 
 
 def _levels(style: etree._Element) -> dict[int, _Level]:
     return {
-        _number(level.get(f"{_TEXT}level", ""), 1): _Level(
+        whole(level.get(f"{_TEXT}level", ""), 1): _Level(
             kind=level.get(f"{_STYLE}num-format", ""),
             before=level.get(f"{_STYLE}num-prefix", ""),
             after=level.get(f"{_STYLE}num-suffix", ""),
-            shown=_number(level.get(f"{_TEXT}display-levels", ""), 1),
-            start=_number(level.get(f"{_TEXT}start-value", ""), 1),
+            shown=whole(level.get(f"{_TEXT}display-levels", ""), 1),
+            start=whole(level.get(f"{_TEXT}start-value", ""), 1),
         )
         for level in style.iterchildren(*_LEVEL_STYLES)
     }
-
-
-def _number(text: str, otherwise: int) -> int:
-    return int(text) if text.isdecimal() and len(text) < 10 else otherwise
-
-
-def _written(number: int, kind: str) -> str:
-    match kind:
-        case "1":
-            return str(number)
-        case "a" | "A":
-            text = letters(number)
-        case "i" | "I":
-            text = roman(number)
-        case _:
-            return ""
-    return text.upper() if kind.isupper() else text

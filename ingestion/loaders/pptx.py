@@ -11,9 +11,9 @@ from pptx.package import Package
 
 from app.domain.document import ParsedDocument
 from ingestion.loaders.formula import linear
-from ingestion.loaders.graphics import chart_tables, chart_title, diagram_items
+from ingestion.loaders.graphics import DGM, A, C, chart_tables, chart_title, diagram_items
 from ingestion.loaders.grid import Cell, spread
-from ingestion.loaders.numerals import letters, roman
+from ingestion.loaders.numerals import numeral, whole
 from ingestion.loaders.package import opened, refuse_entities, tree
 from ingestion.loaders.pieces import Item, Pieces, listed
 from ingestion.loaders.reader import StructureReader
@@ -21,10 +21,8 @@ from ingestion.loaders.reader import StructureReader
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 KIND = "presentation"
 
-_A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _A14 = "{http://schemas.microsoft.com/office/drawing/2010/main}"
-_C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
-_DGM = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}"
+_FORMS = {"alphaLc": "a", "alphaUc": "A", "romanLc": "i", "romanUc": "I"}
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 _R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 
@@ -78,7 +76,7 @@ def _choose(shapes: etree._Element) -> None:
         alternatives.getparent().remove(alternatives)
     for formula in list(shapes.iter(f"{_A14}m")):
         run = OxmlElement("a:r")
-        etree.SubElement(run, f"{_A}t").text = linear(formula)
+        etree.SubElement(run, f"{A}t").text = linear(formula)
         formula.getparent().replace(formula, run)
 
 
@@ -89,12 +87,12 @@ def _rows(table: Any) -> Iterator[list[str]]:
 
 
 def _write_graphic(shape: Any, pieces: Pieces) -> None:
-    for relation in shape.element.iter(f"{_C}chart"):
+    for relation in shape.element.iter(f"{C}chart"):
         if (chart := _related(shape.part, relation.get(f"{_R}id"))) is not None:
             pieces.block(chart_title(chart))
             for table in chart_tables(chart):
                 pieces.table(table)
-    for relation in shape.element.iter(f"{_DGM}relIds"):
+    for relation in shape.element.iter(f"{DGM}relIds"):
         if (diagram := _related(shape.part, relation.get(f"{_R}dm"))) is not None:
             pieces.block(listed(diagram_items(diagram)))
 
@@ -110,20 +108,18 @@ def _items(frame: Any) -> Iterator[Item]:
     counts = dict[int, int]()
     for paragraph in frame.paragraphs:
         text, depth, properties = paragraph.text.replace("\v", " ").strip(), paragraph.level, paragraph._p.pPr
-        numbered = properties.find(f"{_A}buAutoNum") if properties is not None else None
+        numbered = properties.find(f"{A}buAutoNum") if properties is not None else None
         if not text:
             continue
         counts = {at: count for at, count in counts.items() if at < depth or (at == depth and numbered is not None)}
         if numbered is None:
             yield Item(depth, text)
         else:
-            start = numbered.get("startAt", "1")
-            counts[depth] = counts[depth] + 1 if depth in counts else int(start) if start.isdecimal() else 1
+            counts[depth] = counts[depth] + 1 if depth in counts else whole(numbered.get("startAt", ""), 1)
             yield Item(depth, text, _marker(counts[depth], numbered.get("type", "")))
 
 
 def _marker(number: int, kind: str) -> str:
     """A number as a scheme of ECMA-376, part 1, 20.1.10.61 has it, such as `romanLcParenBoth`: `(iv)`."""
-    text = letters(number) if kind.startswith("alpha") else roman(number) if kind.startswith("roman") else str(number)
-    text = text.upper() if kind.startswith(("alphaUc", "romanUc")) else text
+    text = numeral(number, next((form for scheme, form in _FORMS.items() if kind.startswith(scheme)), ""))
     return f"({text})" if kind.endswith("ParenBoth") else f"{text})" if kind.endswith("ParenR") else f"{text}."

@@ -21,19 +21,22 @@ from tests.fixtures.server import Event, read_events, text_of
 
 QUESTION = "When does the ferry to Holm Island leave? [[tokens=120]]"
 
+SCRIPTED = {"FOOTNOTE_CHAT_MODEL": "scripted", "FOOTNOTE_EMBEDDER": "scripted", "FOOTNOTE_MIN_EVIDENCE": "0"}
+
 
 @pytest.fixture
 def fleet(settings: Settings, tmp_path: Path, corpus: object) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Two workers; yields their URL and their parent."""
     port = free_port()
-    environment = environment_of(settings) | {
-        "FOOTNOTE_CHAT_MODEL": "scripted",
-        "FOOTNOTE_EMBEDDER": "scripted",
-        "FOOTNOTE_MIN_EVIDENCE": "0",
-        "FOOTNOTE_SCRIPTED_TOKENS_PER_S": "40",
-        "FOOTNOTE_RUN_LEASE_S": "1",
-        "FOOTNOTE_LOG_LEVEL": "warning",
-    }
+    environment = (
+        environment_of(settings)
+        | SCRIPTED
+        | {
+            "FOOTNOTE_SCRIPTED_TOKENS_PER_S": "40",
+            "FOOTNOTE_RUN_LEASE_S": "1",
+            "FOOTNOTE_LOG_LEVEL": "warning",
+        }
+    )
     command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port), "--workers", "2"]
     with subprocess.Popen(command, env=environment, cwd=tmp_path) as parent:
         try:
@@ -134,13 +137,14 @@ def test_a_second_ctrl_c_while_an_answer_is_written_leaves_no_traceback(
     settings: Settings, tmp_path: Path, corpus: object
 ) -> None:
     port = free_port()
-    environment = environment_of(settings) | {
-        "FOOTNOTE_CHAT_MODEL": "scripted",
-        "FOOTNOTE_EMBEDDER": "scripted",
-        "FOOTNOTE_MIN_EVIDENCE": "0",
-        "FOOTNOTE_SCRIPTED_TOKENS_PER_S": "10",
-        "FOOTNOTE_SHUTDOWN_GRACE_S": "2",
-    }
+    environment = (
+        environment_of(settings)
+        | SCRIPTED
+        | {
+            "FOOTNOTE_SCRIPTED_TOKENS_PER_S": "10",
+            "FOOTNOTE_SHUTDOWN_GRACE_S": "2",
+        }
+    )
     command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port)]
     log = tmp_path / "log"
     with log.open("w") as out, subprocess.Popen(command, env=environment, stdout=out, stderr=out) as server:
